@@ -1,0 +1,266 @@
+"""A Decision while it is being made: the Snapshot that moves, and what has changed so far.
+
+No rule of any task type stands here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from edge.decider import policies
+from edge.decider.expressions import SnapshotLookup, resolve
+from edge.model.decision import Decision, LogLine, Publication, Snapshot, step_of
+from edge.model.definitions import JsonObject, WorkflowTask
+from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, task_uuid
+
+
+class ScriptFailed(Exception):
+    """A script raised, or is no valid script; the message is the author's to read."""
+
+
+class ScriptTimedOut(ScriptFailed):
+    """A script ran for longer than it may."""
+
+
+class Scripts(Protocol):
+    """Evaluates JavaScript without side effects."""
+
+    def evaluate(self, expression: str, scope: JsonObject) -> Any:
+        """Completion value of ``expression`` with ``$`` = ``scope``, as JSON values.
+
+        Raises:
+            ScriptTimedOut: the time limit has passed.
+            ScriptFailed: the script raised or cannot be parsed.
+        """
+        ...
+
+
+class FlowBroken(Exception):
+    """The definition cannot be followed from here: the workflow fails with this message."""
+
+
+class Ending(NamedTuple):
+    """How the workflow ends."""
+
+    status: WorkflowStatus
+    reason: str | None
+    task: int
+    """Ordinal of the task that ended it; 0 = none."""
+    output: bytes | None = None
+    """None: the output parameters of the definition say what it is."""
+
+
+class Visit(NamedTuple):
+    """The flow arrives at a step."""
+
+    step: WorkflowTask
+    iteration: int = 0
+    """Of the loop around the step; 0 = none."""
+    replaces: Task | None = None
+    """The attempt that failed before; None = this is the first."""
+    delay_s: int = 0
+    """Seconds before a worker may have the new attempt."""
+
+    @property
+    def ref(self) -> str:
+        """Reference name of the record."""
+        suffix = f"__{self.iteration}" if self.iteration else ""
+        return self.step.task_reference_name + suffix
+
+
+class Draft:
+    """What one decision has come to so far.
+
+    Args:
+        snapshot: moved forward as the decision is made.
+        now_ms: the moment of the decision.
+        scripts: evaluates JavaScript.
+    """
+
+    def __init__(self, snapshot: Snapshot, now_ms: int, scripts: Scripts) -> None:
+        self.snapshot = snapshot
+        self.now_ms = now_ms
+        self.scripts = scripts
+        self.agenda: deque[int] = deque()
+        """Ordinals of finished records whose consequences are still to be drawn."""
+        self.ending: Ending | None = None
+        self.publications: list[Publication] = []
+        self.logs: list[LogLine] = []
+        self._changed: dict[int, None] = {}
+        self._dropped: list[int] = []
+        self._workflow_changed = False
+        self._next_ordinal = snapshot.next_ordinal
+
+    # Looking up.
+
+    def step(self, task: Task) -> WorkflowTask:
+        """The step of the definition that a record is an attempt at."""
+        if task.step is not None:
+            own = step_of(task)
+            if own is not None:
+                return own
+        ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
+        place = self.snapshot.pinned.outline.place(ref)
+        if place is None:
+            raise FlowBroken(f"the definition has no task with the reference {ref}")
+        return place.step
+
+    def input_of(self, visit: Visit, ordinal: int) -> JsonObject:
+        """A step's input with its expressions replaced, and the template of its definition.
+
+        A new attempt starts from the input of the one it replaces.
+        """
+        step = visit.step
+        template = policies.settings(step).input_template
+        parameters = {**template, **step.input_parameters} if template else step.input_parameters
+        values: JsonObject = resolve(parameters, SnapshotLookup(self.snapshot, ordinal))
+        for key, raw in template.items():
+            if values.get(key) is None:
+                values[key] = raw
+        if visit.replaces is None:
+            return values
+        return {**self.snapshot.parsed(visit.replaces.ordinal, "input"), **values}
+
+    def resolve(self, value: Any) -> Any:
+        """A value with its expressions replaced, seen from the workflow as it stands."""
+        return resolve(value, SnapshotLookup(self.snapshot))
+
+    # Changing.
+
+    def new_ordinal(self) -> int:
+        """A number for a new record."""
+        self._next_ordinal += 1
+        return self._next_ordinal - 1
+
+    def add(
+        self,
+        visit: Visit,
+        status: TaskStatus,
+        *,
+        values: JsonObject | None = None,
+        output: JsonObject | None = None,
+        ordinal: int = 0,
+        type_: str | None = None,
+        name: str | None = None,
+        queue: str | None = None,
+        reason: str | None = None,
+        due_ms: int = 0,
+        executed: bool = False,
+        domain: str | None = None,
+    ) -> Task:
+        """Create a record.
+
+        Args:
+            visit: the step, and the attempt that the record replaces.
+            status: where the record starts; a terminal one is put on the agenda.
+            values: its input; resolved from the step when None.
+            output: its output.
+            ordinal: when the caller has taken one already.
+            type_, name: taskType and taskDefName; the step's type and name when None.
+            queue: where workers find it; None = nowhere.
+            due_ms: when the decider has to look at it, besides the deadlines of its definition.
+            executed: True when what follows has been scheduled already.
+        """
+        step, old = visit.step, visit.replaces
+        ordinal = ordinal or self.new_ordinal()
+        if values is None:
+            values = self.input_of(visit, ordinal)
+        delay_s = 0 if queue is None else (visit.delay_s if old else step.start_delay)
+        wait_ms = delay_s * 1000
+        if old is not None and wait_ms:
+            wait_ms += policies.jitter_ms(policies.settings(step), self.task_id(ordinal))
+        task = Task(
+            ordinal=ordinal,
+            seq=self.snapshot.next_seq,
+            ref=visit.ref,
+            kind=step.type,
+            type=type_ or step.type,
+            name=name or step.name,
+            status=status,
+            attempt=old.attempt + 1 if old else 0,
+            iteration=visit.iteration,
+            input=msgspec.json.encode(values) if values else EMPTY,
+            output=msgspec.json.encode(output) if output else EMPTY,
+            scheduled_ms=self.now_ms,
+            first_scheduled_ms=old.first_scheduled_ms if old else self.now_ms,
+            started_ms=self.now_ms if queue is None else 0,
+            updated_ms=self.now_ms,
+            ended_ms=self.now_ms if status.terminal else 0,
+            due_ms=due_ms,
+            deliver_ms=self.now_ms + wait_ms if wait_ms else 0,
+            start_delay_s=delay_s,
+            callback_after_s=delay_s,
+            # Until it has a result of its own, an attempt shows why there had to be one.
+            reason=old.reason if old and not status.terminal else reason,
+            retried_from=old.ordinal if old else 0,
+            queue=queue,
+            domain=domain,
+            executed=executed,
+        )
+        self.put(self._with_deadline(step, task))
+        if status.terminal and not executed:
+            self.agenda.append(ordinal)
+        return task
+
+    def _with_deadline(self, step: WorkflowTask, task: Task) -> Task:
+        moments = [m for m in (task.due_ms, policies.next_deadline_ms(step, task)) if m]
+        return msgspec.structs.replace(task, due_ms=min(moments, default=0))
+
+    def put(self, task: Task) -> None:
+        """Add or replace a record."""
+        self.snapshot.put(task)
+        self._changed[task.ordinal] = None
+
+    def change(self, task: Task, **fields: Any) -> Task:
+        """Replace fields of a record; a finished record stops waiting for anything."""
+        changed: Task = msgspec.structs.replace(task, **fields)
+        if changed.status.terminal:
+            changed = msgspec.structs.replace(changed, due_ms=0, deliver_ms=0)
+        self.put(changed)
+        return changed
+
+    def finish(self, task: Task, status: TaskStatus, **fields: Any) -> Task:
+        """End a record and put it on the agenda."""
+        done = self.change(
+            task, status=status, ended_ms=self.now_ms, updated_ms=self.now_ms, **fields
+        )
+        self.agenda.append(task.ordinal)
+        return done
+
+    def change_workflow(self, **fields: Any) -> None:
+        """Replace fields of the workflow's record."""
+        workflow = msgspec.structs.replace(self.snapshot.workflow, updated_ms=self.now_ms, **fields)
+        self.snapshot.put_workflow(workflow)
+        self._workflow_changed = True
+
+    def end(self, ending: Ending) -> None:
+        """Let the workflow end; the first ending of a decision counts."""
+        if self.ending is None:
+            self.ending = ending
+
+    def clear_tasks(self) -> None:
+        """Take all records away, for a restart; their ordinals are not used again."""
+        self._dropped = self.snapshot.clear()
+        self._changed.clear()
+        self.change_workflow(next_ordinal=self._next_ordinal)
+
+    def log(self, task: Task, line: str) -> None:
+        """Add a line to a task's log."""
+        self.logs.append(LogLine(task.ordinal, line, self.now_ms))
+
+    def task_id(self, ordinal: int) -> str:
+        """Id of a record as text."""
+        return task_uuid(self.snapshot.workflow.id, ordinal)
+
+    def decision(self) -> Decision:
+        """Everything that has changed."""
+        return Decision(
+            workflow=self.snapshot.workflow if self._workflow_changed else None,
+            tasks=tuple(self.snapshot.tasks[ordinal] for ordinal in sorted(self._changed)),
+            dropped=tuple(self._dropped),
+            publications=tuple(self.publications),
+            logs=tuple(self.logs),
+        )

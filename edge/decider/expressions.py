@@ -1,0 +1,345 @@
+"""The ``${...}`` expressions of definitions: found, compiled once, and looked up in a Snapshot.
+
+No expression is evaluated a second time in its own result, and keys of maps are never touched.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from edge.decider.java_text import java_text
+from edge.model.decision import Snapshot
+from edge.model.executions import Task, task_uuid, workflow_uuid
+
+Lookup = Callable[[str], Any]
+"""Value of the expression with this text; None when there is none."""
+
+_MAX_NESTING = 100
+"""Maps, lists or expressions inside each other; deeper ones are left as they stand, which no real
+definition reaches."""
+
+
+class _Expression(NamedTuple):
+    parts: tuple[str | _Expression, ...]
+    """The text between the braces; inner expressions are replaced by their text first."""
+
+
+_Parts = tuple[str | _Expression, ...]
+
+
+def resolve(value: Any, lookup: Lookup, depth: int = 0) -> Any:
+    """Replace every expression in a JSON value.
+
+    Args:
+        value: a definition's parameter: map, list, string or scalar.
+        lookup: gives the value of an expression.
+
+    Returns:
+        A new value. A string that is one expression becomes the value itself, of any type; an
+        expression inside a larger string becomes its text in Java's form.
+    """
+    if isinstance(value, str):
+        return _resolve_text(value, lookup) if "${" in value else value
+    if depth > _MAX_NESTING:
+        return value
+    if isinstance(value, dict):
+        return {key: resolve(item, lookup, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [resolve(item, lookup, depth + 1) for item in value]
+    return value
+
+
+def _resolve_text(text: str, lookup: Lookup) -> Any:
+    parts = _parse(text)
+    if len(parts) == 1 and isinstance(parts[0], _Expression):
+        return _value(parts[0], lookup)
+    return "".join(part if isinstance(part, str) else _as_text(part, lookup) for part in parts)
+
+
+def _value(expression: _Expression, lookup: Lookup) -> Any:
+    text = "".join(
+        part if isinstance(part, str) else _as_text(part, lookup) for part in expression.parts
+    )
+    return "" if not text.strip() else lookup(text)
+
+
+def _as_text(expression: _Expression, lookup: Lookup) -> str:
+    value = _value(expression, lookup)
+    if isinstance(value, Found):
+        return msgspec.json.encode(list(value)).decode()
+    return java_text(value)
+
+
+@functools.lru_cache(maxsize=8192)
+def _parse(text: str) -> _Parts:
+    """Split a string into literal text and expressions with balanced braces."""
+    parts, _ = _parse_from(text, 0, depth=0)
+    return tuple(parts)
+
+
+def _parse_from(text: str, start: int, *, depth: int) -> tuple[list[str | _Expression], int]:
+    """Parse until the end or, at a depth above 0, until the braces close.
+
+    Returns:
+        The parts and the position after them; -1 when the braces never close.
+    """
+    parts: list[str | _Expression] = []
+    literal: list[str] = []
+    position, braces = start, 0
+    while position < len(text):
+        if text.startswith("$${", position):
+            # A doubled dollar is the escape: one is taken away and nothing is evaluated.
+            end = _closing(text, position + 2)
+            stop = len(text) if end < 0 else end + 1
+            literal.append(text[position + 1 : stop])
+            position = stop
+        elif text.startswith("${", position) and depth < _MAX_NESTING:
+            inner, after = _parse_from(text, position + 2, depth=depth + 1)
+            if after < 0:
+                literal.append(text[position:])
+                position = len(text)
+                continue
+            if literal:
+                parts.append("".join(literal))
+                literal = []
+            parts.append(_Expression(tuple(inner)))
+            position = after
+        else:
+            character = text[position]
+            if depth and character == "{":
+                braces += 1
+            elif depth and character == "}":
+                if braces == 0:
+                    if literal:
+                        parts.append("".join(literal))
+                    return parts, position + 1
+                braces -= 1
+            literal.append(character)
+            position += 1
+    if literal:
+        parts.append("".join(literal))
+    return parts, -1 if depth else position
+
+
+def _closing(text: str, opening: int) -> int:
+    """Position of the brace that closes the one at ``opening``; -1 when none does."""
+    depth = 0
+    for position in range(opening, len(text)):
+        if text[position] == "{":
+            depth += 1
+        elif text[position] == "}":
+            depth -= 1
+            if depth == 0:
+                return position
+    return -1
+
+
+# Paths.
+
+
+class Found(list[Any]):
+    """What a path that may match many places found; always a list, as JSONPath has it."""
+
+
+_SEGMENT = re.compile(
+    r"""\.?(?P<name>[^\s.\[\]()'"*?@,:]+)(?P<call>\(\))?   # a.b or length()
+      | \[(?P<index>-?\d+)\]                             # [0]
+      | \[(?P<quote>['"])(?P<quoted>(?:(?!(?P=quote)).)*)(?P=quote)\]  # ['dot.key']
+    """,
+    re.VERBOSE,
+)
+
+_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "length": lambda value: len(value) if isinstance(value, list | dict | str) else None,
+    "size": lambda value: len(value) if isinstance(value, list | dict | str) else None,
+    "keys": lambda value: list(value) if isinstance(value, dict) else None,
+    "sum": lambda value: float(sum(_numbers(value))),
+    "max": lambda value: max(map(float, _numbers(value)), default=None),
+    "min": lambda value: min(map(float, _numbers(value)), default=None),
+    "avg": lambda value: sum(_numbers(value)) / len(_numbers(value)) if _numbers(value) else None,
+}
+
+
+def _numbers(value: Any) -> list[float]:
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, int | float) and not isinstance(item, bool)]
+
+
+class _Call(NamedTuple):
+    function: str
+
+
+_Segments = tuple[str | int | _Call, ...]
+
+
+@functools.lru_cache(maxsize=8192)
+def _segments(path: str) -> _Segments | None:
+    """A plain path as its steps; None for one that needs a JSONPath library."""
+    text = path[2:] if path.startswith("$.") else path
+    steps: list[str | int | _Call] = []
+    position = 0
+    while position < len(text):
+        match = _SEGMENT.match(text, position)
+        if match is None or (not steps and text[0] == "."):
+            return None
+        if match["index"] is not None:
+            steps.append(int(match["index"]))
+        elif match["quoted"] is not None:
+            steps.append(match["quoted"])
+        else:
+            steps.append(_Call(match["name"]) if match["call"] else match["name"])
+        position = match.end()
+    return tuple(steps)
+
+
+def read_path(root: Callable[[str], Any], path: str) -> Any:
+    """Follow a path.
+
+    Args:
+        root: value of a name at the top, for example ``workflow`` or a reference name.
+        path: text between the braces.
+
+    Returns:
+        The value, None when there is none; a Found list for a path that may match many places.
+    """
+    steps = _segments(path)
+    if steps is None:
+        return _read_jsonpath(root, path)
+    value: Any = None
+    for number, step in enumerate(steps):
+        if number == 0:
+            value = root(step) if isinstance(step, str) else None
+        elif isinstance(step, _Call):
+            function = _FUNCTIONS.get(step.function)
+            value = None if function is None else function(value)
+        elif isinstance(step, int):
+            inside = isinstance(value, list) and -len(value) <= step < len(value)
+            value = value[step] if inside else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+        if value is None:
+            return None
+    return value
+
+
+_FIRST_NAME = re.compile(r"^(?:\$\.)?(?P<name>[^\s.\[\]()'\"*?@,:]+)(?P<rest>[.\[].*)$", re.DOTALL)
+
+
+def _read_jsonpath(root: Callable[[str], Any], path: str) -> Any:
+    """Filters, wildcards, slices and descents, by the library."""
+    if path != path.strip():
+        return None
+    match = _FIRST_NAME.match(path)
+    if match is None:
+        return None
+    import jsonpath
+
+    rest, function = match["rest"], None
+    call = re.search(r"\.(\w+)\(\)$", rest)
+    if call:
+        rest, function = rest[: call.start()], _FUNCTIONS.get(call[1])
+    document = root(match["name"])
+    if isinstance(document, _Fields):
+        document = document.whole()
+    try:
+        found = Found(jsonpath.findall("$" + rest, document))
+    except (jsonpath.JSONPathError, TypeError, ValueError):
+        return None
+    return found if function is None else function(list(found))
+
+
+# The root of all paths: the workflow and the newest record of each reference.
+
+
+class SnapshotLookup:
+    """Expressions as a task of one execution sees them.
+
+    Args:
+        snapshot: the execution.
+        task: the record being scheduled, for ``${CPEWF_TASK_ID}``.
+    """
+
+    def __init__(self, snapshot: Snapshot, ordinal: int = 0) -> None:
+        self._snapshot = snapshot
+        self._ordinal = ordinal
+
+    def __call__(self, text: str) -> Any:
+        """Value of one expression."""
+        if text == "CPEWF_TASK_ID" and self._ordinal:
+            return task_uuid(self._snapshot.workflow.id, self._ordinal)
+        return read_path(self._root, text)
+
+    def _root(self, name: str) -> Any:
+        if name == "workflow":
+            return _WorkflowFields(self._snapshot)
+        # Inside a loop a reference means its newest iteration.
+        task = self._snapshot.find(name)
+        return None if task is None else _TaskFields(self._snapshot, task)
+
+
+class _Fields(dict[str, Any]):
+    """A map whose values are made when they are asked for."""
+
+    def __init__(self, makers: dict[str, Callable[[], Any]]) -> None:
+        super().__init__()
+        self._makers = makers
+
+    def get(self, key: str, default: Any = None) -> Any:
+        maker = self._makers.get(key)
+        return default if maker is None else maker()
+
+    def whole(self) -> dict[str, Any]:
+        """Every field, made."""
+        return {key: maker() for key, maker in self._makers.items()}
+
+
+def _WorkflowFields(snapshot: Snapshot) -> _Fields:  # noqa: N802 - makes a map, like a class
+    workflow, definition = snapshot.workflow, snapshot.pinned.definition
+    return _Fields(
+        {
+            "input": lambda: snapshot.parsed(0, "input"),
+            "output": lambda: snapshot.parsed(0, "output"),
+            "variables": lambda: snapshot.parsed(0, "variables"),
+            "status": lambda: str(workflow.status),
+            "workflowId": lambda: workflow_uuid(workflow.id),
+            "workflowType": lambda: workflow.name,
+            "version": lambda: workflow.version,
+            "schemaVersion": lambda: definition.schema_version,
+            "correlationId": lambda: workflow.correlation_id,
+            "reasonForIncompletion": lambda: workflow.reason,
+            "createTime": lambda: workflow.created_ms,
+            "idempotencyKey": lambda: workflow.idempotency_key,
+            "taskToDomain": lambda: workflow.task_to_domain,
+        }
+    )
+
+
+def _TaskFields(snapshot: Snapshot, task: Task) -> _Fields:  # noqa: N802 - makes a map
+    return _Fields(
+        {
+            "input": lambda: snapshot.parsed(task.ordinal, "input"),
+            "output": lambda: snapshot.parsed(task.ordinal, "output"),
+            "status": lambda: str(task.status),
+            "taskId": lambda: task_uuid(snapshot.workflow.id, task.ordinal),
+            "taskType": lambda: task.type,
+            "taskDefName": lambda: task.name,
+            "referenceTaskName": lambda: task.ref,
+            "retryCount": lambda: task.attempt,
+            "pollCount": lambda: task.polls,
+            "iteration": lambda: task.iteration,
+            "correlationId": lambda: snapshot.workflow.correlation_id,
+            "workflowInstanceId": lambda: workflow_uuid(snapshot.workflow.id),
+            "scheduledTime": lambda: task.scheduled_ms,
+            "startTime": lambda: task.started_ms,
+            "endTime": lambda: task.ended_ms,
+            "reasonForIncompletion": lambda: task.reason,
+            "callbackAfterSeconds": lambda: task.callback_after_s,
+            "workerId": lambda: task.worker,
+        }
+    )

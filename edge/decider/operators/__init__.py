@@ -1,0 +1,46 @@
+"""The table of operators: what each task type does to the flow, one file a type.
+
+An operator is pure; a type with a side effect is scheduled here and run by a handler.
+"""
+
+from __future__ import annotations
+
+from edge.decider.operators import (
+    event,
+    fork_join,
+    human,
+    inline,
+    join,
+    noop,
+    set_variable,
+    simple,
+    switch,
+    system,
+    terminate,
+    wait,
+)
+from edge.decider.operators.operator import Operator
+
+OPERATORS: dict[str, Operator] = {
+    "SIMPLE": simple.OPERATOR,
+    "SWITCH": switch.OPERATOR,
+    "FORK_JOIN": fork_join.OPERATOR,
+    "JOIN": join.OPERATOR,
+    "INLINE": inline.OPERATOR,
+    "HTTP": system.OPERATOR,
+    "TERMINATE": terminate.OPERATOR,
+    "SET_VARIABLE": set_variable.OPERATOR,
+    "WAIT": wait.OPERATOR,
+    "HUMAN": human.OPERATOR,
+    "EVENT": event.OPERATOR,
+    "NOOP": noop.OPERATOR,
+}
+"""Task types by the name they have in a definition. Every other name is a type of the user's own,
+and its tasks wait for a worker."""
+
+SUPPORTED = frozenset(OPERATORS)
+
+
+def operator_for(kind: str) -> Operator:
+    """The operator of a task type."""
+    return OPERATORS.get(kind, simple.USER_DEFINED)

@@ -1,0 +1,55 @@
+"""EVENT: hands a message over to be published, in the transaction that completes the task.
+
+Nothing is sent from here: a broker that is away delays the message and never the workflow.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge.decider.draft import Draft, Visit
+from edge.decider.operators.operator import Operator, Schedule
+from edge.model.decision import Publication
+from edge.model.executions import TaskStatus, workflow_uuid
+
+_MQTT = "mqtt:"
+
+
+def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
+    step, workflow = visit.step, draft.snapshot.workflow
+    ordinal = draft.new_ordinal()
+    values = draft.input_of(visit, ordinal)
+    sink = str(draft.resolve(step.sink or ""))
+    topic = sink.removeprefix(_MQTT)
+    if not sink.startswith(_MQTT) or not _may_be_published_to(topic):
+        draft.add(
+            visit,
+            TaskStatus.FAILED,
+            values=values,
+            ordinal=ordinal,
+            reason=f"Invalid / Unsupported sink specified: {sink}. "
+            "Give a topic without wildcards, for example mqtt:site/events",
+        )
+        return
+    payload = {
+        **values,
+        "sink": sink,
+        "workflowInstanceId": workflow_uuid(workflow.id),
+        "workflowType": workflow.name,
+        "workflowVersion": workflow.version,
+        "correlationId": workflow.correlation_id,
+        "event_produced": sink,
+    }
+    publication = Publication(draft.task_id(ordinal), topic, msgspec.json.encode(payload))
+    draft.publications.append(publication)
+    status = TaskStatus.IN_PROGRESS if step.async_complete else TaskStatus.COMPLETED
+    draft.add(visit, status, values=values, output=payload, ordinal=ordinal)
+
+
+def _may_be_published_to(topic: str) -> bool:
+    """Whether MQTT allows a message to this topic."""
+    allowed = topic and not topic.startswith("$") and len(topic.encode()) <= 65_535
+    return bool(allowed) and not set("+#\0") & set(topic)
+
+
+OPERATOR = Operator(_schedule)

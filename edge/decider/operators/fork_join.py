@@ -1,0 +1,26 @@
+"""FORK_JOIN: goes on in all branches at once, and opens the JOIN that follows.
+
+When the JOIN is done stands in ``join``.
+"""
+
+from __future__ import annotations
+
+from edge.decider.draft import Draft, FlowBroken, Visit
+from edge.decider.operators.operator import Operator, Schedule
+from edge.model.executions import TaskStatus
+
+
+def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
+    step = visit.step
+    following = draft.snapshot.pinned.outline.following(step.task_reference_name)
+    if following is None or following.type != "JOIN":
+        raise FlowBroken(
+            "Fork task definition is not followed by a join task.  Check the blueprint"
+        )
+    draft.add(visit, TaskStatus.COMPLETED, type_="FORK", name="FORK", executed=True)
+    for branch in step.fork_tasks:
+        schedule(draft, Visit(branch[0], visit.iteration))
+    schedule(draft, Visit(following, visit.iteration))
+
+
+OPERATOR = Operator(_schedule)

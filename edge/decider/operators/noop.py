@@ -1,0 +1,17 @@
+"""NOOP: does nothing, at once.
+
+It has no output.
+"""
+
+from __future__ import annotations
+
+from edge.decider.draft import Draft, Visit
+from edge.decider.operators.operator import Operator, Schedule
+from edge.model.executions import TaskStatus
+
+
+def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
+    draft.add(visit, TaskStatus.COMPLETED)
+
+
+OPERATOR = Operator(_schedule)

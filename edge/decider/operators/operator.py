@@ -1,0 +1,24 @@
+"""The contract that every operator keeps.
+
+No operator stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from edge.decider.draft import Draft, Visit
+from edge.model.executions import Task
+
+Schedule = Callable[[Draft, Visit], None]
+"""Schedules another step: the first of a branch, for example."""
+
+
+class Operator(NamedTuple):
+    """Both halves of a task type."""
+
+    schedule: Callable[[Draft, Visit, Schedule], None]
+    """The flow has come to a step of this type: create its records."""
+    due: Callable[[Draft, Task], None] | None = None
+    """The moment in ``due_ms`` has come; None = the type waits for no moment of its own."""

@@ -1,0 +1,61 @@
+"""SWITCH: goes on in the case whose key an expression names.
+
+Scripts are evaluated by what the engine hands in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.decider.draft import Draft, FlowBroken, ScriptFailed, Visit
+from edge.decider.java_text import java_text
+from edge.decider.operators.operator import Operator, Schedule
+from edge.model.definitions import JsonObject
+from edge.model.executions import TaskStatus
+
+
+def _evaluate(draft: Draft, visit: Visit, values: JsonObject) -> Any:
+    evaluator, expression = visit.step.evaluator_type, visit.step.expression or ""
+    if evaluator == "value-param":
+        return values.get(expression)
+    if evaluator in ("javascript", "graaljs"):
+        return draft.scripts.evaluate(expression, values)
+    raise FlowBroken(f"No evaluator registered for type: {evaluator}")
+
+
+def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
+    step = visit.step
+    ordinal = draft.new_ordinal()
+    values = draft.input_of(visit, ordinal)
+    try:
+        case = java_text(_evaluate(draft, visit, values))
+    except ScriptFailed as error:
+        draft.add(
+            visit,
+            TaskStatus.FAILED,
+            values=values,
+            ordinal=ordinal,
+            type_="SWITCH",
+            name="SWITCH",
+            reason=str(error),
+        )
+        return
+    # The default is for keys that are absent; a case without tasks is a case.
+    branch = step.decision_cases.get(case, step.default_case)
+    values["case"] = case
+    if branch:
+        values["hasChildren"] = "true"
+    draft.add(
+        visit,
+        TaskStatus.COMPLETED,
+        values=values,
+        output={"evaluationResult": [case], "selectedCase": case},
+        ordinal=ordinal,
+        type_="SWITCH",
+        name="SWITCH",
+    )
+    if branch:
+        schedule(draft, Visit(branch[0], visit.iteration))
+
+
+OPERATOR = Operator(_schedule)

@@ -1,0 +1,17 @@
+"""System tasks with a side effect, such as HTTP: scheduled here, run by a handler of the daemon.
+
+Nothing is sent from here.
+"""
+
+from __future__ import annotations
+
+from edge.decider.draft import Draft, Visit
+from edge.decider.operators.operator import Operator, Schedule
+from edge.model.executions import TaskStatus
+
+
+def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
+    draft.add(visit, TaskStatus.SCHEDULED, queue=visit.step.type)
+
+
+OPERATOR = Operator(_schedule)

@@ -1,0 +1,105 @@
+"""How long to wait and when to give up: back-offs, retries and deadlines of one task.
+
+No record is changed here.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from edge.model.definitions import TaskDefinition, WorkflowTask
+from edge.model.executions import Task, TaskStatus
+
+_INT_MAX = 2**31 - 1
+"""Delays saturate here, as 32-bit integers do in Conductor."""
+
+BUILT_IN = frozenset({"DECISION", "SWITCH", "FORK_JOIN", "JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"})
+"""Kinds that are never retried by themselves."""
+
+SYSTEM_KINDS = BUILT_IN | frozenset(
+    {"HTTP", "INLINE", "TERMINATE", "SET_VARIABLE", "WAIT", "HUMAN", "EVENT", "NOOP"}
+)
+"""Kinds that the engine runs itself: an IN_PROGRESS update leaves them in progress."""
+
+_NO_DEFINITION = TaskDefinition(retry_count=0, response_timeout_seconds=0)
+
+
+def settings(step: WorkflowTask) -> TaskDefinition:
+    """The task definition that was pinned to a step at the start."""
+    return step.task_definition or _NO_DEFINITION
+
+
+def attempts_left(step: WorkflowTask, task: Task) -> bool:
+    """Whether another attempt may follow a failed one, deadlines aside."""
+    if not task.status.retriable or task.kind in BUILT_IN:
+        return False
+    allowed = step.retry_count if step.retry_count is not None else settings(step).retry_count
+    return allowed > task.attempt
+
+
+def total_timeout_passed(definition: TaskDefinition, task: Task, now_ms: int) -> bool:
+    """Whether the time for all attempts together is used up."""
+    limit_ms = definition.total_timeout_seconds * 1000
+    return 0 < limit_ms <= now_ms - task.first_scheduled_ms
+
+
+def retry_delay_s(definition: TaskDefinition, attempt: int) -> int:
+    """Seconds before the attempt that follows attempt number ``attempt`` (0 first), no jitter."""
+    delay = definition.retry_delay_seconds
+    if definition.retry_logic == "LINEAR_BACKOFF":
+        delay = delay * definition.backoff_scale_factor * (attempt + 1)
+    elif definition.retry_logic == "EXPONENTIAL_BACKOFF":
+        # The power saturates by itself before it is multiplied.
+        delay = delay * min(2 ** min(attempt, 31), _INT_MAX)
+    delay = min(delay, _INT_MAX)
+    cap = definition.max_retry_delay_seconds
+    return min(delay, cap) if cap > 0 else delay
+
+
+def jitter_ms(definition: TaskDefinition, task_id: str) -> int:
+    """Milliseconds added after the cap, uniform over task ids and the same for one id always."""
+    if definition.backoff_jitter_ms <= 0:
+        return 0
+    return zlib.crc32(task_id.encode()) % (definition.backoff_jitter_ms + 1)
+
+
+def next_deadline_ms(step: WorkflowTask, task: Task) -> int:
+    """The next moment at which this record has to be looked at; 0 = never.
+
+    A task that a worker holds has its response and run-time deadlines in the lease; what is found
+    here must survive a restart.
+    """
+    if task.status.terminal:
+        return 0
+    definition = settings(step)
+    moments = [
+        _after(task.first_scheduled_ms, definition.total_timeout_seconds),
+        _after(
+            task.started_ms and task.started_ms + task.start_delay_s * 1000,
+            definition.timeout_seconds,
+        ),
+    ]
+    if task.status is TaskStatus.SCHEDULED and not task.started_ms:
+        start = task.scheduled_ms + (task.start_delay_s + task.callback_after_s) * 1000
+        moments.append(_after(start, definition.poll_timeout_seconds or 0))
+    if definition.timeout_policy == "ALERT_ONLY":
+        moments = []
+    return min((moment for moment in moments if moment), default=0)
+
+
+def _after(start_ms: int, limit_s: int) -> int:
+    return start_ms + limit_s * 1000 if start_ms and limit_s > 0 else 0
+
+
+def poll_timeout_passed(definition: TaskDefinition, task: Task, now_ms: int) -> bool:
+    """Whether nobody took the task in time."""
+    limit_s = definition.poll_timeout_seconds or 0
+    start = task.scheduled_ms + (task.start_delay_s + task.callback_after_s) * 1000
+    waiting = task.status is TaskStatus.SCHEDULED and not task.started_ms
+    return waiting and limit_s > 0 and now_ms >= start + limit_s * 1000
+
+
+def run_time_passed(definition: TaskDefinition, task: Task, now_ms: int) -> bool:
+    """Whether the attempt has been running for longer than it may."""
+    start = task.started_ms + task.start_delay_s * 1000
+    return task.started_ms > 0 and 0 < definition.timeout_seconds * 1000 <= now_ms - start

@@ -1,0 +1,196 @@
+"""What becomes of a task: a worker's answer, a moment that has come, a worker that went silent.
+
+What a finished task leads to stands in ``flow``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge.decider import policies
+from edge.decider.draft import Draft, Ending
+from edge.decider.operators import operator_for
+from edge.model.decision import Lease, LeaseExpired, LogLine, TimerDue, UpdateTask
+from edge.model.definitions import WorkflowTask
+from edge.model.executions import Task, TaskStatus, WorkflowStatus
+
+_REASON_LIMIT = 500
+"""Characters of a reason that are kept, as in Conductor."""
+
+
+def update_task(draft: Draft, command: UpdateTask) -> None:
+    """Take over what a worker, a person or an API says.
+
+    A finished task, or any task of a finished workflow, stays as it is.
+    """
+    task = draft.snapshot.tasks[command.ordinal]
+    draft.logs += [LogLine(task.ordinal, line, time_ms) for line, time_ms in command.logs]
+    if task.status.terminal or draft.snapshot.workflow.status.terminal:
+        return
+    task = _with_lease(draft, task, command.lease)
+    output = command.output
+    if command.merge:
+        stored = draft.snapshot.parsed(task.ordinal, "output")
+        output = msgspec.json.encode({**stored, **msgspec.json.decode(command.output)})
+    task = draft.change(
+        task,
+        output=output,
+        reason=command.reason[:_REASON_LIMIT] if command.reason else None,
+        worker=command.worker or task.worker,
+        updated_ms=draft.now_ms,
+        started_ms=task.started_ms or draft.now_ms,
+    )
+    if command.status is TaskStatus.IN_PROGRESS:
+        _keep_going(draft, task, command.callback_after_s)
+    else:
+        draft.finish(task, command.status)
+
+
+def _keep_going(draft: Draft, task: Task, callback_after_s: int) -> None:
+    """A worker's task goes back into the queue; a task of the engine's own stays in progress."""
+    step = draft.step(task)
+    if task.kind in policies.SYSTEM_KINDS:
+        changed = draft.change(task, status=TaskStatus.IN_PROGRESS)
+    else:
+        changed = draft.change(
+            task,
+            status=TaskStatus.SCHEDULED,
+            callback_after_s=callback_after_s,
+            deliver_ms=draft.now_ms + callback_after_s * 1000 if callback_after_s > 0 else 0,
+        )
+    _renew_deadline(draft, step, changed, changed)
+
+
+def _renew_deadline(draft: Draft, step: WorkflowTask, task: Task, seen: Task) -> None:
+    """Set the next moment at which the task is looked at.
+
+    Args:
+        task: the record.
+        seen: the record as its worker sees it, if one holds it.
+    """
+    moments = [policies.next_deadline_ms(step, seen)]
+    if task.kind == "WAIT":
+        moments.append(draft.snapshot.parsed(task.ordinal, "input").get("waitTimeout", 0))
+    due_ms = min((moment for moment in moments if moment > draft.now_ms), default=0)
+    if due_ms != task.due_ms:
+        draft.change(task, due_ms=due_ms)
+
+
+def _with_lease(draft: Draft, task: Task, lease: Lease | None) -> Task:
+    """The record with what is known of its hand-over to a worker."""
+    if lease is None:
+        return task
+    return draft.change(
+        task,
+        started_ms=task.started_ms or lease.started_ms,
+        worker=lease.worker or task.worker,
+        polls=lease.polls,
+    )
+
+
+def timer_due(draft: Draft, command: TimerDue) -> None:
+    """A moment has come: end the wait, or time the task or the workflow out."""
+    workflow = draft.snapshot.workflow
+    if workflow.status.terminal:
+        return
+    if command.ordinal == 0:
+        _workflow_due(draft)
+        return
+    task = draft.snapshot.tasks.get(command.ordinal)
+    if task is None or task.status.terminal:
+        return
+    step = draft.step(task)
+    definition = policies.settings(step)
+    seen = task
+    if command.lease is not None:
+        seen = msgspec.structs.replace(
+            task,
+            status=TaskStatus.IN_PROGRESS,
+            started_ms=task.started_ms or command.lease.started_ms,
+        )
+    if policies.total_timeout_passed(definition, seen, draft.now_ms):
+        elapsed = (draft.now_ms - seen.first_scheduled_ms) // 1000
+        reason = (
+            f"Task {draft.task_id(task.ordinal)}/{task.name} exceeded total timeout of "
+            f"{definition.total_timeout_seconds} seconds (elapsed {elapsed} seconds across all "
+            f"attempts including retry delays). Timeout policy: {definition.timeout_policy}"
+        )
+        _time_out(draft, step, task, reason)
+    elif policies.poll_timeout_passed(definition, seen, draft.now_ms):
+        waited = (draft.now_ms - seen.scheduled_ms) // 1000
+        reason = (
+            f"Task poll timed out after {waited} seconds. Poll timeout configured as "
+            f"{definition.poll_timeout_seconds} seconds. Timeout policy configured to "
+            f"{definition.timeout_policy}"
+        )
+        _time_out(draft, step, task, reason)
+    elif policies.run_time_passed(definition, seen, draft.now_ms):
+        _time_out(draft, step, task, _run_time_reason(step, draft.now_ms - seen.started_ms))
+    else:
+        _own_moment(draft, step, task, seen)
+
+
+def _own_moment(draft: Draft, step: WorkflowTask, task: Task, seen: Task) -> None:
+    """No limit has passed: the moment is the task's own, or one that does not count any more."""
+    due = operator_for(task.kind).due
+    if due is not None:
+        due(draft, task)
+    task = draft.snapshot.tasks[task.ordinal]
+    if not task.status.terminal:
+        _renew_deadline(draft, step, task, seen)
+
+
+def _run_time_reason(step: WorkflowTask, elapsed_ms: int) -> str:
+    definition = policies.settings(step)
+    return (
+        f"Task timed out after {elapsed_ms // 1000} seconds. Timeout configured as "
+        f"{definition.timeout_seconds} seconds. Timeout policy configured to "
+        f"{definition.timeout_policy}"
+    )
+
+
+def _time_out(draft: Draft, step: WorkflowTask, task: Task, reason: str) -> None:
+    """End the task by the policy of its definition."""
+    policy = policies.settings(step).timeout_policy
+    if policy == "ALERT_ONLY":
+        draft.change(task, due_ms=0)
+        return
+    draft.finish(task, TaskStatus.TIMED_OUT, reason=reason)
+    if policy == "TIME_OUT_WF":
+        # The workflow ends at once: no retry, no optional, no permissive helps.
+        draft.end(Ending(WorkflowStatus.TIMED_OUT, reason, task.ordinal))
+
+
+def _workflow_due(draft: Draft) -> None:
+    workflow, definition = draft.snapshot.workflow, draft.snapshot.pinned.definition
+    if not workflow.due_ms or workflow.due_ms > draft.now_ms:
+        return
+    started = workflow.last_retried_ms or workflow.created_ms
+    draft.end(
+        Ending(
+            WorkflowStatus.TIMED_OUT,
+            f"Workflow timed out after {(draft.now_ms - started) // 1000} seconds. Timeout "
+            f"configured as {definition.timeout_seconds} seconds. Timeout policy configured to "
+            f"{definition.timeout_policy}",
+            0,
+        )
+    )
+
+
+def lease_expired(draft: Draft, command: LeaseExpired) -> None:
+    """The worker that holds a task has been silent, or busy, for too long."""
+    task = draft.snapshot.tasks.get(command.ordinal)
+    if task is None or task.status.terminal or draft.snapshot.workflow.status.terminal:
+        return
+    step = draft.step(task)
+    task = _with_lease(draft, task, command.lease)
+    if command.whole_attempt:
+        _time_out(draft, step, task, _run_time_reason(step, command.elapsed_s * 1000))
+        return
+    # Silence is answered with a new attempt whatever the policy says.
+    draft.finish(
+        task,
+        TaskStatus.TIMED_OUT,
+        reason=f"responseTimeout: {policies.settings(step).response_timeout_seconds} exceeded "
+        f"for the taskId: {draft.task_id(task.ordinal)} with Task Definition: {task.name}",
+    )

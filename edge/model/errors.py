@@ -1,0 +1,100 @@
+"""Every error that a caller of the engine can act on, with its HTTP status and a stable code.
+
+No text of an answer is built elsewhere, and no transport is named here.
+
+    BatonError
+    ├── InvalidInput            400
+    │   └── ValidationFailed    400, names the fields
+    ├── NotFound                404
+    ├── Conflict                409
+    ├── PayloadTooLarge         413
+    ├── IllegalState            500 (the status that Conductor answers with)
+    ├── Overloaded              429
+    └── StorageUnavailable      503
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One field that was refused."""
+
+    path: str
+    """Where it stands, for example ``registerTaskDef.retryCount``."""
+    message: str
+    invalidValue: str | None = None  # noqa: N815 - the wire's name
+
+
+class BatonError(Exception):
+    """Head of the tree; never raised itself."""
+
+    code = "baton_error"
+    status = 500
+    retryable = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidInput(BatonError):
+    """The request says something that cannot be done. Correct the field that the message names."""
+
+    code = "invalid_input"
+    status = 400
+
+
+class ValidationFailed(InvalidInput):
+    """A definition or a request breaks rules; every broken one is listed in ``fields``."""
+
+    code = "validation_failed"
+
+    def __init__(self, fields: list[FieldError]) -> None:
+        super().__init__("Validation failed, check below errors for detail.")
+        self.fields = fields
+
+
+class NotFound(BatonError):
+    """What the request names does not exist here. Check the name, the version or the id."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(BatonError):
+    """The thing exists already, or is in a state that forbids the request."""
+
+    code = "conflict"
+    status = 409
+
+
+class PayloadTooLarge(BatonError):
+    """The body is larger than the limit that the message names. Send a reference instead."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class IllegalState(BatonError):
+    """The execution is not in a state in which this can be done. Read it again, then decide."""
+
+    code = "illegal_state"
+    status = 500
+
+
+class Overloaded(BatonError):
+    """More is waiting than the device can hold. Wait, then send the request again."""
+
+    code = "overloaded"
+    status = 429
+    retryable = True
+
+
+class StorageUnavailable(BatonError):
+    """The disk refused to write; nothing was acknowledged. Free space or check the disk, retry."""
+
+    code = "storage_unavailable"
+    status = 503
+    retryable = True

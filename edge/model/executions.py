@@ -1,0 +1,272 @@
+"""Executions: one workflow and its tasks as records, with the table of legal status changes.
+
+No rule of when a change is due stands here; the decider holds those.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import uuid
+
+import msgspec
+
+from edge.model.definitions import WorkflowDefinition
+from edge.model.errors import IllegalState
+from edge.model.outline import Outline
+
+EMPTY: bytes = b"{}"
+"""The payload that holds nothing."""
+
+ORDINAL_BITS = 24
+"""Low bits of a task's key: 16,777,216 task records in one execution."""
+
+
+class WorkflowStatus(enum.StrEnum):
+    """Where a workflow stands."""
+
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    TERMINATED = "TERMINATED"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self not in _OPEN_WORKFLOW
+
+
+_OPEN_WORKFLOW = frozenset({WorkflowStatus.RUNNING, WorkflowStatus.PAUSED})
+
+_UNSUCCESSFUL_ENDS = frozenset(
+    {WorkflowStatus.FAILED, WorkflowStatus.TIMED_OUT, WorkflowStatus.TERMINATED}
+)
+_REOPENED = frozenset({WorkflowStatus.RUNNING})
+
+WORKFLOW_CHANGES: dict[WorkflowStatus, frozenset[WorkflowStatus]] = {
+    # Pause, completion, failure, timeout, termination.
+    WorkflowStatus.RUNNING: frozenset(WorkflowStatus) - {WorkflowStatus.RUNNING},
+    # A paused workflow still times out, and its last task may still end it.
+    WorkflowStatus.PAUSED: frozenset(WorkflowStatus) - {WorkflowStatus.PAUSED},
+    # Restart and rerun.
+    WorkflowStatus.COMPLETED: _REOPENED,
+    # Retry, restart and rerun; terminating a failed workflow changes its status.
+    WorkflowStatus.FAILED: _REOPENED | {WorkflowStatus.TERMINATED},
+    WorkflowStatus.TIMED_OUT: _REOPENED | {WorkflowStatus.TERMINATED},
+    WorkflowStatus.TERMINATED: _REOPENED,
+}
+
+
+class TaskStatus(enum.StrEnum):
+    """Where a task record stands."""
+
+    SCHEDULED = "SCHEDULED"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    COMPLETED_WITH_ERRORS = "COMPLETED_WITH_ERRORS"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+    FAILED_WITH_TERMINAL_ERROR = "FAILED_WITH_TERMINAL_ERROR"
+    TIMED_OUT = "TIMED_OUT"
+    CANCELED = "CANCELED"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the record is finished."""
+        return self not in _OPEN_TASK
+
+    @property
+    def successful(self) -> bool:
+        """Whether the flow may go on from here."""
+        return self not in _UNSUCCESSFUL_TASK
+
+    @property
+    def retriable(self) -> bool:
+        """Whether a new attempt is allowed after it."""
+        return self not in _NEVER_RETRIED
+
+
+_OPEN_TASK = frozenset({TaskStatus.SCHEDULED, TaskStatus.IN_PROGRESS})
+_UNSUCCESSFUL_TASK = frozenset(
+    {
+        TaskStatus.FAILED,
+        TaskStatus.FAILED_WITH_TERMINAL_ERROR,
+        TaskStatus.TIMED_OUT,
+        TaskStatus.CANCELED,
+    }
+)
+_NEVER_RETRIED = frozenset(
+    {TaskStatus.FAILED_WITH_TERMINAL_ERROR, TaskStatus.CANCELED, TaskStatus.SKIPPED}
+)
+_ENDS = frozenset(TaskStatus) - _OPEN_TASK
+
+TASK_CHANGES: dict[TaskStatus, frozenset[TaskStatus]] = {
+    TaskStatus.SCHEDULED: _ENDS | {TaskStatus.IN_PROGRESS, TaskStatus.SCHEDULED},
+    # A worker that asks to be called back puts its task into the queue again.
+    TaskStatus.IN_PROGRESS: _ENDS | {TaskStatus.SCHEDULED, TaskStatus.IN_PROGRESS},
+    TaskStatus.COMPLETED: frozenset(),
+    TaskStatus.COMPLETED_WITH_ERRORS: frozenset(),
+    TaskStatus.SKIPPED: frozenset(),
+    # A failure becomes COMPLETED_WITH_ERRORS when the task is optional. JOIN and loops are
+    # reopened in place when their workflow is retried.
+    TaskStatus.FAILED: frozenset({TaskStatus.COMPLETED_WITH_ERRORS, TaskStatus.IN_PROGRESS}),
+    TaskStatus.FAILED_WITH_TERMINAL_ERROR: frozenset({TaskStatus.COMPLETED_WITH_ERRORS}),
+    TaskStatus.TIMED_OUT: frozenset({TaskStatus.COMPLETED_WITH_ERRORS}),
+    TaskStatus.CANCELED: frozenset({TaskStatus.COMPLETED_WITH_ERRORS, TaskStatus.IN_PROGRESS}),
+}
+
+
+class IllegalChange(IllegalState):
+    """A status change that the table does not know: a fault in the decider, never of the caller."""
+
+    code = "illegal_change"
+
+
+def check_task_change(old: TaskStatus, new: TaskStatus) -> None:
+    """Raise IllegalChange unless a task record may go from ``old`` to ``new``."""
+    if new not in TASK_CHANGES[old]:
+        raise IllegalChange(f"a task cannot go from {old} to {new}")
+
+
+def check_workflow_change(old: WorkflowStatus, new: WorkflowStatus) -> None:
+    """Raise IllegalChange unless a workflow may go from ``old`` to ``new``."""
+    if new not in WORKFLOW_CHANGES[old]:
+        raise IllegalChange(f"a workflow cannot go from {old} to {new}")
+
+
+class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One attempt at one step. Times are epoch milliseconds, 0 = not yet."""
+
+    ordinal: int = msgspec.field(name="o")
+    """Number of the record in its execution, from 1; never used twice, not even after a restart."""
+    seq: int = msgspec.field(name="q")
+    """Place in the list of tasks, from 1."""
+    ref: str = msgspec.field(name="r")
+    """Reference name; inside a loop it ends in ``__<iteration>``."""
+    kind: str = msgspec.field(name="k")
+    """The type in the definition, which names the operator: SIMPLE, SWITCH, FORK_JOIN."""
+    type: str = msgspec.field(name="t")
+    """taskType on the wire: for SIMPLE the name of the task."""
+    name: str = msgspec.field(name="n")
+    """taskDefName on the wire."""
+    status: TaskStatus = msgspec.field(name="s")
+    attempt: int = msgspec.field(name="a", default=0)
+    """retryCount on the wire; 0 is the first attempt."""
+    iteration: int = msgspec.field(name="i", default=0)
+    """Iteration of the loop around it, from 1; 0 = no loop."""
+    input: bytes = msgspec.field(name="in", default=EMPTY)
+    output: bytes = msgspec.field(name="out", default=EMPTY)
+    scheduled_ms: int = msgspec.field(name="ts", default=0)
+    first_scheduled_ms: int = msgspec.field(name="tf", default=0)
+    """Of the first attempt; the base of the total timeout."""
+    started_ms: int = msgspec.field(name="tb", default=0)
+    ended_ms: int = msgspec.field(name="te", default=0)
+    updated_ms: int = msgspec.field(name="tu", default=0)
+    due_ms: int = msgspec.field(name="d", default=0)
+    """The next moment at which the decider must look at this task; 0 = none."""
+    deliver_ms: int = msgspec.field(name="dl", default=0)
+    """A SCHEDULED task is not handed out before; 0 = at once."""
+    start_delay_s: int = msgspec.field(name="sd", default=0)
+    callback_after_s: int = msgspec.field(name="cb", default=0)
+    polls: int = msgspec.field(name="p", default=0)
+    worker: str | None = msgspec.field(name="w", default=None)
+    domain: str | None = msgspec.field(name="dom", default=None)
+    reason: str | None = msgspec.field(name="why", default=None)
+    retried_from: int = msgspec.field(name="rf", default=0)
+    """Ordinal of the attempt that this record replaces; 0 = none."""
+    retried: bool = msgspec.field(name="rd", default=False)
+    """A later attempt replaces this record."""
+    executed: bool = msgspec.field(name="x", default=False)
+    """What follows this record has been computed."""
+    queue: str | None = msgspec.field(name="qu", default=None)
+    """Where workers find it while it is SCHEDULED; None = never handed out."""
+    step: bytes | None = msgspec.field(name="st", default=None)
+    """The step as JSON, for tasks that the definition does not hold."""
+
+
+class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One execution without its tasks. Times are epoch milliseconds, 0 = not yet."""
+
+    key: int = msgspec.field(name="k")
+    """Ascending number of the execution in this database."""
+    id: bytes = msgspec.field(name="id")
+    """UUID, 16 bytes."""
+    name: str = msgspec.field(name="n")
+    version: int = msgspec.field(name="v")
+    pinned: int = msgspec.field(name="p")
+    """Key of the definition as it was at the start."""
+    status: WorkflowStatus = msgspec.field(name="s")
+    input: bytes = msgspec.field(name="in", default=EMPTY)
+    output: bytes = msgspec.field(name="out", default=EMPTY)
+    variables: bytes = msgspec.field(name="var", default=EMPTY)
+    correlation_id: str | None = msgspec.field(name="c", default=None)
+    priority: int = msgspec.field(name="pr", default=0)
+    created_ms: int = msgspec.field(name="tc", default=0)
+    updated_ms: int = msgspec.field(name="tu", default=0)
+    ended_ms: int = msgspec.field(name="te", default=0)
+    last_retried_ms: int = msgspec.field(name="tr", default=0)
+    due_ms: int = msgspec.field(name="d", default=0)
+    """When the workflow times out; 0 = never."""
+    reason: str | None = msgspec.field(name="why", default=None)
+    task_to_domain: dict[str, str] = msgspec.field(name="dom", default_factory=dict)
+    created_by: str | None = msgspec.field(name="by", default=None)
+    event: str | None = msgspec.field(name="ev", default=None)
+    idempotency_key: str | None = msgspec.field(name="ik", default=None)
+    failed_refs: list[str] = msgspec.field(name="fr", default_factory=list)
+    failed_names: list[str] = msgspec.field(name="fn", default_factory=list)
+    failed_task: int = msgspec.field(name="ft", default=0)
+    """Ordinal of the task that ended the workflow; 0 = none."""
+    next_ordinal: int = msgspec.field(name="o", default=1)
+    """The first ordinal that a restart may use."""
+
+
+def task_key(workflow_key: int, ordinal: int) -> int:
+    """The key of a task record: records of one execution stand side by side."""
+    return workflow_key << ORDINAL_BITS | ordinal
+
+
+def split_task_key(key: int) -> tuple[int, int]:
+    """Workflow key and ordinal of a task key."""
+    return key >> ORDINAL_BITS, key & ((1 << ORDINAL_BITS) - 1)
+
+
+def workflow_uuid(workflow_id: bytes) -> str:
+    """The text form of a workflow id."""
+    return str(uuid.UUID(bytes=workflow_id))
+
+
+def task_uuid(workflow_id: bytes, ordinal: int) -> str:
+    """A task's id: the workflow's, with the ordinal in its last four bytes.
+
+    A workflow id ends in four zero bytes, so no index over task ids is needed: the id of a task
+    names its workflow.
+    """
+    return str(uuid.UUID(bytes=workflow_id[:12] + ordinal.to_bytes(4, "big")))
+
+
+def parse_uuid(text: str) -> tuple[bytes, int] | None:
+    """Workflow id and task ordinal of an id's text; None when it is no id of ours.
+
+    The ordinal is 0 for the id of a workflow.
+    """
+    try:
+        raw = uuid.UUID(text).bytes
+    except ValueError:
+        return None
+    return raw[:12] + bytes(4), int.from_bytes(raw[12:], "big")
+
+
+class Pinned(msgspec.Struct, frozen=True, dict=True):
+    """A definition as it was when executions started from it, task definitions embedded."""
+
+    key: int
+    definition: WorkflowDefinition
+    document: bytes
+    """The definition as JSON."""
+
+    @functools.cached_property
+    def outline(self) -> Outline:
+        """Which step follows which; computed when first asked for."""
+        return Outline(self.definition.tasks)
