@@ -1,0 +1,4 @@
+"""Devices: capabilities, drivers, their simulated twins and the inventory that opens them.
+
+Nothing here knows workflows, tasks, HTTP or sync.
+"""

@@ -1,0 +1,639 @@
+"""The engine: takes requests, lets the disk thread decide and write them together, hands out work.
+
+No HTTP word and no device word stands here, and no rule of what follows from what.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from edge.clock import Clock, Ids, RandomIds, SystemClock
+from edge.decider.draft import Scripts
+from edge.group_commit import GroupCommit
+from edge.model.decision import (
+    Command,
+    Lease,
+    LeaseExpired,
+    LogLine,
+    Pause,
+    Resume,
+    Retry,
+    Terminate,
+    TimerDue,
+    UpdateTask,
+)
+from edge.model.definitions import TaskDefinition, WorkflowDefinition
+from edge.model.errors import NotFound
+from edge.model.executions import (
+    Task,
+    TaskStatus,
+    Workflow,
+    WorkflowStatus,
+    parse_uuid,
+    task_key,
+    task_uuid,
+    workflow_uuid,
+)
+from edge.model.requests import (
+    Changed,
+    ExecutionView,
+    PollData,
+    StartRequest,
+    TaskResult,
+    TaskView,
+)
+from edge.store import executions, facts, metadata, search, timers
+from edge.store.migrations import migrate
+from edge.store.queues import Held, Leases, Queues, TaskId
+from edge.transactions import Disk, Effects, Transaction
+from sync.database import Database
+
+T = TypeVar("T")
+
+_FRESH = 5_000
+"""Tasks kept in memory from the decision that scheduled them until a worker fetches them."""
+
+_BOOT_PAGE = 500
+_DUE_PAGE = 500
+
+
+class Engine:
+    """One device's engine. ``run`` must be running for any request to be answered.
+
+    Open it with ``Engine.open``.
+    """
+
+    def __init__(self, database: Database, disk: Disk, clock: Clock, boot: facts.Boot) -> None:
+        self._database = database
+        self.clock = clock
+        self.boot = boot
+        self.queues = Queues()
+        self.leases = Leases()
+        self._fresh: OrderedDict[TaskId, TaskView] = OrderedDict()
+        self._polls: dict[str, PollData] = {}
+        self._listeners: dict[int, Callable[[Changed], None]] = {}
+        self._effect_listeners: list[Callable[[Effects], None]] = []
+        self._counters: Counter[str] = Counter()
+        self._next_listener = 0
+        self._commits = GroupCommit(database, disk, self._spread, self._counters)
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        scripts: Scripts,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        syncing: bool = False,
+    ) -> Engine:
+        """Open the database and take up what was going on when it was closed.
+
+        Args:
+            path: the database file; its folder must exist.
+            scripts: evaluates JavaScript.
+            clock, ids: the machine's when None.
+            syncing: whether history is kept for a control plane.
+
+        Raises:
+            DatabaseUnusable: when the file cannot be opened.
+            MigrationError: when it is another program's, or of a release too new for this one.
+        """
+        database = await Database.open(path, migrate)
+        boot = await database.transact(facts.note_boot)
+        clock = clock or SystemClock(boot.floor_ms)
+        disk = Disk(clock, ids or RandomIds(), scripts, boot=boot.boot, syncing=syncing)
+        engine = cls(database, disk, clock, boot)
+        await engine._take_up()
+        return engine
+
+    @property
+    def database(self) -> Database:
+        """The database, for the rooms that read it in their own way."""
+        return self._database
+
+    async def _take_up(self) -> None:
+        """Put every task that waits for a worker back into its queue."""
+        after = 0
+        while True:
+            page = await self._database.read(lambda c, after=after: _open_page(c, after))  # type: ignore[misc]
+            for workflow, tasks in page:
+                after = workflow.key
+                for task in tasks:
+                    if task.status is TaskStatus.SCHEDULED and task.queue is not None:
+                        task_id = (workflow.id, task.ordinal)
+                        self.queues.put(task.queue, task_id, workflow.priority, task.deliver_ms)
+            if len(page) < _BOOT_PAGE:
+                return
+
+    async def run(self) -> None:
+        """Commit what arrives, until ``close``."""
+        await self._commits.run()
+
+    def _spread(self, effects: Effects) -> None:
+        """Tell the rest of the house what has been committed."""
+        for task_id in effects.ended:
+            self.queues.withdraw(task_id)
+            self.leases.release(task_id)
+            self._fresh.pop(task_id, None)
+        for workflow, pinned, task in effects.queued:
+            task_id = (workflow.id, task.ordinal)
+            self.leases.release(task_id)
+            self._fresh[task_id] = TaskView(workflow, pinned, task)
+            self.queues.put(task.queue or "", task_id, workflow.priority, task.deliver_ms)
+        while len(self._fresh) > _FRESH:
+            self._fresh.popitem(last=False)
+        for workflow in effects.changed.values():
+            change = Changed(workflow_uuid(workflow.id), workflow.status)
+            for listener in list(self._listeners.values()):
+                listener(change)
+        for effect_listener in self._effect_listeners:
+            effect_listener(effects)
+
+    async def request(self, function: Callable[[Transaction], T]) -> T:
+        """Have a function carried out in the next transaction; returns once it is on the disk.
+
+        Raises:
+            Overloaded: too much is waiting already.
+            StorageUnavailable: the disk refused; nothing was written.
+        """
+        return await self._commits.request(function)
+
+    async def close(self) -> None:
+        """Finish what was taken on, then close the database. ``run`` returns by itself."""
+        await self._commits.close()
+        await self._database.close()
+
+    # Executions.
+
+    async def start(self, request: StartRequest) -> str:
+        """Start a workflow; returns its id.
+
+        Raises:
+            NotFound: no such definition.
+            Conflict: the idempotency key has been used.
+        """
+        workflow_id, _ = await self.request(lambda t: t.start(request))
+        self._counters["starts"] += 1
+        return workflow_uuid(workflow_id)
+
+    async def command(self, workflow_id: str, command: Command) -> None:
+        """Have a command obeyed.
+
+        Raises:
+            NotFound: no such execution.
+            BatonError: it cannot be obeyed in this state.
+        """
+        key = _workflow_id(workflow_id)
+        await self.request(lambda t: t.decide(key, command))
+
+    async def pause(self, workflow_id: str) -> None:
+        """Stop scheduling what comes next. Raises Conflict when it has ended."""
+        await self.command(workflow_id, Pause())
+
+    async def resume(self, workflow_id: str) -> None:
+        """Go on. Raises IllegalState when it is not paused."""
+        await self.command(workflow_id, Resume())
+
+    async def terminate(self, workflow_id: str, reason: str | None) -> None:
+        """End it now. Raises Conflict when it is completed."""
+        await self.command(workflow_id, Terminate(reason))
+
+    async def retry(self, workflow_id: str) -> None:
+        """Try failed tasks once more. Raises NotFound while running, Conflict without any."""
+        await self.command(workflow_id, Retry())
+
+    async def restart(self, workflow_id: str, *, latest: bool) -> None:
+        """Run it again from the beginning. Raises Conflict while it is running."""
+        key = _workflow_id(workflow_id)
+        await self.request(lambda t: t.restart(key, latest=latest))
+
+    async def remove(self, workflow_id: str) -> None:
+        """Take an execution away; one that is running is terminated first."""
+        key = _workflow_id(workflow_id)
+
+        def remove(transaction: Transaction) -> None:
+            snapshot = transaction.snapshot(key)
+            if not snapshot.workflow.status.terminal:
+                transaction.decide(key, Terminate("removed"))
+            transaction.executions.remove(transaction.connection, snapshot.workflow)
+
+        await self.request(remove)
+
+    async def execution(self, workflow_id: str) -> ExecutionView:
+        """An execution with its tasks, as of the last commit, leases laid over.
+
+        Raises:
+            NotFound: no such execution.
+        """
+        key = _workflow_id(workflow_id)
+
+        def read(connection: sqlite3.Connection) -> ExecutionView | None:
+            workflow = executions.read_workflow(connection, key)
+            if workflow is None:
+                return None
+            pinned = metadata.read_pinned(connection, workflow.pinned)
+            return ExecutionView(workflow, pinned, executions.read_tasks(connection, workflow.key))
+
+        view = await self._database.read(read)
+        if view is None:
+            raise NotFound(f"No such workflow found by id: {workflow_id}")
+        tasks = [self._as_held(view.workflow, task) for task in view.tasks]
+        tasks.sort(key=lambda task: task.seq)
+        return ExecutionView(view.workflow, view.pinned, tasks)
+
+    async def workflow(self, workflow_id: str) -> Workflow:
+        """The record of an execution without its tasks. Raises NotFound."""
+        key = _workflow_id(workflow_id)
+        workflow = await self._database.read(lambda c: executions.read_workflow(c, key))
+        if workflow is None:
+            raise NotFound(f"No such workflow found by id: {workflow_id}")
+        return workflow
+
+    async def search(
+        self,
+        *,
+        name: list[str] | None,
+        status: list[WorkflowStatus] | None,
+        correlation_id: str | None,
+        workflow_ids: list[str] | None,
+        start_from_ms: int | None,
+        start_to_ms: int | None,
+        free_text: str | None,
+        offset: int,
+        limit: int,
+    ) -> tuple[int, list[Workflow]]:
+        """Number of all matches and one page of them, newest first; None = anything."""
+        query = search.Query(
+            names=name,
+            statuses=status,
+            correlation_id=correlation_id,
+            workflow_ids=workflow_ids,
+            start_from_ms=start_from_ms,
+            start_to_ms=start_to_ms,
+            text=free_text,
+            offset=offset,
+            limit=limit,
+        )
+        return await self._database.read(lambda c: search.search(c, query))
+
+    async def running(self, name: str, version: int | None) -> list[str]:
+        """Ids of the executions of a workflow that have not ended, oldest first."""
+        found = await self._database.read(lambda c: search.running(c, name))
+        return [workflow_uuid(w.id) for w in found if version is None or w.version == version]
+
+    async def correlated(
+        self, name: str, correlation_id: str, *, include_closed: bool
+    ) -> list[Workflow]:
+        """Executions of a workflow with a correlation id, oldest first."""
+        found = await self._database.read(lambda c: search.correlated(c, name, correlation_id))
+        return [w for w in found if include_closed or not w.status.terminal]
+
+    # Tasks.
+
+    async def poll(
+        self, queue: str, *, worker: str | None, count: int, timeout_ms: int
+    ) -> list[TaskView]:
+        """Hand out up to ``count`` tasks; wait for the first up to ``timeout_ms``."""
+        self._note_poll(queue, worker)
+        deadline_ms = self.clock.monotonic_ms() + timeout_ms
+        while True:
+            taken = self.queues.take(queue, max(1, count))
+            if taken:
+                views = [await self._hand_over(id_, queue, rank, worker) for id_, rank in taken]
+                found = [view for view in views if view is not None]
+                if found:
+                    self._counters["handed_out"] += len(found)
+                    return found
+                continue
+            left_ms = deadline_ms - self.clock.monotonic_ms()
+            if left_ms <= 0 or not await self.queues.wait(queue, left_ms / 1000):
+                return []
+
+    async def _hand_over(
+        self, task_id: TaskId, queue: str, priority: int, worker: str | None
+    ) -> TaskView | None:
+        """Lease a task; None when it need not be done any more."""
+        view = self._fresh.pop(task_id, None) or await self._read_task(task_id)
+        if view is None or view.task.status is not TaskStatus.SCHEDULED:
+            return None
+        self._lease(view, queue, priority, worker)
+        return TaskView(view.workflow, view.pinned, self._as_held(view.workflow, view.task))
+
+    def _lease(self, view: TaskView, queue: str, priority: int, worker: str | None) -> None:
+        task, now_ms = view.task, self.clock.now_ms()
+        started_ms = task.started_ms or now_ms
+        response_s, run_s = _limits(view)
+        monotonic_ms = self.clock.monotonic_ms()
+        self.leases.grant(
+            (view.workflow.id, task.ordinal),
+            Held(
+                Lease(worker, started_ms, task.polls + 1),
+                queue,
+                priority,
+                response_s * 1000,
+                monotonic_ms + response_s * 1000 if response_s else 0,
+                monotonic_ms + run_s * 1000 - (now_ms - started_ms) if run_s else 0,
+            ),
+        )
+
+    def _as_held(self, workflow: Workflow, task: Task) -> Task:
+        """The record as its holder and the API see it: IN_PROGRESS while somebody holds it."""
+        held = self.leases.get((workflow.id, task.ordinal))
+        if held is None or task.status is not TaskStatus.SCHEDULED:
+            return task
+        return msgspec.structs.replace(
+            task,
+            status=TaskStatus.IN_PROGRESS,
+            started_ms=held.lease.started_ms,
+            updated_ms=max(task.updated_ms, held.lease.started_ms),
+            worker=held.lease.worker,
+            polls=held.lease.polls,
+            callback_after_s=0,
+        )
+
+    async def _read_task(self, task_id: TaskId) -> TaskView | None:
+        def read(connection: sqlite3.Connection) -> TaskView | None:
+            workflow = executions.read_workflow(connection, task_id[0])
+            if workflow is None:
+                return None
+            task = executions.read_task(connection, task_key(workflow.key, task_id[1]))
+            if task is None:
+                return None
+            return TaskView(workflow, metadata.read_pinned(connection, workflow.pinned), task)
+
+        return await self._database.read(read)
+
+    def give_back(self, task_ids: list[str]) -> None:
+        """Put tasks back into their queues that nobody will work on after all."""
+        for text in task_ids:
+            parsed = parse_uuid(text)
+            held = self.leases.release(parsed) if parsed is not None else None
+            if parsed is not None and held is not None:
+                self.queues.put(held.queue, parsed, held.priority)
+
+    async def update(self, result: TaskResult) -> str:
+        """Take over a worker's answer; returns the task's id.
+
+        A finished task, or any task of a finished workflow, stays as it is.
+
+        Raises:
+            NotFound: no such task.
+        """
+        workflow_id, ordinal = _task_id(result.task_id)
+        if result.extend_lease:
+            self._extend(workflow_id, ordinal, result.worker)
+            return result.task_id
+        held = self.leases.get((workflow_id, ordinal))
+        command = UpdateTask(
+            ordinal=ordinal,
+            status=result.status,
+            output=result.output,
+            merge=result.merge,
+            reason=result.reason,
+            callback_after_s=result.callback_after_s,
+            worker=result.worker,
+            logs=result.logs,
+            lease=held.lease if held else None,
+        )
+
+        def update(transaction: Transaction) -> None:
+            if ordinal not in transaction.snapshot(workflow_id).tasks:
+                raise NotFound(f"No such task found by id: {result.task_id}")
+            transaction.decide(workflow_id, command)
+
+        try:
+            await self.request(update)
+        except NotFound as error:
+            raise NotFound(f"No such task found by id: {result.task_id}") from error
+        self._counters["updates"] += 1
+        return result.task_id
+
+    def _extend(self, workflow_id: bytes, ordinal: int, worker: str | None) -> None:
+        """A sign of life. After a restart the task may be in its queue again: it is taken out."""
+        task_id = (workflow_id, ordinal)
+        if self.leases.extend(task_id, self.clock.monotonic_ms()):
+            return
+        place = self.queues.withdraw(task_id)
+        if place is not None:
+            queue, priority = place
+            lease = Lease(worker, self.clock.now_ms(), 1)
+            self.leases.grant(task_id, Held(lease, queue, priority, 0, 0, 0))
+
+    def extend(self, task_id: str) -> None:
+        """The handler that holds a task is alive."""
+        parsed = parse_uuid(task_id)
+        if parsed is not None:
+            self._extend(*parsed, None)
+
+    async def update_by_ref(
+        self, workflow_id: str, ref: str, status: TaskStatus, output: bytes, worker: str | None
+    ) -> str:
+        """Update the open task with a reference name; the output is laid over the stored one.
+
+        Returns:
+            Its id; empty when no open task has that reference.
+
+        Raises:
+            NotFound: no such execution.
+        """
+        key = _workflow_id(workflow_id)
+
+        def update(transaction: Transaction) -> str:
+            task = transaction.snapshot(key).find(ref)
+            if task is None or task.status.terminal:
+                return ""
+            held = self.leases.get((key, task.ordinal))
+            lease = held.lease if held else None
+            command = UpdateTask(
+                task.ordinal, status, output, merge=True, worker=worker, lease=lease
+            )
+            transaction.decide(key, command)
+            return task_uuid(key, task.ordinal)
+
+        return await self.request(update)
+
+    async def task(self, task_id: str) -> TaskView:
+        """A task with its workflow. Raises NotFound."""
+        parsed = parse_uuid(task_id)
+        view = await self._read_task(parsed) if parsed is not None and parsed[1] else None
+        if view is None:
+            raise NotFound(f"Task not found for taskId: {task_id}")
+        return TaskView(view.workflow, view.pinned, self._as_held(view.workflow, view.task))
+
+    async def log(self, task_id: str, line: str) -> None:
+        """Add a line to a task's log. Raises NotFound."""
+        view = await self.task(task_id)
+        key, now_ms = task_key(view.workflow.key, view.task.ordinal), self.clock.now_ms()
+        await self.request(lambda t: t.executions.add_log(key, now_ms, line))
+
+    async def logs(self, task_id: str) -> list[LogLine]:
+        """The log of a task, oldest line first. Raises NotFound."""
+        view = await self.task(task_id)
+        ordinal = view.task.ordinal
+        key = task_key(view.workflow.key, ordinal)
+        return await self._database.read(lambda c: executions.read_logs(c, key, ordinal))
+
+    # Time.
+
+    async def fire_due(self) -> int:
+        """Act on everything whose moment has come.
+
+        Returns:
+            Epoch milliseconds of the next moment; 0 = none.
+        """
+        while True:
+            now_ms = self.clock.now_ms()
+            due = await self._database.read(lambda c, now=now_ms: timers.due(c, now, _DUE_PAGE))  # type: ignore[misc]
+            if not due:
+                return await self._database.read(timers.earliest_ms)
+            for workflow_id, ordinal in due:
+                held = self.leases.get((workflow_id, ordinal))
+                command = TimerDue(ordinal, held.lease if held else None)
+                await self.request(lambda t, w=workflow_id, c=command: t.decide(w, c))  # type: ignore[misc]
+            self._counters["timers"] += len(due)
+
+    async def expire_leases(self) -> None:
+        """Act on workers that have been silent or busy for too long."""
+        now_ms = self.clock.monotonic_ms()
+        for (workflow_id, ordinal), held in self.leases.expired(now_ms):
+            whole = 0 < held.runs_until_ms <= now_ms
+            elapsed_s = (self.clock.now_ms() - held.lease.started_ms) // 1000
+            command = LeaseExpired(ordinal, held.lease, elapsed_s, whole)
+            await self.request(lambda t, w=workflow_id, c=command: t.decide(w, c))  # type: ignore[misc]
+            if self.leases.get((workflow_id, ordinal)) is held:
+                # The decision let the worker keep the task: do not ask again.
+                kept = held._replace(runs_until_ms=0, silent_until_ms=0)
+                self.leases.grant((workflow_id, ordinal), kept)
+
+    # Definitions.
+
+    async def put_workflow_definition(
+        self, definition: WorkflowDefinition, *, overwrite: bool
+    ) -> None:
+        """Register a workflow. Raises Conflict when it exists and may not be replaced."""
+        await self.request(
+            lambda t: t.metadata.put_workflow(t.connection, definition, overwrite=overwrite)
+        )
+
+    async def workflow_definition(self, name: str, version: int | None) -> WorkflowDefinition:
+        """A registered workflow, the latest when no version is named. Raises NotFound."""
+        found = await self._database.read(
+            lambda c: metadata.read_workflow_definition(c, name, version)
+        )
+        if found is None:
+            raise NotFound(f"No such workflow found by name: {name}, version: {version}")
+        return found
+
+    async def workflow_definitions(self) -> list[WorkflowDefinition]:
+        """All versions of all registered workflows."""
+        return await self._database.read(metadata.read_workflow_definitions)
+
+    async def remove_workflow_definition(self, name: str, version: int) -> None:
+        """Forget a registered workflow. Raises NotFound."""
+        await self.request(lambda t: t.metadata.remove_workflow(t.connection, name, version))
+
+    async def put_task_definitions(self, definitions: list[TaskDefinition]) -> None:
+        """Register task definitions or replace them, all or none."""
+
+        def put(transaction: Transaction) -> None:
+            for definition in definitions:
+                transaction.metadata.put_task(transaction.connection, definition)
+
+        await self.request(put)
+
+    async def replace_task_definition(self, definition: TaskDefinition) -> None:
+        """Replace a task definition. Raises NotFound when there is none of that name."""
+
+        def replace(transaction: Transaction) -> None:
+            if metadata.read_task_definition(transaction.connection, definition.name) is None:
+                raise NotFound(f"No such task by name {definition.name}")
+            transaction.metadata.put_task(transaction.connection, definition)
+
+        await self.request(replace)
+
+    async def task_definition(self, name: str) -> TaskDefinition:
+        """A registered task definition. Raises NotFound."""
+        found = await self._database.read(lambda c: metadata.read_task_definition(c, name))
+        if found is None:
+            raise NotFound(f"No such taskType found by name: {name}")
+        return found
+
+    async def task_definitions(self) -> list[TaskDefinition]:
+        """All registered task definitions."""
+        return await self._database.read(metadata.read_task_definitions)
+
+    async def remove_task_definition(self, name: str) -> None:
+        """Forget a task definition. Raises NotFound."""
+        await self.request(lambda t: t.metadata.remove_task(t.connection, name))
+
+    # Watching.
+
+    def queue_sizes(self) -> Mapping[str, int]:
+        """Tasks that wait, by queue."""
+        return self.queues.sizes()
+
+    def poll_data(self) -> list[PollData]:
+        """Who asked each queue for work last."""
+        return list(self._polls.values())
+
+    def counters(self) -> Mapping[str, int]:
+        """Counts since the start: commits, requests, starts, updates, handed_out, timers."""
+        return self._counters
+
+    async def status_counts(self) -> dict[str, int]:
+        """Executions by status."""
+        return await self._database.read(search.counts)
+
+    def subscribe(self, callback: Callable[[Changed], None]) -> Callable[[], None]:
+        """Be told of every change after its commit; returns what ends the subscription."""
+        self._next_listener += 1
+        number = self._next_listener
+        self._listeners[number] = callback
+        return lambda: self._listeners.pop(number, None) and None
+
+    def on_effects(self, callback: Callable[[Effects], None]) -> None:
+        """Be told what each commit means for timers, workers and the uplink."""
+        self._effect_listeners.append(callback)
+
+    def _note_poll(self, queue: str, worker: str | None) -> None:
+        self._counters["polls"] += 1
+        domain, _, name = queue.rpartition(":")
+        self._polls[queue] = PollData(name, domain or None, worker, self.clock.now_ms())
+
+
+def _open_page(connection: sqlite3.Connection, after_key: int) -> list[tuple[Workflow, list[Task]]]:
+    found = executions.open_workflows(connection, after_key, _BOOT_PAGE)
+    return [(workflow, executions.read_tasks(connection, workflow.key)) for workflow in found]
+
+
+def _limits(view: TaskView) -> tuple[int, int]:
+    """Seconds of silence and of run time that the task's definition allows; 0 = any."""
+    task = view.task
+    ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
+    place = view.pinned.outline.place(ref)
+    definition = place.step.task_definition if place is not None else None
+    if definition is None:
+        return 0, 0
+    run_s = 0 if definition.timeout_policy == "ALERT_ONLY" else definition.timeout_seconds
+    return definition.response_timeout_seconds, run_s
+
+
+def _workflow_id(text: str) -> bytes:
+    parsed = parse_uuid(text)
+    if parsed is None or parsed[1]:
+        raise NotFound(f"No such workflow found by id: {text}")
+    return parsed[0]
+
+
+def _task_id(text: str) -> TaskId:
+    parsed = parse_uuid(text)
+    if parsed is None or not parsed[1]:
+        raise NotFound(f"No such task found by id: {text}")
+    return parsed

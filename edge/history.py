@@ -1,0 +1,130 @@
+"""What a decision tells the control plane: records made from the records that changed.
+
+Nothing is written or sent here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from edge.model.decision import Decision
+from edge.model.executions import EMPTY, Task, Workflow, WorkflowStatus, task_uuid, workflow_uuid
+from sync.records import (
+    Body,
+    EvidenceRecord,
+    Lane,
+    TaskRecord,
+    WorkflowRecord,
+    evidence_chunks,
+)
+
+_SENT_UNASKED_BYTES = 200_000
+"""Pictures up to this size go up by themselves; larger files stay on the device."""
+
+_ALARMING = frozenset({WorkflowStatus.FAILED, WorkflowStatus.TIMED_OUT})
+
+
+def records_of(
+    workflow: Workflow, decision: Decision, *, started: bool
+) -> Iterator[tuple[Lane, Body]]:
+    """The records of one decision with their lanes.
+
+    Args:
+        workflow: after the decision.
+        decision: what changed.
+        started: True when the execution begins with this decision; its input travels along.
+    """
+    workflow_id = workflow_uuid(workflow.id)
+    if decision.workflow is not None:
+        lane = Lane.URGENT if workflow.status in _ALARMING else Lane.HISTORY
+        yield lane, _workflow_record(workflow_id, workflow, started=started)
+    for task in decision.tasks:
+        task_id = task_uuid(workflow.id, task.ordinal)
+        yield Lane.HISTORY, _task_record(workflow_id, task_id, task)
+        if task.status.terminal and b'"evidence"' in task.output:
+            yield from _evidence_records(workflow_id, task_id, task)
+
+
+def _workflow_record(workflow_id: str, workflow: Workflow, *, started: bool) -> WorkflowRecord:
+    return WorkflowRecord(
+        id=workflow_id,
+        name=workflow.name,
+        version=workflow.version,
+        status=workflow.status.value,
+        correlation_id=workflow.correlation_id,
+        created_ms=workflow.created_ms,
+        updated_ms=workflow.updated_ms,
+        ended_ms=workflow.ended_ms,
+        reason=workflow.reason,
+        input=workflow.input if started else None,
+        output=workflow.output if workflow.status.terminal else None,
+    )
+
+
+def _task_record(workflow_id: str, task_id: str, task: Task) -> TaskRecord:
+    return TaskRecord(
+        workflow_id=workflow_id,
+        task_id=task_id,
+        seq=task.seq,
+        ref=task.ref,
+        type=task.type,
+        name=task.name,
+        status=task.status.value,
+        attempt=task.attempt,
+        iteration=task.iteration,
+        scheduled_ms=task.scheduled_ms,
+        started_ms=task.started_ms,
+        ended_ms=task.ended_ms,
+        updated_ms=task.updated_ms,
+        worker=task.worker,
+        reason=task.reason,
+        input=task.input if task.input != EMPTY else None,
+        output=task.output if task.output != EMPTY else None,
+    )
+
+
+class _Evidence(msgspec.Struct):
+    key: str
+    path: str
+    media_type: str
+    sha256: str
+    size_bytes: int
+
+
+def _evidence_records(
+    workflow_id: str, task_id: str, task: Task
+) -> Iterator[tuple[Lane, EvidenceRecord]]:
+    for evidence in _evidence_in(task.output):
+        if not evidence.media_type.startswith("image/"):
+            continue
+        if evidence.size_bytes > _SENT_UNASKED_BYTES:
+            continue
+        count = evidence_chunks(evidence.size_bytes)
+        for chunk in range(count):
+            yield (
+                Lane.BULK,
+                EvidenceRecord(
+                    workflow_id=workflow_id,
+                    task_id=task_id,
+                    key=evidence.key,
+                    media_type=evidence.media_type,
+                    sha256=evidence.sha256,
+                    size_bytes=evidence.size_bytes,
+                    path=evidence.path,
+                    index=chunk,
+                    count=count,
+                ),
+            )
+
+
+def _evidence_in(output: bytes) -> Iterator[_Evidence]:
+    """The files that a task's output refers to; what has another shape is the user's own."""
+    found: Any = msgspec.json.decode(output).get("evidence")
+    for item in found if isinstance(found, list) else [found]:
+        try:
+            yield msgspec.convert(item, _Evidence)
+        except msgspec.ValidationError:
+            continue

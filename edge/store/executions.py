@@ -1,0 +1,259 @@
+"""Executions in the database: reading a Snapshot, writing Decisions, and the hot ones in memory.
+
+Runs on the writer's thread only, but for the functions that take a connection of their own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+
+import msgspec
+
+from edge.model.decision import Decision, LogLine, Snapshot
+from edge.model.executions import (
+    Pinned,
+    Task,
+    Workflow,
+    task_key,
+)
+from edge.store.metadata import Metadata
+
+_WORKFLOW_BY_ID = "SELECT body FROM workflow WHERE id = ?"
+_WORKFLOW_BY_KEY = "SELECT body FROM workflow WHERE key = ?"
+_TASK = "SELECT body FROM task WHERE key = ?"
+_TASKS_OF = "SELECT body FROM task WHERE key BETWEEN ? AND ? ORDER BY key"
+_OPEN_WORKFLOWS = """
+SELECT body FROM workflow
+ WHERE status IN ('RUNNING', 'PAUSED')
+   AND key > ?
+ ORDER BY key
+ LIMIT ?
+"""
+_PUT_WORKFLOW = """
+INSERT INTO workflow
+  (key, id, name, status, correlation_id, idempotency_key, created_ms, due_ms, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET
+  status = excluded.status, created_ms = excluded.created_ms, due_ms = excluded.due_ms,
+  body = excluded.body
+"""
+_PUT_TASK = """
+INSERT INTO task (key, due_ms, body) VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET due_ms = excluded.due_ms, body = excluded.body
+"""
+_DROP_TASK = "DELETE FROM task WHERE key = ?"
+_DROP_TASKS_OF = "DELETE FROM task WHERE key BETWEEN ? AND ?"
+_DROP_LOGS_OF = "DELETE FROM task_log WHERE task BETWEEN ? AND ?"
+_DROP_WORKFLOW = "DELETE FROM workflow WHERE key = ?"
+_PUT_LOG = "INSERT INTO task_log (task, created_ms, line) VALUES (?, ?, ?)"
+_LOGS = "SELECT created_ms, line FROM task_log WHERE task = ? ORDER BY key LIMIT ?"
+_LATEST_START = """
+SELECT body FROM workflow
+ WHERE idempotency_key = ?
+   AND name = ?
+ ORDER BY key DESC
+ LIMIT 1
+"""
+
+_ENCODER = msgspec.msgpack.Encoder()
+_WORKFLOW_DECODER = msgspec.msgpack.Decoder(Workflow)
+_TASK_DECODER = msgspec.msgpack.Decoder(Task)
+
+HOT_RECORDS = 20_000
+"""Task records kept in memory for the executions that move; at about 1 KB each this bounds the
+cache near 20 MB. The executions that moved longest ago leave first and are read again."""
+
+_MAX_LOG_LINES = 1_000
+"""Lines of one task's log that are shown."""
+
+
+def read_workflow(connection: sqlite3.Connection, workflow_id: bytes) -> Workflow | None:
+    """The record of an execution."""
+    row = connection.execute(_WORKFLOW_BY_ID, (workflow_id,)).fetchone()
+    return None if row is None else _WORKFLOW_DECODER.decode(row[0])
+
+
+def read_workflow_by_key(connection: sqlite3.Connection, key: int) -> Workflow | None:
+    """The record of an execution by its key."""
+    row = connection.execute(_WORKFLOW_BY_KEY, (key,)).fetchone()
+    return None if row is None else _WORKFLOW_DECODER.decode(row[0])
+
+
+def read_tasks(connection: sqlite3.Connection, workflow_key: int) -> list[Task]:
+    """The task records of an execution, oldest first."""
+    rows = connection.execute(_TASKS_OF, _range(workflow_key))
+    return [_TASK_DECODER.decode(row[0]) for row in rows]
+
+
+def read_task(connection: sqlite3.Connection, key: int) -> Task | None:
+    """One task record."""
+    row = connection.execute(_TASK, (key,)).fetchone()
+    return None if row is None else _TASK_DECODER.decode(row[0])
+
+
+def read_logs(connection: sqlite3.Connection, key: int, ordinal: int) -> list[LogLine]:
+    """The log of a task, oldest line first."""
+    rows = connection.execute(_LOGS, (key, _MAX_LOG_LINES))
+    return [LogLine(ordinal, line, created_ms) for created_ms, line in rows]
+
+
+def open_workflows(connection: sqlite3.Connection, after_key: int, limit: int) -> list[Workflow]:
+    """Executions that have not ended, a page at a time."""
+    rows = connection.execute(_OPEN_WORKFLOWS, (after_key, limit))
+    return [_WORKFLOW_DECODER.decode(row[0]) for row in rows]
+
+
+def latest_start(connection: sqlite3.Connection, key: str, name: str) -> Workflow | None:
+    """The newest execution of a workflow that was started with an idempotency key."""
+    row = connection.execute(_LATEST_START, (key, name)).fetchone()
+    return None if row is None else _WORKFLOW_DECODER.decode(row[0])
+
+
+def _range(workflow_key: int) -> tuple[int, int]:
+    return task_key(workflow_key, 0), task_key(workflow_key + 1, 0) - 1
+
+
+class Executions:
+    """The writing half: Snapshots that move, and rows waiting to be written with the next COMMIT.
+
+    Args:
+        metadata: gives the pinned definitions.
+    """
+
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
+        self._hot: OrderedDict[bytes, Snapshot] = OrderedDict()
+        self._hot_records = 0
+        self._workflows: dict[int, Workflow] = {}
+        self._tasks: dict[int, Task] = {}
+        self._logs: list[tuple[int, int, str]] = []
+        self._next_key = 0
+
+    def new_key(self, connection: sqlite3.Connection) -> int:
+        """The key of a new execution."""
+        if not self._next_key:
+            row = connection.execute("SELECT coalesce(max(key), 0) FROM workflow").fetchone()
+            self._next_key = row[0] + 1
+        self._next_key += 1
+        return self._next_key - 1
+
+    def begin(self, workflow: Workflow, pinned: Pinned) -> Snapshot:
+        """A Snapshot of an execution that is about to start."""
+        return self._keep(Snapshot(workflow, pinned, []))
+
+    def load(self, connection: sqlite3.Connection, workflow_id: bytes) -> Snapshot | None:
+        """The Snapshot of an execution, from memory or from the disk; None = unknown."""
+        snapshot = self._hot.get(workflow_id)
+        if snapshot is not None:
+            self._hot.move_to_end(workflow_id)
+            return snapshot
+        self.flush(connection)
+        workflow = read_workflow(connection, workflow_id)
+        if workflow is None:
+            return None
+        pinned = self._metadata.pinned(connection, workflow.pinned)
+        return self._keep(Snapshot(workflow, pinned, read_tasks(connection, workflow.key)))
+
+    def replace(self, snapshot: Snapshot) -> None:
+        """Put another Snapshot of the same execution in place."""
+        self.forget(snapshot.workflow.id)
+        self._keep(snapshot)
+
+    def stage(self, snapshot: Snapshot, decision: Decision) -> None:
+        """Take over what a decision wants written."""
+        key = snapshot.workflow.key
+        for ordinal in decision.dropped:
+            self._tasks.pop(task_key(key, ordinal), None)
+        if decision.workflow is not None:
+            self._workflows[key] = decision.workflow
+        for task in decision.tasks:
+            self._tasks[task_key(key, task.ordinal)] = task
+        self._logs += [
+            (task_key(key, line.ordinal), line.created_ms, line.line) for line in decision.logs
+        ]
+
+    def drop(
+        self, connection: sqlite3.Connection, workflow: Workflow, ordinals: tuple[int, ...]
+    ) -> None:
+        """Take task records away."""
+        self.flush(connection)
+        connection.executemany(
+            _DROP_TASK, [(task_key(workflow.key, ordinal),) for ordinal in ordinals]
+        )
+
+    def remove(self, connection: sqlite3.Connection, workflow: Workflow) -> None:
+        """Take a whole execution away."""
+        self.flush(connection)
+        connection.execute(_DROP_TASKS_OF, _range(workflow.key))
+        connection.execute(_DROP_LOGS_OF, _range(workflow.key))
+        connection.execute(_DROP_WORKFLOW, (workflow.key,))
+        self.forget(workflow.id)
+
+    def add_log(self, key: int, created_ms: int, line: str) -> None:
+        """Add a line to a task's log."""
+        self._logs.append((key, created_ms, line))
+
+    def flush(self, connection: sqlite3.Connection) -> None:
+        """Write what is waiting; the transaction stays open."""
+        if self._workflows:
+            rows = [_workflow_row(workflow) for workflow in self._workflows.values()]
+            connection.executemany(_PUT_WORKFLOW, rows)
+            self._workflows.clear()
+        if self._tasks:
+            tasks = [
+                (key, task.due_ms or None, _ENCODER.encode(task))
+                for key, task in self._tasks.items()
+            ]
+            connection.executemany(_PUT_TASK, tasks)
+            self._tasks.clear()
+        if self._logs:
+            connection.executemany(_PUT_LOG, self._logs)
+            self._logs.clear()
+
+    def trim(self) -> None:
+        """After a COMMIT: let the executions that have ended, and the coldest, leave memory."""
+        while self._hot_records > HOT_RECORDS and len(self._hot) > 1:
+            self.forget(next(iter(self._hot)))
+
+    def forget(self, workflow_id: bytes) -> None:
+        """Let one execution leave memory."""
+        snapshot = self._hot.pop(workflow_id, None)
+        if snapshot is not None:
+            self._hot_records -= snapshot.weight
+
+    def forget_all(self) -> None:
+        """After a ROLLBACK: what is in memory is ahead of the disk."""
+        self._hot.clear()
+        self._hot_records = 0
+        self._workflows.clear()
+        self._tasks.clear()
+        self._logs.clear()
+        self._next_key = 0
+
+    def weigh(self, snapshot: Snapshot) -> None:
+        """Count the records that a Snapshot has gained."""
+        if snapshot.workflow.id in self._hot:
+            weight = len(snapshot.tasks) + 1
+            self._hot_records += weight - snapshot.weight
+            snapshot.weight = weight
+
+    def _keep(self, snapshot: Snapshot) -> Snapshot:
+        self._hot[snapshot.workflow.id] = snapshot
+        snapshot.weight = len(snapshot.tasks) + 1
+        self._hot_records += snapshot.weight
+        return snapshot
+
+
+def _workflow_row(workflow: Workflow) -> tuple[object, ...]:
+    return (
+        workflow.key,
+        workflow.id,
+        workflow.name,
+        workflow.status.value,
+        workflow.correlation_id,
+        workflow.idempotency_key,
+        workflow.created_ms,
+        workflow.due_ms or None,
+        _ENCODER.encode(workflow),
+    )

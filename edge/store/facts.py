@@ -1,0 +1,48 @@
+"""Single facts about the database: its epoch, the number of this boot, the latest time written.
+
+Nothing about executions stands here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+_READ = "SELECT value FROM fact WHERE name = ?"
+_WRITE = """
+INSERT INTO fact (name, value) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
+_LATEST = """
+SELECT max(moment) FROM (
+  SELECT max(created_ms) AS moment FROM (SELECT created_ms FROM workflow ORDER BY key DESC LIMIT 50)
+  UNION ALL
+  SELECT max(recorded_ms) FROM (SELECT recorded_ms FROM history ORDER BY key DESC LIMIT 50)
+)
+"""
+
+
+class Boot(msgspec.Struct, frozen=True):
+    """What is known when the database is opened."""
+
+    epoch: int
+    """Lineage of the history; a database that starts anew has another."""
+    boot: int
+    """How many times the database has been opened."""
+    floor_ms: int
+    """A time that has certainly passed, for clocks that start in 1970."""
+
+
+def note_boot(connection: sqlite3.Connection) -> Boot:
+    """Count this opening."""
+    epoch = _read(connection, "epoch") or 1
+    boot = _read(connection, "boot") + 1
+    connection.executemany(_WRITE, [("epoch", epoch), ("boot", boot)])
+    latest = connection.execute(_LATEST).fetchone()[0]
+    return Boot(epoch, boot, latest or 0)
+
+
+def _read(connection: sqlite3.Connection, name: str) -> int:
+    row = connection.execute(_READ, (name,)).fetchone()
+    return int(row[0]) if row else 0

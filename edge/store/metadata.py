@@ -1,0 +1,197 @@
+"""Definitions: as registered, and as pinned to the executions that started from them.
+
+Whether a definition is a good one is judged before it comes here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable
+
+import msgspec
+
+from edge.model.definitions import TaskDefinition, WorkflowDefinition, WorkflowTask
+from edge.model.errors import Conflict, NotFound
+from edge.model.executions import Pinned
+
+_PUT_WORKFLOW = """
+INSERT INTO workflow_definition (name, version, document) VALUES (?, ?, ?)
+ON CONFLICT (name, version) DO UPDATE SET document = excluded.document
+"""
+_WORKFLOW = "SELECT document FROM workflow_definition WHERE name = ? AND version = ?"
+_LATEST_WORKFLOW = """
+SELECT document FROM workflow_definition WHERE name = ? ORDER BY version DESC LIMIT 1
+"""
+_WORKFLOWS = "SELECT document FROM workflow_definition ORDER BY name, version"
+_DROP_WORKFLOW = "DELETE FROM workflow_definition WHERE name = ? AND version = ?"
+_PUT_TASK = """
+INSERT INTO task_definition (name, document) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET document = excluded.document
+"""
+_TASK = "SELECT document FROM task_definition WHERE name = ?"
+_TASKS = "SELECT document FROM task_definition ORDER BY name"
+_DROP_TASK = "DELETE FROM task_definition WHERE name = ?"
+_PINNED = "SELECT document FROM pinned_definition WHERE key = ?"
+_PINNED_BY_DIGEST = "SELECT key FROM pinned_definition WHERE digest = ?"
+_PIN = "INSERT INTO pinned_definition (digest, document) VALUES (?, ?)"
+
+_WORKFLOW_DECODER = msgspec.json.Decoder(WorkflowDefinition)
+_TASK_DECODER = msgspec.json.Decoder(TaskDefinition)
+
+_MAX_CACHED = 500
+"""Pinned definitions kept parsed, about 20 KB each."""
+
+
+def read_workflow_definition(
+    connection: sqlite3.Connection, name: str, version: int | None
+) -> WorkflowDefinition | None:
+    """A registered workflow; the highest version when none is named."""
+    if version is None:
+        row = connection.execute(_LATEST_WORKFLOW, (name,)).fetchone()
+    else:
+        row = connection.execute(_WORKFLOW, (name, version)).fetchone()
+    return None if row is None else _WORKFLOW_DECODER.decode(row[0])
+
+
+def read_workflow_definitions(connection: sqlite3.Connection) -> list[WorkflowDefinition]:
+    """All versions of all workflows."""
+    return [_WORKFLOW_DECODER.decode(row[0]) for row in connection.execute(_WORKFLOWS)]
+
+
+def read_task_definition(connection: sqlite3.Connection, name: str) -> TaskDefinition | None:
+    """A registered task definition."""
+    row = connection.execute(_TASK, (name,)).fetchone()
+    return None if row is None else _TASK_DECODER.decode(row[0])
+
+
+def read_task_definitions(connection: sqlite3.Connection) -> list[TaskDefinition]:
+    """All registered task definitions."""
+    return [_TASK_DECODER.decode(row[0]) for row in connection.execute(_TASKS)]
+
+
+def read_pinned(connection: sqlite3.Connection, key: int) -> Pinned:
+    """A definition as an execution started from it."""
+    row = connection.execute(_PINNED, (key,)).fetchone()
+    return Pinned(key, _WORKFLOW_DECODER.decode(row[0]), row[0])
+
+
+class Metadata:
+    """The writing half, with what was read lately; runs on the writer's thread only."""
+
+    def __init__(self) -> None:
+        self._pinned: dict[int, Pinned] = {}
+        self._current: dict[tuple[str, int | None], Pinned] = {}
+
+    def put_workflow(
+        self, connection: sqlite3.Connection, definition: WorkflowDefinition, *, overwrite: bool
+    ) -> None:
+        """Register a workflow.
+
+        Raises:
+            Conflict: it exists and may not be replaced.
+        """
+        name, version = definition.name, definition.version
+        if not overwrite and connection.execute(_WORKFLOW, (name, version)).fetchone():
+            raise Conflict(f"Workflow with {name}.{version} already exists!")
+        connection.execute(_PUT_WORKFLOW, (name, version, msgspec.json.encode(definition)))
+        self._current.clear()
+
+    def remove_workflow(self, connection: sqlite3.Connection, name: str, version: int) -> None:
+        """Forget a registered workflow; executions keep theirs.
+
+        Raises:
+            NotFound: there is no such definition.
+        """
+        if connection.execute(_DROP_WORKFLOW, (name, version)).rowcount == 0:
+            raise NotFound(f"No such workflow definition: {name} version: {version}")
+        self._current.clear()
+
+    def put_task(self, connection: sqlite3.Connection, definition: TaskDefinition) -> None:
+        """Register a task definition or replace it."""
+        connection.execute(_PUT_TASK, (definition.name, msgspec.json.encode(definition)))
+        self._current.clear()
+
+    def remove_task(self, connection: sqlite3.Connection, name: str) -> None:
+        """Forget a task definition.
+
+        Raises:
+            NotFound: there is no such definition.
+        """
+        if connection.execute(_DROP_TASK, (name,)).rowcount == 0:
+            raise NotFound(f"No such task definition: {name}")
+        self._current.clear()
+
+    def pinned(self, connection: sqlite3.Connection, key: int) -> Pinned:
+        """A pinned definition by its key."""
+        if key not in self._pinned:
+            self._remember(read_pinned(connection, key))
+        return self._pinned[key]
+
+    def pin_registered(
+        self, connection: sqlite3.Connection, name: str, version: int | None
+    ) -> Pinned:
+        """Pin the registered definition as it is now.
+
+        Raises:
+            NotFound: there is no such definition.
+        """
+        known = self._current.get((name, version))
+        if known is not None:
+            return known
+        definition = read_workflow_definition(connection, name, version)
+        if definition is None:
+            shown = "null" if version is None else version
+            raise NotFound(f"No such workflow defined. name={name}, version={shown}")
+        pinned = self.pin(connection, definition)
+        self._current[name, version] = pinned
+        return pinned
+
+    def pin(self, connection: sqlite3.Connection, definition: WorkflowDefinition) -> Pinned:
+        """Embed the task definitions as they are now, and keep the result once."""
+
+        def find(name: str) -> TaskDefinition | None:
+            return read_task_definition(connection, name)
+
+        whole = msgspec.structs.replace(
+            definition, tasks=[_embed(task, find) for task in definition.tasks]
+        )
+        document = msgspec.json.encode(whole)
+        digest = hashlib.blake2b(document, digest_size=16).digest()
+        row = connection.execute(_PINNED_BY_DIGEST, (digest,)).fetchone()
+        key = row[0] if row else connection.execute(_PIN, (digest, document)).lastrowid
+        pinned = Pinned(key or 0, whole, document)
+        self._remember(pinned)
+        return pinned
+
+    def forget_all(self) -> None:
+        """After a ROLLBACK: what is in memory may be ahead of the disk."""
+        self._pinned.clear()
+        self._current.clear()
+
+    def _remember(self, pinned: Pinned) -> None:
+        while len(self._pinned) >= _MAX_CACHED:
+            self._pinned.pop(next(iter(self._pinned)))
+        self._pinned[pinned.key] = pinned
+
+
+def _embed(task: WorkflowTask, find: Callable[[str], TaskDefinition | None]) -> WorkflowTask:
+    """A step with the task definition of its name, and the same for the steps inside it."""
+    return msgspec.structs.replace(
+        task,
+        task_definition=task.task_definition or find(task.name) or _ad_hoc(task),
+        decision_cases={
+            case: [_embed(inner, find) for inner in tasks]
+            for case, tasks in task.decision_cases.items()
+        },
+        default_case=[_embed(inner, find) for inner in task.default_case],
+        fork_tasks=[[_embed(inner, find) for inner in tasks] for tasks in task.fork_tasks],
+        loop_over=[_embed(inner, find) for inner in task.loop_over],
+    )
+
+
+def _ad_hoc(task: WorkflowTask) -> TaskDefinition:
+    """What applies to a task whose name nobody registered: only SIMPLE ones are retried."""
+    if task.type == "SIMPLE":
+        return TaskDefinition(name=task.name)
+    return TaskDefinition(name=task.name, retry_count=0, response_timeout_seconds=0)

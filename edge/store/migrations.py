@@ -1,0 +1,70 @@
+"""Creates the schema and takes an older database forward, one additive step at a time.
+
+No statement of daily work stands here.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import sqlite3
+
+APPLICATION_ID = 0x4241544E
+"""``BATN``: tells a Baton database from any other SQLite file."""
+
+SCHEMA_VERSION = 1
+"""Of this release. A step is added to ``_STEPS`` with every change of the schema."""
+
+
+class MigrationError(Exception):
+    """Head of this module's errors.
+
+    MigrationError
+    ├── ForeignDatabase
+    └── DatabaseTooNew
+    """
+
+
+class ForeignDatabase(MigrationError):
+    """The file is a SQLite database of another program. Choose another data directory."""
+
+
+class DatabaseTooNew(MigrationError):
+    """A later release changed this database beyond what this one can read. Install that release."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database to this release's schema, inside the caller's transaction.
+
+    A database of a later release whose changes were additive is opened as it is.
+
+    Raises:
+        ForeignDatabase: the file belongs to another program.
+        DatabaseTooNew: the file says that this release must not open it.
+    """
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if tables and application != APPLICATION_ID:
+        raise ForeignDatabase("the file is a database of another program")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if tables:
+        oldest = connection.execute(
+            "SELECT value FROM fact WHERE name = 'oldest_reader'"
+        ).fetchone()
+        if oldest is not None and oldest[0] > SCHEMA_VERSION:
+            raise DatabaseTooNew(
+                f"the database needs a release that reads schema {oldest[0]}; "
+                f"this one reads {SCHEMA_VERSION}"
+            )
+    if version >= SCHEMA_VERSION:
+        return
+    schema = importlib.resources.files("edge.store").joinpath("schema.sql").read_text()
+    for statement in _statements(schema):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script; sqlite3's own runner would commit the caller's transaction."""
+    lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
+    return [statement for statement in "\n".join(lines).split(";") if statement.strip()]

@@ -1,0 +1,140 @@
+"""History on its way up: records written with the decision that made them, and publications.
+
+Nothing is sent from here; who sends asks for what follows a cursor.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from edge.model.decision import Publication
+from sync.records import Lane, Record
+
+_LANE_BITS = 56
+"""A lane's records stand side by side: key = lane << 56 | sequence."""
+
+_PUT = "INSERT INTO history (key, kind, recorded_ms, boot, body) VALUES (?, ?, ?, ?, ?)"
+_READ = """
+SELECT key, kind, recorded_ms, boot, body FROM history
+ WHERE key > ? AND key <= ?
+ ORDER BY key
+ LIMIT ?
+"""
+_PRUNE = "DELETE FROM history WHERE key > ? AND key <= ?"
+_LANES = "SELECT lane, acked, next_seq FROM lane ORDER BY lane"
+_OLDEST = "SELECT min(key) FROM history WHERE key > ? AND key <= ?"
+_NEXT = """
+INSERT INTO lane (lane, acked, next_seq) VALUES (?, 0, ?)
+ON CONFLICT (lane) DO UPDATE SET next_seq = excluded.next_seq
+"""
+_ACKNOWLEDGE = "UPDATE lane SET acked = max(acked, ?) WHERE lane = ? AND next_seq > ?"
+_PUT_PUBLICATION = "INSERT INTO publication (message_id, topic, payload) VALUES (?, ?, ?)"
+_PUBLICATIONS = "SELECT key, message_id, topic, payload FROM publication ORDER BY key LIMIT ?"
+_PUBLISHED = "DELETE FROM publication WHERE key = ?"
+
+_PRUNE_ROWS = 5_000
+"""Rows deleted in one transaction, so that an acknowledged backlog does not hold up the engine."""
+
+
+def _key(lane: int, seq: int) -> int:
+    return lane << _LANE_BITS | seq
+
+
+def read_records(
+    connection: sqlite3.Connection, lane: int, after_seq: int, limit: int, max_bytes: int
+) -> list[Record]:
+    """Records of a lane after a sequence, oldest first; at least one if there is any."""
+    found: list[Record] = []
+    size = 0
+    rows = connection.execute(_READ, (_key(lane, after_seq), _key(lane + 1, 0) - 1, limit))
+    for key, kind, recorded_ms, boot, body in rows:
+        size += len(body)
+        if found and size > max_bytes:
+            break
+        found.append(Record(Lane(lane), key - _key(lane, 0), kind, recorded_ms, boot, body))
+    return found
+
+
+def read_lanes(connection: sqlite3.Connection) -> dict[int, tuple[int, int, int]]:
+    """Acknowledged, oldest held and newest sequence of each lane; oldest = newest + 1 if none."""
+    lanes = {}
+    for lane, acked, next_seq in connection.execute(_LANES).fetchall():
+        row = connection.execute(_OLDEST, (_key(lane, 0), _key(lane + 1, 0) - 1)).fetchone()
+        oldest = next_seq if row[0] is None else row[0] - _key(lane, 0)
+        lanes[lane] = (acked, oldest, next_seq - 1)
+    return lanes
+
+
+def acknowledge(connection: sqlite3.Connection, acked: dict[int, int]) -> None:
+    """Move cursors forward, never back nor beyond what was written, and free what lies behind."""
+    for lane, seq in acked.items():
+        connection.execute(_ACKNOWLEDGE, (seq, lane, seq))
+    for lane, (cursor, oldest, _) in read_lanes(connection).items():
+        if oldest <= cursor:
+            until = min(cursor, oldest + _PRUNE_ROWS)
+            connection.execute(_PRUNE, (_key(lane, 0), _key(lane, until)))
+
+
+def read_publications(connection: sqlite3.Connection, limit: int) -> list[tuple[int, Publication]]:
+    """Messages that the broker has not taken yet, oldest first, with their keys."""
+    rows = connection.execute(_PUBLICATIONS, (limit,))
+    return [(row[0], Publication(row[1], row[2], row[3])) for row in rows]
+
+
+def forget_publications(connection: sqlite3.Connection, keys: Iterable[int]) -> None:
+    """Take away what the broker has taken."""
+    connection.executemany(_PUBLISHED, [(key,) for key in keys])
+
+
+class OutboxWriter:
+    """Gives sequences and collects rows; runs on the writer's thread, inside its transactions."""
+
+    def __init__(self) -> None:
+        self._next: dict[int, int] | None = None
+        self._given: set[int] = set()
+        self._rows: list[tuple[int, str, int, int, bytes]] = []
+        self._publications: list[tuple[str, str, bytes]] = []
+
+    def add(
+        self,
+        connection: sqlite3.Connection,
+        lane: Lane,
+        kind: str,
+        body: bytes,
+        *,
+        now_ms: int,
+        boot: int,
+    ) -> None:
+        """Give a record its sequence and keep it until the flush."""
+        if self._next is None:
+            self._next = {row[0]: row[2] for row in connection.execute(_LANES)}
+        seq = self._next.get(lane, 1)
+        self._next[lane] = seq + 1
+        self._given.add(int(lane))
+        self._rows.append((_key(lane, seq), kind, now_ms, boot, body))
+
+    def publish(self, publications: Iterable[Publication]) -> None:
+        """Keep messages until the flush."""
+        self._publications += [(p.message_id, p.topic, p.payload) for p in publications]
+
+    def flush(self, connection: sqlite3.Connection) -> bool:
+        """Write what is waiting. True when there was anything."""
+        if not self._rows and not self._publications:
+            return False
+        connection.executemany(_PUT, self._rows)
+        connection.executemany(_PUT_PUBLICATION, self._publications)
+        if self._next is not None:
+            rows = [(lane, self._next[lane]) for lane in sorted(self._given)]
+            connection.executemany(_NEXT, rows)
+        self._rows.clear()
+        self._publications.clear()
+        self._given.clear()
+        return True
+
+    def forget_all(self) -> None:
+        """After a ROLLBACK: sequences that were given are not taken."""
+        self._next = None
+        self._given.clear()
+        self._rows.clear()
+        self._publications.clear()

@@ -1,0 +1,97 @@
+-- The device's database. Forward-only and additive: after an update is rolled back, the older
+-- program must open the file that the newer one wrote. Times are epoch milliseconds.
+
+-- Single facts about this database: epoch, boot, the latest time written.
+CREATE TABLE IF NOT EXISTS fact (
+  name  TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Definitions as they are registered, JSON.
+CREATE TABLE IF NOT EXISTS workflow_definition (
+  name     TEXT NOT NULL,
+  version  INTEGER NOT NULL,
+  document BLOB NOT NULL,
+  PRIMARY KEY (name, version)
+) STRICT;
+CREATE TABLE IF NOT EXISTS task_definition (
+  name     TEXT PRIMARY KEY,
+  document BLOB NOT NULL
+) STRICT;
+
+-- Definitions as executions started from them, task definitions embedded; each distinct one once.
+CREATE TABLE IF NOT EXISTS pinned_definition (
+  key      INTEGER PRIMARY KEY,
+  digest   BLOB NOT NULL UNIQUE,
+  document BLOB NOT NULL
+) STRICT;
+
+-- Executions. Columns are for questions; the body (MessagePack) holds the whole record.
+-- Keys and ids ascend with time, so that both trees grow at their ends.
+CREATE TABLE IF NOT EXISTS workflow (
+  key             INTEGER PRIMARY KEY,
+  id              BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+  name            TEXT NOT NULL,
+  status          TEXT NOT NULL CHECK (
+                    status IN ('RUNNING', 'PAUSED', 'COMPLETED', 'FAILED', 'TIMED_OUT', 'TERMINATED')
+                  ),
+  correlation_id  TEXT,
+  idempotency_key TEXT,
+  created_ms      INTEGER NOT NULL,
+  due_ms          INTEGER,
+  body            BLOB NOT NULL
+) STRICT;
+-- What was running when the power went, and /workflow/running/{name}.
+CREATE INDEX IF NOT EXISTS workflow_open ON workflow (name)
+  WHERE status IN ('RUNNING', 'PAUSED');
+-- Executions by correlation id.
+CREATE INDEX IF NOT EXISTS workflow_correlated ON workflow (correlation_id, name)
+  WHERE correlation_id IS NOT NULL;
+-- Has this start been asked for before?
+CREATE INDEX IF NOT EXISTS workflow_idempotent ON workflow (idempotency_key, name)
+  WHERE idempotency_key IS NOT NULL;
+-- What times out next?
+CREATE INDEX IF NOT EXISTS workflow_due ON workflow (due_ms) WHERE due_ms IS NOT NULL;
+
+-- Tasks. The key is the workflow's key and the task's ordinal in one number, so that the records of
+-- one execution stand side by side and no index over them is needed.
+CREATE TABLE IF NOT EXISTS task (
+  key    INTEGER PRIMARY KEY,
+  due_ms INTEGER,
+  body   BLOB NOT NULL
+) STRICT;
+-- What is due next? The timers are this column: none can be lost or left over.
+CREATE INDEX IF NOT EXISTS task_due ON task (due_ms) WHERE due_ms IS NOT NULL;
+
+-- Lines that workers wrote about a task.
+CREATE TABLE IF NOT EXISTS task_log (
+  key        INTEGER PRIMARY KEY,
+  task       INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL,
+  line       TEXT NOT NULL
+) STRICT;
+-- The log of one task, and of all tasks of one execution.
+CREATE INDEX IF NOT EXISTS task_log_task ON task_log (task, key);
+
+-- History on its way up; the row is the record. key = lane in the high bits, sequence in the low.
+CREATE TABLE IF NOT EXISTS history (
+  key         INTEGER PRIMARY KEY,
+  kind        TEXT NOT NULL,
+  recorded_ms INTEGER NOT NULL,
+  boot        INTEGER NOT NULL,
+  body        BLOB NOT NULL
+) STRICT;
+-- How far the control plane has acknowledged each lane, and the next sequence to give.
+CREATE TABLE IF NOT EXISTS lane (
+  lane     INTEGER PRIMARY KEY,
+  acked    INTEGER NOT NULL,
+  next_seq INTEGER NOT NULL
+) STRICT;
+
+-- Messages that EVENT tasks handed over and that the broker has not taken yet.
+CREATE TABLE IF NOT EXISTS publication (
+  key        INTEGER PRIMARY KEY,
+  message_id TEXT NOT NULL,
+  topic      TEXT NOT NULL,
+  payload    BLOB NOT NULL
+) STRICT;

@@ -1,0 +1,10 @@
+"""Built-in tasks with a side effect, run by this process under the same contract as handlers.
+
+No control flow stands here: that is an operator's.
+"""
+
+from __future__ import annotations
+
+from edge.system_tasks.http import HttpCalls
+
+__all__ = ["HttpCalls"]

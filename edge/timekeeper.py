@@ -1,0 +1,78 @@
+"""The timekeeper: sleeps until the next moment that anybody waits for, and then says so.
+
+What a moment means is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from edge.engine import Engine
+from edge.model.errors import StorageUnavailable
+from edge.transactions import Effects
+
+log = structlog.get_logger()
+
+_LOOK_AGAIN_S = 1.0
+"""Longest sleep while anything is waiting: a wall clock that jumps forward is noticed by then. With
+nothing waiting the timekeeper sleeps until something does."""
+
+_STORAGE_PAUSE_S = 1.0
+"""Wait before the next try when the disk refuses to write."""
+
+
+class Timekeeper:
+    """Timers, delayed deliveries and leases of one engine, with one sleep for all of them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._wake = asyncio.Event()
+        self._next_due_ms = 0
+        engine.on_effects(self._see)
+
+    def _see(self, effects: Effects) -> None:
+        """A commit may have set an earlier deadline, or delayed a task."""
+        sooner = effects.due_ms and (not self._next_due_ms or effects.due_ms < self._next_due_ms)
+        if sooner or any(queued.task.deliver_ms for queued in effects.queued):
+            self._next_due_ms = effects.due_ms if sooner else self._next_due_ms
+            self._wake.set()
+
+    def wake(self) -> None:
+        """Look again: a lease may end before anything that was known."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        self._engine.leases.on_earlier = self.wake
+        self._next_due_ms = 1
+        while True:
+            self._wake.clear()
+            try:
+                pause_s = await self._round()
+            except StorageUnavailable as error:
+                log.warning("timers_postponed", reason=error.message)
+                pause_s = _STORAGE_PAUSE_S
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _round(self) -> float | None:
+        """Do what is due; returns seconds until the next moment, None when nothing waits."""
+        engine, now_ms = self._engine, self._engine.clock.now_ms()
+        await engine.expire_leases()
+        if self._next_due_ms and self._next_due_ms <= now_ms:
+            self._next_due_ms = await engine.fire_due()
+        delivery_ms = engine.queues.promote(engine.clock.now_ms())
+        now_ms, monotonic_ms = engine.clock.now_ms(), engine.clock.monotonic_ms()
+        expiry_ms = engine.leases.next_expiry_ms()
+        left_ms = [moment - now_ms for moment in (self._next_due_ms, delivery_ms) if moment]
+        if expiry_ms:
+            left_ms.append(expiry_ms - monotonic_ms)
+        if not left_ms:
+            return None
+        # A millisecond more than asked: a timer that fires early would find nothing to do.
+        return min(_LOOK_AGAIN_S, (max(0, min(left_ms)) + 1) / 1000)

@@ -1,0 +1,247 @@
+"""The loops that claim tasks for handlers in this process and run them.
+
+What a handler does is its own affair, and no SQL stands here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import structlog
+
+from devices.errors import DeviceError, Unreachable
+from edge.engine import Engine
+from edge.model.errors import NotFound, Overloaded, StorageUnavailable
+from edge.model.executions import EMPTY, TaskStatus, task_uuid, workflow_uuid
+from edge.model.requests import Answer, TaskResult, TaskView
+from edge.transactions import Effects
+from workflows.evidence import EvidenceStore
+from workflows.task import Handler, HandlerError
+
+log = structlog.get_logger()
+
+WORKER = "baton"
+"""Name of this process as a worker."""
+
+_POLL_MS = 60_000
+"""One long poll; nothing else happens when it ends than that the next begins."""
+
+_LOG_LINES = 100
+"""Lines that one attempt may log; the ones beyond are counted in a last line."""
+
+_STORAGE_PAUSE_S = 1.0
+"""Wait before a result is offered again when the disk refuses it."""
+
+_GRACE_S = 5.0
+"""How long handlers may take to notice that the daemon stops."""
+
+
+SystemTask = Callable[[TaskView], Awaitable[Answer]]
+"""Runs one system task on the event loop. It may run again after a power cut."""
+
+
+class _Running:
+    """One attempt of one task, as its handler sees it (``workflows.task.TaskContext``)."""
+
+    def __init__(
+        self,
+        view: TaskView,
+        engine: Engine,
+        loop: asyncio.AbstractEventLoop,
+        evidence: EvidenceStore,
+        open_device: Callable[[str], Any],
+    ) -> None:
+        task = view.task
+        self.workflow_id = workflow_uuid(view.workflow.id)
+        self.task_id = task_uuid(view.workflow.id, task.ordinal)
+        self.attempt = task.attempt
+        self.input: dict[str, Any] = msgspec.json.decode(task.input)
+        self.evidence = evidence
+        self._engine = engine
+        self._loop = loop
+        self._open_device = open_device
+        self._cancelled = threading.Event()
+        self._lines: list[tuple[str, int]] = []
+        self._lines_left_out = 0
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the result is no longer wanted."""
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Tell the handler that nobody waits any more."""
+        self._cancelled.set()
+
+    def device(self, name: str) -> Any:
+        """An opened device."""
+        return self._open_device(name)
+
+    def log(self, line: str) -> None:
+        """Add a line to the task's log; it is written with the result."""
+        if len(self._lines) < _LOG_LINES:
+            self._lines.append((line, self.now_ms()))
+        else:
+            self._lines_left_out += 1
+
+    def heartbeat(self) -> None:
+        """The work goes on."""
+        self._loop.call_soon_threadsafe(self._engine.extend, self.task_id)
+
+    def now_ms(self) -> int:
+        """Wall clock in epoch milliseconds."""
+        return self._engine.clock.now_ms()
+
+    def lines(self) -> tuple[tuple[str, int], ...]:
+        """What was logged."""
+        if self._lines_left_out:
+            left_out = f"{self._lines_left_out} more lines were left out"
+            return (*self._lines, (left_out, self.now_ms()))
+        return tuple(self._lines)
+
+
+class Workers:
+    """Runs the handlers and the system tasks of one engine.
+
+    Args:
+        engine: where tasks come from.
+        evidence: where handlers put files.
+        open_device: gives an opened device by its name.
+    """
+
+    def __init__(
+        self, engine: Engine, evidence: EvidenceStore, open_device: Callable[[str], Any]
+    ) -> None:
+        self._engine = engine
+        self._evidence = evidence
+        self._open_device = open_device
+        self._handlers: dict[str, tuple[Handler, int]] = {}
+        self._system_tasks: dict[str, tuple[SystemTask, int]] = {}
+        self._running: dict[tuple[bytes, int], _Running] = {}
+        engine.on_effects(self._see)
+
+    def add_handlers(self, handlers: Mapping[str, Handler], *, threads: int = 1) -> None:
+        """Run tasks of these types, each type on threads of its own."""
+        for task_type, handler in handlers.items():
+            self._handlers[task_type] = (handler, threads)
+
+    def add_system_task(self, kind: str, task: SystemTask, *, at_once: int = 16) -> None:
+        """Run system tasks of this kind on the event loop."""
+        self._system_tasks[kind] = (task, at_once)
+
+    async def run(self) -> None:
+        """Run until cancelled; then handlers are told, and what they hold is given back."""
+        executors = {
+            task_type: ThreadPoolExecutor(threads, thread_name_prefix=task_type)
+            for task_type, (_, threads) in self._handlers.items()
+        }
+        try:
+            async with asyncio.TaskGroup() as group:
+                for task_type, (handler, threads) in self._handlers.items():
+                    for _ in range(threads):
+                        executor = executors[task_type]
+                        group.create_task(self._serve(task_type, handler, executor))
+                for kind, (task, at_once) in self._system_tasks.items():
+                    for _ in range(at_once):
+                        group.create_task(self._serve_system(kind, task))
+        finally:
+            for running in self._running.values():
+                running.cancel()
+            self._engine.give_back([running.task_id for running in self._running.values()])
+            for executor in executors.values():
+                executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _serve(self, task_type: str, handler: Handler, executor: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            for view in await self._claim(task_type):
+                running = _Running(view, self._engine, loop, self._evidence, self._open_device)
+                task_id = (view.workflow.id, view.task.ordinal)
+                self._running[task_id] = running
+                future = loop.run_in_executor(executor, _attempt, handler, running)
+                try:
+                    answer = await asyncio.shield(future)
+                except asyncio.CancelledError:
+                    running.cancel()
+                    await asyncio.wait([future], timeout=_GRACE_S)
+                    raise
+                self._running.pop(task_id, None)
+                await self._report(view, answer)
+
+    async def _serve_system(self, kind: str, task: SystemTask) -> None:
+        while True:
+            for view in await self._claim(kind):
+                try:
+                    answer = await task(view)
+                except Exception as error:
+                    log.exception("system_task_broke", kind=kind)
+                    answer = Answer(TaskStatus.FAILED, reason=f"{type(error).__name__}: {error}")
+                await self._report(view, answer)
+
+    async def _claim(self, queue: str) -> list[TaskView]:
+        return await self._engine.poll(queue, worker=WORKER, count=1, timeout_ms=_POLL_MS)
+
+    async def _report(self, view: TaskView, answer: Answer) -> None:
+        """Hand the answer in; a disk that refuses is asked again until it takes it."""
+        result = _result(view, answer)
+        while True:
+            try:
+                await self._engine.update(result)
+                return
+            except (StorageUnavailable, Overloaded) as error:
+                log.warning("result_postponed", task_id=result.task_id, reason=error.message)
+                await asyncio.sleep(_STORAGE_PAUSE_S)
+            except NotFound:
+                log.info("result_unwanted", task_id=result.task_id)
+                return
+
+    def _see(self, effects: Effects) -> None:
+        for task_id in effects.ended:
+            running = self._running.get(task_id)
+            if running is not None:
+                running.cancel()
+
+
+def _attempt(handler: Handler, running: _Running) -> Answer:
+    """Run a handler on its thread; whatever it raises becomes the task's fate."""
+    try:
+        output = handler(running)
+    except HandlerError as error:
+        status = TaskStatus.FAILED if error.retryable else TaskStatus.FAILED_WITH_TERMINAL_ERROR
+        return Answer(status, reason=error.reason, logs=running.lines())
+    except DeviceError as error:
+        again = isinstance(error, Unreachable)
+        status = TaskStatus.FAILED if again else TaskStatus.FAILED_WITH_TERMINAL_ERROR
+        return Answer(status, reason=str(error), logs=running.lines())
+    except Exception as error:
+        running.log(traceback.format_exc())
+        reason = f"{type(error).__name__}: {error}"
+        return Answer(TaskStatus.FAILED, reason=reason, logs=running.lines())
+    return Answer(TaskStatus.COMPLETED, output, logs=running.lines())
+
+
+def _result(view: TaskView, answer: Answer) -> TaskResult:
+    try:
+        output = msgspec.json.encode(answer.output) if answer.output else EMPTY
+    except (TypeError, ValueError) as error:
+        answer = Answer(
+            TaskStatus.FAILED_WITH_TERMINAL_ERROR,
+            reason=f"the handler returned what JSON cannot hold: {error}",
+            logs=answer.logs,
+        )
+        output = EMPTY
+    return TaskResult(
+        workflow_id=workflow_uuid(view.workflow.id),
+        task_id=task_uuid(view.workflow.id, view.task.ordinal),
+        status=answer.status,
+        output=output,
+        reason=answer.reason,
+        worker=WORKER,
+        logs=answer.logs,
+    )

@@ -1,0 +1,55 @@
+"""Time that never steps back, and ids that ascend and leave room for ordinals."""
+
+from __future__ import annotations
+
+import uuid
+
+from edge.clock import RandomIds, SystemClock, new_request_id
+from edge.model.executions import parse_uuid, task_uuid, workflow_uuid
+
+
+def test_the_clock_never_goes_below_its_floor() -> None:
+    """A box that starts in 1970 goes on from the last time written."""
+    far = 4_000_000_000_000
+
+    assert far == SystemClock(far).now_ms()
+
+
+def test_the_clock_moves_forward() -> None:
+    """Two readings never go back, on either clock."""
+    clock = SystemClock()
+    first, second = clock.now_ms(), clock.now_ms()
+
+    assert 1_600_000_000_000 < first <= second
+    assert clock.monotonic_ms() <= clock.monotonic_ms()
+
+
+def test_ids_are_version_7_and_ascend_with_time() -> None:
+    """The index over ids grows at its end."""
+    ids = RandomIds()
+    early, late = ids.workflow_id(1_000), ids.workflow_id(2_000)
+
+    assert early < late
+    assert 7 == uuid.UUID(bytes=early).version
+    assert bytes(4) == early[12:]
+
+
+def test_ids_differ_within_a_millisecond() -> None:
+    """42 random bits keep ten thousand starts of one millisecond apart."""
+    ids = RandomIds()
+
+    assert 10_000 == len({ids.workflow_id(5) for _ in range(10_000)})
+
+
+def test_a_task_id_names_its_workflow() -> None:
+    """The ordinal is read back from the id."""
+    workflow_id = RandomIds().workflow_id(7)
+
+    assert (workflow_id, 513) == parse_uuid(task_uuid(workflow_id, 513))
+    assert (workflow_id, 0) == parse_uuid(workflow_uuid(workflow_id))
+    assert parse_uuid("no id") is None
+
+
+def test_request_ids_are_unique() -> None:
+    """For requests that bring none."""
+    assert new_request_id() != new_request_id()

@@ -1,0 +1,158 @@
+"""The outbox: records stand in the transaction of what they tell, in gapless order, until acked."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from edge.engine import Engine
+from edge.model.executions import TaskStatus
+from edge.outbox import EngineOutbox, EnginePublications
+from sync.records import EvidenceRecord, Lane, TaskRecord, WorkflowRecord, decode_body
+from tests.unit.edge.engine_house import answer, claim, define, engine_at, run, simple, start
+
+
+async def _one_run(engine: Engine, output: dict[str, object] | None = None) -> str:
+    await define(engine, "w", simple("a"))
+    workflow_id = await start(engine, "w", input={"k": 1})
+    await answer(engine, await claim(engine, "a"), output=output)
+    return workflow_id
+
+
+def test_each_change_is_a_record(tmp_path: Path) -> None:
+    """Start, end, and the task's two states; payloads travel once."""
+
+    async def body(engine: Engine) -> None:
+        workflow_id = await _one_run(engine, {"y": 2})
+        records = await EngineOutbox(engine).read(Lane.HISTORY, 0, 100, 1_000_000)
+        bodies = [decode_body(record.kind, record.body) for record in records]
+        workflows = [b for b in bodies if isinstance(b, WorkflowRecord)]
+        tasks = [b for b in bodies if isinstance(b, TaskRecord)]
+
+        assert [1, 2, 3, 4] == [record.seq for record in records]
+        assert ["RUNNING", "COMPLETED"] == [w.status for w in workflows]
+        assert [b'{"k":1}', None] == [w.input for w in workflows]
+        assert ["SCHEDULED", "COMPLETED"] == [t.status for t in tasks]
+        assert [None, b'{"y":2}'] == [t.output for t in tasks]
+        assert {workflow_id} == {w.id for w in workflows} | {t.workflow_id for t in tasks}
+
+    run(tmp_path, body, syncing=True)
+
+
+def test_without_a_control_plane_nothing_is_kept(tmp_path: Path) -> None:
+    """A device that syncs to nobody does not fill its disk for nobody."""
+
+    async def body(engine: Engine) -> None:
+        await _one_run(engine)
+        outbox = EngineOutbox(engine)
+
+        assert [] == list(await outbox.read(Lane.HISTORY, 0, 100, 1_000_000))
+        assert (1, 0) == (await outbox.bounds())[Lane.HISTORY]
+
+    run(tmp_path, body)
+
+
+def test_failures_go_by_the_urgent_lane(tmp_path: Path) -> None:
+    """An operator hears of a failure before the backlog."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a", retryCount=0))
+        await start(engine, "w")
+        await answer(engine, await claim(engine, "a"), TaskStatus.FAILED, reason="x")
+        (record,) = await EngineOutbox(engine).read(Lane.URGENT, 0, 100, 1_000_000)
+        failed = decode_body(record.kind, record.body)
+
+        assert isinstance(failed, WorkflowRecord)
+        assert "FAILED" == failed.status
+
+    run(tmp_path, body, syncing=True)
+
+
+def test_acknowledged_records_are_freed_and_never_come_back(tmp_path: Path) -> None:
+    """Cursors only move forward, and sequences go on after everything was freed."""
+
+    async def main() -> None:
+        path = tmp_path / "baton.db"
+        async with engine_at(path, syncing=True) as engine:
+            await _one_run(engine)
+            outbox = EngineOutbox(engine)
+            await outbox.acknowledge(outbox.epoch, {Lane.HISTORY: 3})
+            await outbox.acknowledge(outbox.epoch, {Lane.HISTORY: 2})
+            await outbox.acknowledge(outbox.epoch + 1, {Lane.HISTORY: 4})
+            await outbox.acknowledge(outbox.epoch, {Lane.HISTORY: 999, Lane.BULK: 5})
+            kept = await outbox.read(Lane.HISTORY, 0, 100, 1_000_000)
+
+            assert [4] == [record.seq for record in kept]
+            assert 3 == (await outbox.cursors())[Lane.HISTORY]
+            assert (4, 4) == (await outbox.bounds())[Lane.HISTORY]
+            await outbox.acknowledge(outbox.epoch, {Lane.HISTORY: 4})
+        async with engine_at(path, syncing=True) as engine:
+            await start(engine, "w")
+            records = await EngineOutbox(engine).read(Lane.HISTORY, 4, 100, 1_000_000)
+
+            assert 5 == records[0].seq
+            assert 2 == records[0].boot
+
+    asyncio.run(main())
+
+
+def test_reading_stops_at_the_byte_limit(tmp_path: Path) -> None:
+    """At least one record comes, whatever its size."""
+
+    async def body(engine: Engine) -> None:
+        await _one_run(engine)
+        outbox = EngineOutbox(engine)
+
+        assert 1 == len(await outbox.read(Lane.HISTORY, 0, 100, 1))
+        assert 2 == len(await outbox.read(Lane.HISTORY, 0, 2, 1_000_000))
+
+    run(tmp_path, body, syncing=True)
+
+
+def test_pictures_are_announced_by_reference(tmp_path: Path) -> None:
+    """A picture in a task's output becomes bulk records without content; larger files stay."""
+    picture = {
+        "key": "e1/snapshot", "path": "e1/s.jpg", "media_type": "image/jpeg",
+        "sha256": "ab", "size_bytes": 70_000,
+    }  # fmt: skip
+    clip = {**picture, "media_type": "video/mp4"}
+    huge = {**picture, "size_bytes": 10**9}
+
+    async def body(engine: Engine) -> None:
+        await _one_run(engine, {"evidence": [picture, clip, huge, "nonsense"]})
+        records = await EngineOutbox(engine).read(Lane.BULK, 0, 100, 1_000_000)
+        bodies = [decode_body(record.kind, record.body) for record in records]
+
+        assert [(0, 2, b""), (1, 2, b"")] == [
+            (b.index, b.count, b.content) for b in bodies if isinstance(b, EvidenceRecord)
+        ]
+
+    run(tmp_path, body, syncing=True)
+
+
+def test_publications_wait_until_the_broker_took_them(tmp_path: Path) -> None:
+    """An EVENT task is done when its message is safe here; the message goes when it is taken."""
+
+    async def body(engine: Engine) -> None:
+        await define(
+            engine,
+            "w",
+            {
+                "name": "e", "taskReferenceName": "e", "type": "EVENT",
+                "sink": "mqtt:site/${workflow.input.cam}",
+                "inputParameters": {"what": "person"},
+            },
+        )  # fmt: skip
+        workflow_id = await start(engine, "w", input={"cam": "front"})
+        publications = EnginePublications(engine)
+        (message,) = await publications.pending(10)
+        payload = msgspec.json.decode(message.payload)
+        await publications.published([message.key])
+
+        assert "site/front" == message.topic
+        assert ("person", workflow_id) == (payload["what"], payload["workflowInstanceId"])
+        assert [] == list(await publications.pending(10))
+
+    run(tmp_path, body)

@@ -1,0 +1,320 @@
+"""Timers, timeouts and leases: each fires at its time, by its policy, also after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.engine import Engine
+from edge.model.errors import StorageUnavailable
+from edge.model.executions import TaskStatus, WorkflowStatus
+from edge.timekeeper import Timekeeper
+from tests.unit.edge.engine_house import (
+    answer,
+    claim,
+    define,
+    define_task,
+    ended,
+    engine_at,
+    id_of,
+    run,
+    simple,
+    start,
+)
+from tests.unit.edge.manual_clock import ManualClock
+
+
+async def _tick(engine: Engine) -> int:
+    """What the timekeeper does when it wakes; returns the next deadline."""
+    await engine.expire_leases()
+    engine.queues.promote(engine.clock.now_ms())
+    return await engine.fire_due()
+
+
+def _by_hand(tmp_path: Path, body: Any) -> None:
+    """Run ``body(engine, clock)`` with a clock that stands still and no timekeeper."""
+    clock = ManualClock()
+
+    async def with_clock(engine: Engine) -> None:
+        await body(engine, clock)
+
+    run(tmp_path, with_clock, clock=clock, timers=False)
+
+
+async def _statuses(engine: Engine, workflow_id: str) -> list[tuple[str, int, TaskStatus]]:
+    view = await engine.execution(workflow_id)
+    return [(task.ref, task.attempt, task.status) for task in view.tasks]
+
+
+def test_a_silent_worker_loses_its_task(tmp_path: Path) -> None:
+    """The response timeout starts a new attempt whatever the timeout policy says."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        await define_task(
+            engine, "a", responseTimeoutSeconds=10, retryCount=1, retryDelaySeconds=0,
+            timeoutPolicy="TIME_OUT_WF",
+        )  # fmt: skip
+        await define(engine, "w", simple("a"))
+        workflow_id = await start(engine, "w")
+        view = await claim(engine, "a")
+        clock.pass_s(9.9)
+        await _tick(engine)
+        before = await _statuses(engine, workflow_id)
+        clock.pass_s(0.1)
+        await _tick(engine)
+        tasks = (await engine.execution(workflow_id)).tasks
+
+        assert [("a", 0, TaskStatus.IN_PROGRESS)] == before
+        assert [TaskStatus.TIMED_OUT, TaskStatus.SCHEDULED] == [task.status for task in tasks]
+        assert (
+            f"responseTimeout: 10 exceeded for the taskId: {id_of(view)} with Task Definition: a"
+            == tasks[0].reason
+        )
+        assert "tester" == tasks[0].worker
+        assert 1 == (await claim(engine, "a")).task.attempt
+
+    _by_hand(tmp_path, body)
+
+
+def test_a_sign_of_life_extends_the_lease(tmp_path: Path) -> None:
+    """The clock of the response timeout starts anew; nothing else changes."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        await define_task(engine, "a", responseTimeoutSeconds=10)
+        await define(engine, "w", simple("a"))
+        workflow_id = await start(engine, "w")
+        view = await claim(engine, "a")
+        clock.pass_s(8)
+        await answer(engine, view, TaskStatus.IN_PROGRESS, {"x": 1}, extend_lease=True)
+        clock.pass_s(8)
+        engine.extend(id_of(view))
+        await _tick(engine)
+        still = await engine.execution(workflow_id)
+        clock.pass_s(10)
+        await _tick(engine)
+
+        assert TaskStatus.IN_PROGRESS is still.tasks[0].status
+        assert b"{}" == still.tasks[0].output
+        assert ("a", 0, TaskStatus.TIMED_OUT) == (await _statuses(engine, workflow_id))[0]
+
+    _by_hand(tmp_path, body)
+
+
+def test_a_worker_that_outlived_a_restart_keeps_its_task(tmp_path: Path) -> None:
+    """Its sign of life takes the task out of the queue again."""
+
+    async def main() -> None:
+        path = tmp_path / "baton.db"
+        async with engine_at(path) as engine:
+            await define(engine, "w", simple("a"))
+            await start(engine, "w")
+            view = await claim(engine, "a")
+        async with engine_at(path) as engine:
+            engine.extend(id_of(view))
+
+            assert [] == await engine.poll("a", worker="other", count=1, timeout_ms=0)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("policy", "task", "workflow"),
+    [
+        ("RETRY", TaskStatus.TIMED_OUT, WorkflowStatus.RUNNING),
+        ("TIME_OUT_WF", TaskStatus.TIMED_OUT, WorkflowStatus.TIMED_OUT),
+        ("ALERT_ONLY", TaskStatus.IN_PROGRESS, WorkflowStatus.RUNNING),
+    ],
+)
+def test_run_time_of_an_attempt(
+    tmp_path: Path, policy: str, task: TaskStatus, workflow: WorkflowStatus
+) -> None:
+    """timeoutSeconds counts from the first poll and acts by its policy; signs of life are no help."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        await define_task(
+            engine, "a", timeoutSeconds=20, responseTimeoutSeconds=15, timeoutPolicy=policy
+        )
+        await define(engine, "w", simple("a"))
+        workflow_id = await start(engine, "w")
+        view = await claim(engine, "a")
+        clock.pass_s(10)
+        engine.extend(id_of(view))
+        clock.pass_s(10)
+        await _tick(engine)
+        await _tick(engine)
+        execution = await engine.execution(workflow_id)
+
+        assert (task, workflow) == (execution.tasks[0].status, execution.workflow.status)
+
+    _by_hand(tmp_path, body)
+
+
+def test_poll_timeout_counts_only_while_nobody_has_the_task(tmp_path: Path) -> None:
+    """A task that a worker holds has been polled."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        await define_task(engine, "a", pollTimeoutSeconds=5, timeoutPolicy="TIME_OUT_WF")
+        await define(engine, "w", simple("a"))
+        held = await start(engine, "w")
+        await claim(engine, "a")
+        lonely = await start(engine, "w")
+        clock.pass_s(5)
+        next_ms = await _tick(engine)
+
+        assert WorkflowStatus.RUNNING is (await engine.workflow(held)).status
+        timed_out = await engine.workflow(lonely)
+        assert WorkflowStatus.TIMED_OUT is timed_out.status
+        assert (
+            "Task poll timed out after 5 seconds. Poll timeout configured as 5 seconds. "
+            "Timeout policy configured to TIME_OUT_WF"
+        ) == timed_out.reason
+        assert 0 == next_ms
+
+    _by_hand(tmp_path, body)
+
+
+def test_total_timeout_spans_all_attempts(tmp_path: Path) -> None:
+    """The budget begins with the first scheduling and ends retries that are left."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        await define_task(
+            engine, "a", totalTimeoutSeconds=30, retryCount=9, retryDelaySeconds=0,
+            timeoutPolicy="RETRY",
+        )  # fmt: skip
+        await define(engine, "w", simple("a"))
+        workflow_id = await start(engine, "w")
+        clock.pass_s(20)
+        await answer(engine, await claim(engine, "a"), TaskStatus.FAILED, reason="x")
+        clock.pass_s(10)
+        await _tick(engine)
+        workflow = await engine.workflow(workflow_id)
+
+        assert WorkflowStatus.TIMED_OUT is workflow.status
+        assert "exceeded total timeout of 30 seconds" in (workflow.reason or "")
+
+    _by_hand(tmp_path, body)
+
+
+def test_workflow_timeout(tmp_path: Path) -> None:
+    """TIME_OUT_WF ends the execution and cancels what is open; ALERT_ONLY never ends it."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        await define(engine, "strict", simple("a"), timeoutSeconds=60, timeoutPolicy="TIME_OUT_WF")
+        await define(engine, "mild", simple("a"), timeoutSeconds=60)
+        strict, mild = await start(engine, "strict"), await start(engine, "mild")
+        clock.pass_s(60)
+        await _tick(engine)
+        workflow = await engine.workflow(strict)
+
+        assert (
+            "Workflow timed out after 60 seconds. Timeout configured as 60 seconds. "
+            "Timeout policy configured to TIME_OUT_WF"
+        ) == workflow.reason
+        assert [("a", 0, TaskStatus.CANCELED)] == await _statuses(engine, strict)
+        assert WorkflowStatus.RUNNING is (await engine.workflow(mild)).status
+
+    _by_hand(tmp_path, body)
+
+
+def test_retry_delays_hide_the_attempt(tmp_path: Path) -> None:
+    """The new attempt is in the list at once and in the queue after its delay."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        await define_task(engine, "a", retryCount=2, retryDelaySeconds=10)
+        await define(engine, "w", simple("a"))
+        workflow_id = await start(engine, "w")
+        await answer(engine, await claim(engine, "a"), TaskStatus.FAILED, reason="bad")
+        now = await _statuses(engine, workflow_id)
+        clock.pass_s(9)
+        await _tick(engine)
+        early = await engine.poll("a", worker="w", count=1, timeout_ms=0)
+        clock.pass_s(1)
+        await _tick(engine)
+        view = await claim(engine, "a")
+
+        assert [("a", 0, TaskStatus.FAILED), ("a", 1, TaskStatus.SCHEDULED)] == now
+        assert [] == early
+        assert ("bad", 10) == (view.task.reason, view.task.start_delay_s)
+
+    _by_hand(tmp_path, body)
+
+
+def test_timers_survive_a_restart(tmp_path: Path) -> None:
+    """A WAIT that became due while the daemon was down fires once at the start, then never."""
+
+    async def main() -> None:
+        path = tmp_path / "baton.db"
+        clock = ManualClock()
+        wait = {
+            "name": "z", "taskReferenceName": "z", "type": "WAIT",
+            "inputParameters": {"duration": "1 hour"},
+        }  # fmt: skip
+        async with engine_at(path, clock=clock, timers=False) as engine:
+            await define(engine, "w", wait, simple("a"))
+            workflow_id = await start(engine, "w")
+        clock.pass_s(7_200)
+        async with engine_at(path, clock=clock, timers=False) as engine:
+            assert 0 == await _tick(engine)
+            statuses = await _statuses(engine, workflow_id)
+
+            assert [("z", 0, TaskStatus.COMPLETED), ("a", 0, TaskStatus.SCHEDULED)] == statuses
+
+    asyncio.run(main())
+
+
+def test_an_earlier_timer_wakes_the_timekeeper(tmp_path: Path) -> None:
+    """A short WAIT that starts while the timekeeper sleeps for a long one is not late."""
+
+    async def body(engine: Engine) -> None:
+        for name, duration in (("long", "1 hour"), ("short", "1 sec")):
+            await define(
+                engine,
+                name,
+                {
+                    "name": "z", "taskReferenceName": "z", "type": "WAIT",
+                    "inputParameters": {"duration": duration},
+                },
+            )  # fmt: skip
+        await start(engine, "long")
+
+        assert WorkflowStatus.COMPLETED is await ended(engine, await start(engine, "short"), 5)
+
+    run(tmp_path, body)
+
+
+def test_with_nothing_waiting_the_timekeeper_sleeps(tmp_path: Path) -> None:
+    """No deadline, no wake-up."""
+
+    async def body(engine: Engine) -> None:
+        timekeeper = Timekeeper(engine)
+
+        assert await timekeeper._round() is None
+
+    run(tmp_path, body, timers=False)
+
+
+def test_a_disk_that_refuses_postpones_timers(tmp_path: Path) -> None:
+    """The loop outlives storage trouble and tries again."""
+
+    async def body(engine: Engine) -> None:
+        timekeeper = Timekeeper(engine)
+        rounds = 0
+
+        async def refuse() -> float | None:
+            nonlocal rounds
+            rounds += 1
+            timekeeper.wake()
+            if rounds < 3:
+                raise StorageUnavailable("full")
+            raise asyncio.CancelledError
+
+        timekeeper._round = refuse  # type: ignore[method-assign]
+        with pytest.raises(asyncio.CancelledError):
+            await timekeeper.run()
+
+        assert 3 == rounds
+
+    run(tmp_path, body, timers=False)
