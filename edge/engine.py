@@ -6,19 +6,17 @@ No HTTP word and no device word stands here, and no rule of what follows from wh
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from edge.clock import Clock, Ids, RandomIds, SystemClock
 from edge.decider.draft import Scripts
 from edge.group_commit import GroupCommit
+from edge.handover import HandOver
 from edge.model.decision import (
     Command,
-    Lease,
     LeaseExpired,
     LogLine,
     Pause,
@@ -50,14 +48,11 @@ from edge.model.requests import (
 )
 from edge.store import executions, facts, metadata, search, timers
 from edge.store.migrations import migrate
-from edge.store.queues import Held, Leases, Queues, TaskId
+from edge.store.queues import TaskId
 from edge.transactions import Disk, Effects, Transaction
 from sync.database import Database
 
 T = TypeVar("T")
-
-_FRESH = 5_000
-"""Tasks kept in memory from the decision that scheduled them until a worker fetches them."""
 
 _BOOT_PAGE = 500
 _DUE_PAGE = 500
@@ -73,10 +68,7 @@ class Engine:
         self._database = database
         self.clock = clock
         self.boot = boot
-        self.queues = Queues()
-        self.leases = Leases()
-        self._fresh: OrderedDict[TaskId, TaskView] = OrderedDict()
-        self._polls: dict[str, PollData] = {}
+        self.hand_over = HandOver(database, clock)
         self._listeners: dict[int, Callable[[Changed], None]] = {}
         self._effect_listeners: list[Callable[[Effects], None]] = []
         self._counters: Counter[str] = Counter()
@@ -125,10 +117,7 @@ class Engine:
             page = await self._database.read(lambda c, after=after: _open_page(c, after))  # type: ignore[misc]
             for workflow, tasks in page:
                 after = workflow.key
-                for task in tasks:
-                    if task.status is TaskStatus.SCHEDULED and task.queue is not None:
-                        task_id = (workflow.id, task.ordinal)
-                        self.queues.put(task.queue, task_id, workflow.priority, task.deliver_ms)
+                self.hand_over.take_up(workflow, tasks)
             if len(page) < _BOOT_PAGE:
                 return
 
@@ -138,17 +127,7 @@ class Engine:
 
     def _spread(self, effects: Effects) -> None:
         """Tell the rest of the house what has been committed."""
-        for task_id in effects.ended:
-            self.queues.withdraw(task_id)
-            self.leases.release(task_id)
-            self._fresh.pop(task_id, None)
-        for workflow, pinned, task in effects.queued:
-            task_id = (workflow.id, task.ordinal)
-            self.leases.release(task_id)
-            self._fresh[task_id] = TaskView(workflow, pinned, task)
-            self.queues.put(task.queue or "", task_id, workflow.priority, task.deliver_ms)
-        while len(self._fresh) > _FRESH:
-            self._fresh.popitem(last=False)
+        self.hand_over.see(effects)
         for workflow in effects.changed.values():
             change = Changed(workflow_uuid(workflow.id), workflow.status)
             for listener in list(self._listeners.values()):
@@ -244,7 +223,7 @@ class Engine:
         view = await self._database.read(read)
         if view is None:
             raise NotFound(f"No such workflow found by id: {workflow_id}")
-        tasks = [self._as_held(view.workflow, task) for task in view.tasks]
+        tasks = [self.hand_over.as_held(view.workflow, task) for task in view.tasks]
         tasks.sort(key=lambda task: task.seq)
         return ExecutionView(view.workflow, view.pinned, tasks)
 
@@ -301,82 +280,11 @@ class Engine:
         self, queue: str, *, worker: str | None, count: int, timeout_ms: int
     ) -> list[TaskView]:
         """Hand out up to ``count`` tasks; wait for the first up to ``timeout_ms``."""
-        self._note_poll(queue, worker)
-        deadline_ms = self.clock.monotonic_ms() + timeout_ms
-        while True:
-            taken = self.queues.take(queue, max(1, count))
-            if taken:
-                views = [await self._hand_over(id_, queue, rank, worker) for id_, rank in taken]
-                found = [view for view in views if view is not None]
-                if found:
-                    self._counters["handed_out"] += len(found)
-                    return found
-                continue
-            left_ms = deadline_ms - self.clock.monotonic_ms()
-            if left_ms <= 0 or not await self.queues.wait(queue, left_ms / 1000):
-                return []
-
-    async def _hand_over(
-        self, task_id: TaskId, queue: str, priority: int, worker: str | None
-    ) -> TaskView | None:
-        """Lease a task; None when it need not be done any more."""
-        view = self._fresh.pop(task_id, None) or await self._read_task(task_id)
-        if view is None or view.task.status is not TaskStatus.SCHEDULED:
-            return None
-        self._lease(view, queue, priority, worker)
-        return TaskView(view.workflow, view.pinned, self._as_held(view.workflow, view.task))
-
-    def _lease(self, view: TaskView, queue: str, priority: int, worker: str | None) -> None:
-        task, now_ms = view.task, self.clock.now_ms()
-        started_ms = task.started_ms or now_ms
-        response_s, run_s = _limits(view)
-        monotonic_ms = self.clock.monotonic_ms()
-        self.leases.grant(
-            (view.workflow.id, task.ordinal),
-            Held(
-                Lease(worker, started_ms, task.polls + 1),
-                queue,
-                priority,
-                response_s * 1000,
-                monotonic_ms + response_s * 1000 if response_s else 0,
-                monotonic_ms + run_s * 1000 - (now_ms - started_ms) if run_s else 0,
-            ),
-        )
-
-    def _as_held(self, workflow: Workflow, task: Task) -> Task:
-        """The record as its holder and the API see it: IN_PROGRESS while somebody holds it."""
-        held = self.leases.get((workflow.id, task.ordinal))
-        if held is None or task.status is not TaskStatus.SCHEDULED:
-            return task
-        return msgspec.structs.replace(
-            task,
-            status=TaskStatus.IN_PROGRESS,
-            started_ms=held.lease.started_ms,
-            updated_ms=max(task.updated_ms, held.lease.started_ms),
-            worker=held.lease.worker,
-            polls=held.lease.polls,
-            callback_after_s=0,
-        )
-
-    async def _read_task(self, task_id: TaskId) -> TaskView | None:
-        def read(connection: sqlite3.Connection) -> TaskView | None:
-            workflow = executions.read_workflow(connection, task_id[0])
-            if workflow is None:
-                return None
-            task = executions.read_task(connection, task_key(workflow.key, task_id[1]))
-            if task is None:
-                return None
-            return TaskView(workflow, metadata.read_pinned(connection, workflow.pinned), task)
-
-        return await self._database.read(read)
+        return await self.hand_over.poll(queue, worker=worker, count=count, timeout_ms=timeout_ms)
 
     def give_back(self, task_ids: list[str]) -> None:
         """Put tasks back into their queues that nobody will work on after all."""
-        for text in task_ids:
-            parsed = parse_uuid(text)
-            held = self.leases.release(parsed) if parsed is not None else None
-            if parsed is not None and held is not None:
-                self.queues.put(held.queue, parsed, held.priority)
+        self.hand_over.give_back(task_ids)
 
     async def update(self, result: TaskResult) -> str:
         """Take over a worker's answer; returns the task's id.
@@ -388,9 +296,8 @@ class Engine:
         """
         workflow_id, ordinal = _task_id(result.task_id)
         if result.extend_lease:
-            self._extend(workflow_id, ordinal, result.worker)
+            self.hand_over.extend((workflow_id, ordinal), result.worker)
             return result.task_id
-        held = self.leases.get((workflow_id, ordinal))
         command = UpdateTask(
             ordinal=ordinal,
             status=result.status,
@@ -400,7 +307,7 @@ class Engine:
             callback_after_s=result.callback_after_s,
             worker=result.worker,
             logs=result.logs,
-            lease=held.lease if held else None,
+            lease=self.hand_over.lease_of((workflow_id, ordinal)),
         )
 
         def update(transaction: Transaction) -> None:
@@ -415,22 +322,11 @@ class Engine:
         self._counters["updates"] += 1
         return result.task_id
 
-    def _extend(self, workflow_id: bytes, ordinal: int, worker: str | None) -> None:
-        """A sign of life. After a restart the task may be in its queue again: it is taken out."""
-        task_id = (workflow_id, ordinal)
-        if self.leases.extend(task_id, self.clock.monotonic_ms()):
-            return
-        place = self.queues.withdraw(task_id)
-        if place is not None:
-            queue, priority = place
-            lease = Lease(worker, self.clock.now_ms(), 1)
-            self.leases.grant(task_id, Held(lease, queue, priority, 0, 0, 0))
-
     def extend(self, task_id: str) -> None:
         """The handler that holds a task is alive."""
         parsed = parse_uuid(task_id)
         if parsed is not None:
-            self._extend(*parsed, None)
+            self.hand_over.extend(parsed, None)
 
     async def update_by_ref(
         self, workflow_id: str, ref: str, status: TaskStatus, output: bytes, worker: str | None
@@ -449,8 +345,7 @@ class Engine:
             task = transaction.snapshot(key).find(ref)
             if task is None or task.status.terminal:
                 return ""
-            held = self.leases.get((key, task.ordinal))
-            lease = held.lease if held else None
+            lease = self.hand_over.lease_of((key, task.ordinal))
             command = UpdateTask(
                 task.ordinal, status, output, merge=True, worker=worker, lease=lease
             )
@@ -462,10 +357,12 @@ class Engine:
     async def task(self, task_id: str) -> TaskView:
         """A task with its workflow. Raises NotFound."""
         parsed = parse_uuid(task_id)
-        view = await self._read_task(parsed) if parsed is not None and parsed[1] else None
+        view = await self.hand_over.read(parsed) if parsed is not None and parsed[1] else None
         if view is None:
             raise NotFound(f"Task not found for taskId: {task_id}")
-        return TaskView(view.workflow, view.pinned, self._as_held(view.workflow, view.task))
+        return TaskView(
+            view.workflow, view.pinned, self.hand_over.as_held(view.workflow, view.task)
+        )
 
     async def log(self, task_id: str, line: str) -> None:
         """Add a line to a task's log. Raises NotFound."""
@@ -494,23 +391,23 @@ class Engine:
             if not due:
                 return await self._database.read(timers.earliest_ms)
             for workflow_id, ordinal in due:
-                held = self.leases.get((workflow_id, ordinal))
-                command = TimerDue(ordinal, held.lease if held else None)
+                lease = self.hand_over.lease_of((workflow_id, ordinal))
+                command = TimerDue(ordinal, lease)
                 await self.request(lambda t, w=workflow_id, c=command: t.decide(w, c))  # type: ignore[misc]
             self._counters["timers"] += len(due)
 
     async def expire_leases(self) -> None:
         """Act on workers that have been silent or busy for too long."""
         now_ms = self.clock.monotonic_ms()
-        for (workflow_id, ordinal), held in self.leases.expired(now_ms):
+        leases = self.hand_over.leases
+        for (workflow_id, ordinal), held in leases.expired(now_ms):
             whole = 0 < held.runs_until_ms <= now_ms
             elapsed_s = (self.clock.now_ms() - held.lease.started_ms) // 1000
             command = LeaseExpired(ordinal, held.lease, elapsed_s, whole)
             await self.request(lambda t, w=workflow_id, c=command: t.decide(w, c))  # type: ignore[misc]
-            if self.leases.get((workflow_id, ordinal)) is held:
-                # The decision let the worker keep the task: do not ask again.
-                kept = held._replace(runs_until_ms=0, silent_until_ms=0)
-                self.leases.grant((workflow_id, ordinal), kept)
+            if leases.get((workflow_id, ordinal)) is held:
+                # The task had ended already, so that the decision was empty.
+                leases.release((workflow_id, ordinal))
 
     # Definitions.
 
@@ -577,14 +474,16 @@ class Engine:
 
     def queue_sizes(self) -> Mapping[str, int]:
         """Tasks that wait, by queue."""
-        return self.queues.sizes()
+        return self.hand_over.queues.sizes()
 
     def poll_data(self) -> list[PollData]:
         """Who asked each queue for work last."""
-        return list(self._polls.values())
+        return self.hand_over.poll_data()
 
     def counters(self) -> Mapping[str, int]:
-        """Counts since the start: commits, requests, starts, updates, handed_out, timers."""
+        """Counts since the start: commits, requests, starts, updates, polls, timers and more."""
+        self._counters["polls"] = self.hand_over.polls
+        self._counters["handed_out"] = self.hand_over.handed_out
         return self._counters
 
     async def status_counts(self) -> dict[str, int]:
@@ -602,27 +501,10 @@ class Engine:
         """Be told what each commit means for timers, workers and the uplink."""
         self._effect_listeners.append(callback)
 
-    def _note_poll(self, queue: str, worker: str | None) -> None:
-        self._counters["polls"] += 1
-        domain, _, name = queue.rpartition(":")
-        self._polls[queue] = PollData(name, domain or None, worker, self.clock.now_ms())
-
 
 def _open_page(connection: sqlite3.Connection, after_key: int) -> list[tuple[Workflow, list[Task]]]:
     found = executions.open_workflows(connection, after_key, _BOOT_PAGE)
     return [(workflow, executions.read_tasks(connection, workflow.key)) for workflow in found]
-
-
-def _limits(view: TaskView) -> tuple[int, int]:
-    """Seconds of silence and of run time that the task's definition allows; 0 = any."""
-    task = view.task
-    ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
-    place = view.pinned.outline.place(ref)
-    definition = place.step.task_definition if place is not None else None
-    if definition is None:
-        return 0, 0
-    run_s = 0 if definition.timeout_policy == "ALERT_ONLY" else definition.timeout_seconds
-    return definition.response_timeout_seconds, run_s
 
 
 def _workflow_id(text: str) -> bytes:

@@ -45,7 +45,7 @@ class Timekeeper:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        self._engine.leases.on_earlier = self.wake
+        self._engine.hand_over.leases.on_earlier = self.wake
         self._next_due_ms = 1
         while True:
             self._wake.clear()
@@ -66,9 +66,9 @@ class Timekeeper:
         await engine.expire_leases()
         if self._next_due_ms and self._next_due_ms <= now_ms:
             self._next_due_ms = await engine.fire_due()
-        delivery_ms = engine.queues.promote(engine.clock.now_ms())
+        delivery_ms = engine.hand_over.queues.promote(engine.clock.now_ms())
         now_ms, monotonic_ms = engine.clock.now_ms(), engine.clock.monotonic_ms()
-        expiry_ms = engine.leases.next_expiry_ms()
+        expiry_ms = engine.hand_over.leases.next_expiry_ms()
         left_ms = [moment - now_ms for moment in (self._next_due_ms, delivery_ms) if moment]
         if expiry_ms:
             left_ms.append(expiry_ms - monotonic_ms)

@@ -1,0 +1,189 @@
+"""The processes of the demonstration: their files, their start, their stop in the right order.
+
+What they do is not looked at here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_READY_WITHIN_S = 30.0
+_STOP_WITHIN_S = 15.0
+
+_MOSQUITTO = """\
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence false
+set_tcp_nodelay true
+max_inflight_messages 20
+log_type error
+"""
+
+_DEVICES = """\
+# The camera films the drawn scene over and over, at the speed of the file.
+[front]
+driver = "camera"
+source = "scene.mp4"
+pre_roll_s = 2.0
+post_roll_s = 5.0
+
+# The demonstration detector finds the scene's own objects and nothing else.
+[detector]
+driver = "onnx-detector"
+"""
+
+_DEVICE = """\
+[daemon]
+data_dir = "device"
+listen = "127.0.0.1:{port}"
+
+[devices]
+file = "devices.toml"
+
+[[trigger]]
+device = "front"
+on = "motion"
+workflow = "video_analysis"
+input = {{ detector = "detector" }}
+cooldown_s = 2.0
+
+[sync]
+broker = "mqtt://127.0.0.1:{broker}"
+device = "demo-camera"
+"""
+
+_CLOUD = """\
+[daemon]
+data_dir = "cloud"
+listen = "127.0.0.1:{port}"
+
+[sync]
+broker = "mqtt://127.0.0.1:{broker}"
+"""
+
+
+class StageError(Exception):
+    """A process of the demonstration did not start; its log says why."""
+
+
+def free_port(wanted: int) -> int:
+    """``wanted`` if nobody listens there, else any free port of the loopback."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise StageError("no port of the loopback is free")
+
+
+class Stage:
+    """Broker, control plane and device in one folder, which keeps their history between runs.
+
+    Args:
+        folder: where configuration, logs and data stand.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._processes: list[tuple[str, subprocess.Popen[str]]] = []
+        self.device_url = ""
+        self.cloud_url = ""
+        self.broker_name = ""
+
+    def start(self) -> None:
+        """Start everything; returns when all of it is ready.
+
+        Raises:
+            StageError: a process ended or was not ready in time.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        broker_port, cloud_port, device_port = free_port(18830), free_port(8090), free_port(8080)
+        self._write("devices.toml", _DEVICES)
+        self._write("device.toml", _DEVICE.format(port=device_port, broker=broker_port))
+        self._write("cloud.toml", _CLOUD.format(port=cloud_port, broker=broker_port))
+        self._start_broker(broker_port)
+        baton = [sys.executable, "-m", "edge.cli"]
+        self._run("cloud", [*baton, "cloud", "--config", "cloud.toml"], "ready on ")
+        self._run("device", [*baton, "run", "--config", "device.toml"], "ready on ")
+        self.cloud_url = f"http://127.0.0.1:{cloud_port}"
+        self.device_url = f"http://127.0.0.1:{device_port}"
+
+    def stop(self) -> None:
+        """Stop in reverse order: the device hands its last records to a control plane that is
+        there."""
+        for _, process in reversed(self._processes):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(_STOP_WITHIN_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        self._processes.clear()
+
+    def ended(self) -> str | None:
+        """Name of a process that is not running any more; None = all are."""
+        for name, process in self._processes:
+            if process.poll() is not None:
+                return name
+        return None
+
+    def log_of(self, name: str) -> Path:
+        """Where a process writes what it has to say."""
+        return self._folder / f"{name}.log"
+
+    def _start_broker(self, port: int) -> None:
+        # Debian puts servers where an ordinary user's path does not lead.
+        mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+        if mosquitto is not None:
+            self.broker_name = "Mosquitto"
+            self._write("mosquitto.conf", _MOSQUITTO.format(port=port))
+            self._run("broker", [mosquitto, "-c", "mosquitto.conf"], None)
+        else:
+            self.broker_name = "embedded broker"
+            command = [sys.executable, "-m", "edge.demo.broker", str(port)]
+            self._run("broker", command, "broker ready")
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while not _answers(port):
+            if self.ended() or time.monotonic() > deadline:
+                raise StageError(f"the broker does not answer; see {self.log_of('broker')}")
+            time.sleep(0.05)
+
+    def _run(self, name: str, command: list[str], ready: str | None) -> None:
+        with self.log_of(name).open("a") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=self._folder,
+                stdout=subprocess.PIPE if ready else log,
+                stderr=log,
+                text=True,
+                # Ctrl-C is for the demonstration, which then stops the others in order.
+                start_new_session=True,
+            )
+        self._processes.append((name, process))
+        if ready is None or process.stdout is None:
+            return
+        for line in process.stdout:
+            if ready in line:
+                return
+        raise StageError(f"the {name} did not start; see {self.log_of(name)}")
+
+    def _write(self, name: str, text: str) -> None:
+        (self._folder / name).write_text(text)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,4 @@
+"""Runnable benchmarks; each prints its figures beside a baseline taken in the same run.
+
+No assertion on time stands here.
+"""

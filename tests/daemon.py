@@ -1,0 +1,125 @@
+"""A real daemon in a process of its own, for tests and benchmarks that need the whole thing.
+
+Nothing is doubled here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+_READY_WITHIN_S = 20.0
+
+
+class Daemon:
+    """``baton run`` on a data directory and a free port of the loopback.
+
+    Args:
+        data_dir: made if it is not there.
+        config: TOML text; None = all defaults.
+        port: 0 = a free one.
+        arguments: more of the command line.
+        role: ``run`` or ``cloud``.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        config: str | None = None,
+        port: int = 0,
+        arguments: Sequence[str] = (),
+        role: str = "run",
+    ) -> None:
+        self.data_dir = data_dir
+        self._config = config
+        self._port = port
+        self._arguments = arguments
+        self._role = role
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+        self.port = port
+        self.ready_after_s = 0.0
+
+    @property
+    def pid(self) -> int:
+        """Of the daemon's process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> Daemon:
+        """Start it and wait for its ready line."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        command = [
+            str(Path(sys.executable).with_name("baton")), self._role,
+            "--data-dir", str(self.data_dir), "--listen", f"127.0.0.1:{self._port}",
+            *self._arguments,
+        ]  # fmt: skip
+        if self._config is not None:
+            path = self.data_dir / "config.toml"
+            path.write_text(self._config)
+            command += ["--config", str(path)]
+        began = time.perf_counter()
+        with (self.data_dir / "stderr.log").open("ab") as errors:
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            )
+        self._await_ready(began)
+        return self
+
+    def _await_ready(self, began: float) -> None:
+        assert self._process is not None and self._process.stdout is not None
+        for line in self._process.stdout:
+            if "ready on http://" in line:
+                self.ready_after_s = time.perf_counter() - began
+                self.url = line.split("ready on ")[1].split()[0]
+                self.port = int(self.url.rsplit(":", 1)[1])
+                return
+            if time.perf_counter() - began > _READY_WITHIN_S:
+                break
+        self.kill()
+        raise AssertionError(f"the daemon did not get ready: {self.errors()}")
+
+    def errors(self) -> str:
+        """What it wrote to its standard error."""
+        return (self.data_dir / "stderr.log").read_text(errors="replace")
+
+    def stop(self, within_s: float = 15) -> int:
+        """SIGTERM; returns the exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._finish(within_s)
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to write anything more."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._finish(10)
+
+    def _finish(self, within_s: float) -> int:
+        assert self._process is not None
+        status = self._process.wait(within_s)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return status
+
+    def __enter__(self) -> Daemon:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+        elif self._process is not None:
+            self._finish(1)

@@ -1,0 +1,121 @@
+"""SIGKILL at any moment: what was acknowledged is there, and every workflow comes to its end."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon import Daemon
+
+pytestmark = pytest.mark.timeout(120)
+
+_KILLS = 6
+_STEPS = ("k1", "k2", "k3")
+
+
+class _Client:
+    """Asks the daemon, whichever process that is at the moment, until it answers."""
+
+    def __init__(self, port: int) -> None:
+        self._base = f"http://127.0.0.1:{port}/api"
+
+    def once(self, method: str, path: str, body: Any = None) -> Any:
+        """One request; None when nobody answered it."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310 - the loopback
+            self._base + path, data, {"Content-Type": "application/json"}, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                text = answer.read().decode()
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path}: {error.code} {error.read()!r}") from error
+        except OSError:
+            return None
+        except Exception as error:
+            # A connection that broke in the middle of an answer is an answer that never came.
+            if "IncompleteRead" in type(error).__name__ or "Remote" in type(error).__name__:
+                return None
+            raise
+        return json.loads(text) if text[:1] in "[{" else text
+
+
+def _work(client: _Client, step: str, stop: threading.Event, done: set[tuple[str, str]]) -> None:
+    """A worker that notes what was acknowledged."""
+    while not stop.is_set():
+        tasks = client.once("GET", f"/tasks/poll/batch/{step}?count=5&timeout=100&workerid=w")
+        if tasks is None:
+            time.sleep(0.02)
+        for task in tasks or []:
+            result = {
+                "workflowInstanceId": task["workflowInstanceId"],
+                "taskId": task["taskId"],
+                "status": "COMPLETED",
+                "outputData": {"step": step},
+            }
+            if client.once("POST", "/tasks", result) is not None:
+                done.add((task["workflowInstanceId"], task["referenceTaskName"]))
+
+
+def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    """Kills at random moments of a busy daemon; then everything is counted."""
+    chance = random.Random(11)
+    daemon = Daemon(tmp_path / "data").start()
+    daemon = _on_the_same_port(daemon)
+    client = _Client(daemon.port)
+    steps = [{"name": s, "taskReferenceName": s, "type": "SIMPLE"} for s in _STEPS]
+    client.once("PUT", "/metadata/workflow", [{"name": "kill", "tasks": steps}])
+    stop, done, started = threading.Event(), set[tuple[str, str]](), list[str]()
+    threads = [
+        threading.Thread(target=_work, args=(client, step, stop, done), daemon=True)
+        for step in _STEPS
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in range(_KILLS):
+        until = time.monotonic() + chance.uniform(0.2, 0.8)
+        while time.monotonic() < until:
+            workflow_id = client.once("POST", "/workflow/kill", {"n": len(started)})
+            if workflow_id is not None:
+                started.append(workflow_id)
+        daemon.kill()
+        daemon = Daemon(daemon.data_dir, port=daemon.port).start()
+    executions = [_await_end(client, workflow_id) for workflow_id in started]
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+    status = daemon.stop()
+
+    assert _KILLS < len(started)
+    assert {"COMPLETED"} == {execution["status"] for execution in executions}
+    for execution in executions:
+        refs = [task["referenceTaskName"] for task in execution["tasks"]]
+        assert list(_STEPS) == refs, "each step is there once"
+    ends = {(e["workflowId"], t["referenceTaskName"]) for e in executions for t in e["tasks"]}
+    assert done <= ends
+    assert 0 == status
+
+
+def _on_the_same_port(daemon: Daemon) -> Daemon:
+    """Take the port that the first start was given for all the next ones."""
+    port = daemon.port
+    daemon.stop()
+    return Daemon(daemon.data_dir, port=port).start()
+
+
+def _await_end(client: _Client, workflow_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        execution: dict[str, Any] = client.once("GET", f"/workflow/{workflow_id}")
+        if execution is not None and execution["status"] != "RUNNING":
+            return execution
+        time.sleep(0.02)
+    raise AssertionError(f"{workflow_id} was acknowledged and never ended")

@@ -1,0 +1,157 @@
+"""Executions in the database: what is staged is written once, and read back as it was."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+import pytest
+
+from edge.clock import RandomIds
+from edge.model.decision import Decision, LogLine, Snapshot
+from edge.model.definitions import WorkflowDefinition
+from edge.model.executions import Pinned, Task, TaskStatus, Workflow, WorkflowStatus
+from edge.store import executions as rows
+from edge.store.executions import Executions
+from edge.store.metadata import Metadata
+from edge.store.migrations import migrate
+
+
+@pytest.fixture
+def connection() -> sqlite3.Connection:
+    """An empty database in memory."""
+    opened = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(opened)
+    return opened
+
+
+class _House:
+    """Executions with their metadata, and one pinned definition."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.metadata = Metadata()
+        self.executions = Executions(self.metadata)
+        self.pinned: Pinned = self.metadata.pin(
+            connection, msgspec.convert({"name": "w"}, WorkflowDefinition)
+        )
+
+    def begin(self, **fields: object) -> Snapshot:
+        """A new execution, staged."""
+        key = self.executions.new_key(self.connection)
+        workflow = Workflow(
+            key=key, id=RandomIds().workflow_id(key), name="w", version=1,
+            pinned=self.pinned.key, status=WorkflowStatus.RUNNING, **fields,  # type: ignore[arg-type]
+        )  # fmt: skip
+        snapshot = self.executions.begin(workflow, self.pinned)
+        self.executions.stage(snapshot, Decision(workflow))
+        return snapshot
+
+    def put(self, snapshot: Snapshot, task: Task) -> None:
+        """A task of an execution, staged."""
+        snapshot.put(task)
+        self.executions.stage(snapshot, Decision(tasks=(task,)))
+        self.executions.weigh(snapshot)
+
+
+def _task(ordinal: int, **fields: object) -> Task:
+    values = {"seq": ordinal, "ref": f"t{ordinal}", "status": TaskStatus.SCHEDULED, **fields}
+    return Task(ordinal, kind="SIMPLE", type="a", name="a", **values)  # type: ignore[arg-type]
+
+
+def test_records_come_back_as_they_were(connection: sqlite3.Connection) -> None:
+    """Every field, for the workflow and for its tasks."""
+    house = _House(connection)
+    snapshot = house.begin(correlation_id="c", variables=b'{"v":1}', task_to_domain={"a": "d"})
+    house.put(snapshot, _task(1, output=b'{"x":1}', reason="why", polls=3, deliver_ms=9))
+    house.executions.flush(connection)
+    house.executions.forget_all()
+    loaded = house.executions.load(connection, snapshot.workflow.id)
+
+    assert loaded is not None
+    assert snapshot.workflow == loaded.workflow
+    assert snapshot.tasks == loaded.tasks
+    assert snapshot.workflow == rows.read_workflow_by_key(connection, snapshot.workflow.key)
+
+
+def test_a_row_changed_twice_is_written_once(connection: sqlite3.Connection) -> None:
+    """What shares a transaction shares its writes."""
+    house = _House(connection)
+    snapshot = house.begin()
+    house.put(snapshot, _task(1))
+    house.put(snapshot, _task(1, status=TaskStatus.COMPLETED))
+    before = connection.total_changes
+    house.executions.flush(connection)
+
+    assert 2 == connection.total_changes - before
+    task = rows.read_task(connection, snapshot.workflow.key << 24 | 1)
+    assert task is not None
+    assert TaskStatus.COMPLETED is task.status
+
+
+def test_dropped_records_are_gone(connection: sqlite3.Connection) -> None:
+    """Whether they had been written or only staged."""
+    house = _House(connection)
+    snapshot = house.begin()
+    house.put(snapshot, _task(1))
+    house.executions.flush(connection)
+    house.put(snapshot, _task(2))
+    house.executions.drop(connection, snapshot.workflow, (1, 2))
+    house.executions.stage(snapshot, Decision(tasks=(_task(3),), dropped=(1, 2)))
+    house.executions.flush(connection)
+
+    assert [3] == [t.ordinal for t in rows.read_tasks(connection, snapshot.workflow.key)]
+
+
+def test_neighbours_are_not_touched(connection: sqlite3.Connection) -> None:
+    """Removing one execution leaves the records beside it."""
+    house = _House(connection)
+    first, second = house.begin(), house.begin()
+    for snapshot in (first, second):
+        house.put(snapshot, _task(1))
+        house.executions.stage(snapshot, Decision(logs=(LogLine(1, "line", 5),)))
+    house.executions.remove(connection, first.workflow)
+
+    assert house.executions.load(connection, first.workflow.id) is None
+    assert [] == rows.read_tasks(connection, first.workflow.key)
+    assert 1 == len(rows.read_tasks(connection, second.workflow.key))
+    assert 1 == len(rows.read_logs(connection, second.workflow.key << 24 | 1, 1))
+
+
+def test_keys_ascend_over_restarts(connection: sqlite3.Connection) -> None:
+    """A key is never given twice."""
+    house = _House(connection)
+    first = house.begin()
+    house.executions.flush(connection)
+    again = _House(connection)
+
+    assert first.workflow.key + 1 == again.begin().workflow.key
+
+
+def test_open_executions_come_in_pages(connection: sqlite3.Connection) -> None:
+    """Those that have ended are left out."""
+    house = _House(connection)
+    snapshots = [house.begin() for _ in range(3)]
+    ended = msgspec.structs.replace(snapshots[1].workflow, status=WorkflowStatus.COMPLETED)
+    house.executions.stage(snapshots[1], Decision(ended))
+    house.executions.flush(connection)
+
+    page = rows.open_workflows(connection, 0, 1)
+    assert [snapshots[0].workflow] == page
+    assert [snapshots[2].workflow] == rows.open_workflows(connection, page[0].key, 9)
+
+
+def test_the_coldest_leave_memory(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that moved last stays, however large it is."""
+    monkeypatch.setattr(rows, "HOT_RECORDS", 4)
+    house = _House(connection)
+    cold, hot = house.begin(), house.begin()
+    for ordinal in range(1, 9):
+        house.put(hot, _task(ordinal))
+    house.executions.flush(connection)
+    house.executions.trim()
+
+    assert hot is house.executions.load(connection, hot.workflow.id)
+    assert cold is not house.executions.load(connection, cold.workflow.id)

@@ -1,0 +1,23 @@
+"""Single facts about the database: they outlive it being closed."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from edge.store.facts import note_boot
+from edge.store.migrations import migrate
+
+
+def test_facts_are_kept_in_the_file(tmp_path: Path) -> None:
+    """Each opening is one boot of the same epoch."""
+    boots = []
+    for _ in range(3):
+        connection = sqlite3.connect(tmp_path / "a.db")
+        migrate(connection)
+        boots.append(note_boot(connection))
+        connection.commit()
+        connection.close()
+
+    assert [1, 2, 3] == [boot.boot for boot in boots]
+    assert {1} == {boot.epoch for boot in boots}

@@ -1,0 +1,92 @@
+"""The outbox's rows: sequences without gaps, pruning in portions, cursors that never go back."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from edge.model.decision import Publication
+from edge.store import outbox
+from edge.store.migrations import migrate
+from edge.store.outbox import OutboxWriter
+from sync.records import Lane
+
+
+@pytest.fixture
+def connection() -> sqlite3.Connection:
+    """An empty database in memory."""
+    opened = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(opened)
+    return opened
+
+
+def _write(connection: sqlite3.Connection, writer: OutboxWriter, lane: Lane, count: int) -> None:
+    for _ in range(count):
+        writer.add(connection, lane, "task", b"body", now_ms=5, boot=1)
+
+
+def test_lanes_count_for_themselves(connection: sqlite3.Connection) -> None:
+    """Each lane from 1, without a gap, over restarts."""
+    writer = OutboxWriter()
+    _write(connection, writer, Lane.HISTORY, 2)
+    _write(connection, writer, Lane.BULK, 1)
+    assert writer.flush(connection)
+    again = OutboxWriter()
+    _write(connection, again, Lane.HISTORY, 1)
+    again.flush(connection)
+
+    def seqs(lane: Lane) -> list[int]:
+        return [r.seq for r in outbox.read_records(connection, lane, 0, 99, 10**6)]
+
+    assert [1, 2, 3] == seqs(Lane.HISTORY)
+    assert [1] == seqs(Lane.BULK)
+    assert [] == seqs(Lane.URGENT)
+    assert {2: (0, 1, 3), 3: (0, 1, 1)} == outbox.read_lanes(connection)
+
+
+def test_a_lost_transaction_leaves_no_gap(connection: sqlite3.Connection) -> None:
+    """Sequences that were not committed are given again."""
+    writer = OutboxWriter()
+    connection.execute("BEGIN")
+    _write(connection, writer, Lane.HISTORY, 3)
+    writer.flush(connection)
+    connection.execute("ROLLBACK")
+    writer.forget_all()
+    _write(connection, writer, Lane.HISTORY, 1)
+    writer.flush(connection)
+
+    assert [1] == [r.seq for r in outbox.read_records(connection, Lane.HISTORY, 0, 9, 10**6)]
+
+
+def test_nothing_waiting_writes_nothing(connection: sqlite3.Connection) -> None:
+    """A flush without records says so."""
+    assert not OutboxWriter().flush(connection)
+
+
+def test_a_large_backlog_is_freed_in_portions(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One acknowledgement does not hold up the engine for the whole of it."""
+    monkeypatch.setattr(outbox, "_PRUNE_ROWS", 2)
+    writer = OutboxWriter()
+    _write(connection, writer, Lane.HISTORY, 9)
+    writer.flush(connection)
+    outbox.acknowledge(connection, {Lane.HISTORY: 9})
+    first = outbox.read_lanes(connection)[Lane.HISTORY]
+    outbox.acknowledge(connection, {})
+
+    assert (9, 4, 9) == first
+    assert (9, 7, 9) == outbox.read_lanes(connection)[Lane.HISTORY]
+
+
+def test_publications_are_kept_until_taken(connection: sqlite3.Connection) -> None:
+    """Oldest first."""
+    writer = OutboxWriter()
+    writer.publish([Publication("m1", "a", b"1"), Publication("m2", "b", b"2")])
+    writer.flush(connection)
+    (first, message), (second, _) = outbox.read_publications(connection, 9)
+    outbox.forget_publications(connection, [first])
+
+    assert Publication("m1", "a", b"1") == message
+    assert [second] == [key for key, _ in outbox.read_publications(connection, 9)]

@@ -1,0 +1,90 @@
+"""Hand-over: nothing taken from a queue is lost when a poll ends early."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from edge import handover
+from edge.engine import Engine
+from edge.store.queues import TaskId
+from tests.unit.edge.engine_house import claim, define, id_of, run, simple, start
+
+
+def test_a_poll_that_is_cancelled_loses_no_task(tmp_path: Path) -> None:
+    """A client that goes away while its tasks are being read leaves them for the next."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        for _ in range(3):
+            await start(engine, "w")
+        reached = asyncio.Event()
+
+        async def slow(_: TaskId) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+        engine.hand_over._fresh.popitem()
+        read, engine.hand_over.read = engine.hand_over.read, slow  # type: ignore[method-assign,assignment]
+        poll = asyncio.ensure_future(engine.poll("a", worker="w", count=3, timeout_ms=0))
+        await reached.wait()
+        poll.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await poll
+        engine.hand_over.read = read  # type: ignore[method-assign]
+
+        assert 3 == len(await engine.poll("a", worker="next", count=9, timeout_ms=0))
+
+    run(tmp_path, body)
+
+
+def test_tasks_that_left_memory_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory holds a bounded number of tasks that nobody has fetched yet."""
+    monkeypatch.setattr(handover, "_FRESH", 1)
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a", inputParameters={"n": "${workflow.input.n}"}))
+        for number in range(3):
+            await start(engine, "w", input={"n": number})
+        views = await engine.poll("a", worker="w", count=3, timeout_ms=0)
+
+        assert [b'{"n":0}', b'{"n":1}', b'{"n":2}'] == [view.task.input for view in views]
+
+    run(tmp_path, body)
+
+
+def test_a_task_that_ended_while_queued_is_left_out(tmp_path: Path) -> None:
+    """The record says whether it must still be done, not the queue."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        await start(engine, "w")
+        view = await claim(engine, "a")
+        engine.give_back([id_of(view)])
+        workflow_id = (view.workflow.id, view.task.ordinal)
+        place = engine.hand_over.queues.withdraw(workflow_id)
+        await engine.terminate((await engine.running("w", None))[0], None)
+        assert place is not None
+        engine.hand_over.queues.put(place[0], workflow_id, place[1])
+
+        assert [] == await engine.poll("a", worker="w", count=1, timeout_ms=0)
+
+    run(tmp_path, body)
+
+
+def test_poll_data_tells_domain_and_worker(tmp_path: Path) -> None:
+    """One entry a queue, the newest poll."""
+
+    async def body(engine: Engine) -> None:
+        await engine.poll("yard:a", worker="w1", count=1, timeout_ms=0)
+        await engine.poll("yard:a", worker="w2", count=1, timeout_ms=0)
+        await engine.poll("a", worker=None, count=1, timeout_ms=0)
+
+        assert [("a", "yard", "w2"), ("a", None, None)] == [
+            (data.queue, data.domain, data.worker) for data in engine.poll_data()
+        ]
+        assert 3 == engine.counters()["polls"]
+
+    run(tmp_path, body)
