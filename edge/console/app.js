@@ -1,0 +1,41 @@
+// The device console: which page stands under which address, and the frame around them.
+// What a page shows stands in the file of that page.
+
+import { Definitions } from "./definitions.js";
+import { Execution } from "./execution.js";
+import { Overview } from "./overview.js";
+import { html, start } from "./web/dom.js";
+import { getSync } from "./api.js";
+import { followStream, useResource } from "./web/live.js";
+import { Empty, Frame } from "./web/parts.js";
+import { link, place } from "./web/router.js";
+import { Workflows } from "./workflows.js";
+
+const PAGES = [
+  { path: "overview", title: "Overview" },
+  { path: "workflows", title: "Workflows" },
+  { path: "definitions", title: "Definitions" },
+];
+
+function Page() {
+  const { parts, query } = place.value;
+  const [page = "overview", first, second] = parts;
+  if (page === "overview") return html`<${Overview} />`;
+  if (page === "workflows" && first) {
+    return html`<${Execution} key=${first} workflowId=${first} selected=${second === "task" ? parts[3] : ""} />`;
+  }
+  if (page === "workflows") return html`<${Workflows} query=${query} />`;
+  if (page === "definitions") return html`<${Definitions} name=${first} version=${second} />`;
+  return html`<${Empty} title="There is no such page">
+    <a href=${link([])}>Go to the overview</a><//>`;
+}
+
+function Console() {
+  const sync = useResource(getSync, "name");
+  const name = sync.data?.device ? `Device ${sync.data.device}` : "Device";
+  document.title = `${name} · Baton`;
+  return html`<${Frame} title=${name} pages=${PAGES}><${Page} /><//>`;
+}
+
+followStream("api/v1/stream", ["workflow"]);
+start(html`<${Console} />`);

@@ -1,0 +1,296 @@
+"""The ingest: hears every device over MQTT, commits to the ledger, then acknowledges.
+
+No rule of the protocol stands here (see `sync.receiver`) and no SQL. A database that cannot be
+written pauses the acknowledgements and loses nothing: devices keep what was not acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import msgspec
+import structlog
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from sync import frames, receiver, topics
+from sync.control_plane.ledger import DEFAULT_TENANT, Ledger, LedgerUnavailable
+from sync.control_plane.truth import Presence
+from sync.frames import Announcement
+from sync.link import Backoff, Broker, BrokerRefused, Chance, Link, LinkError, Lost, Received
+from sync.receiver import Arrival
+from sync.records import Count
+
+# Frames committed in one transaction: they share an fsync, and the first of them waits for the
+# last. At 500 records each this is some 30,000 records, 50 ms of work.
+ROUND_FRAMES = 64
+# What may wait in memory while the database does not take it. A broker stops at some 20 for a
+# client that settles nothing; beyond this the oldest are let go, unacknowledged.
+WAITING_FRAMES = 1_024
+# Rounds that may pass without a step of the projection while frames keep coming.
+ROUNDS_WITHOUT_PROJECTION = 16
+_DATABASE_RETRY_S = 1.0
+
+_log = structlog.get_logger("sync.ingest")
+
+
+class _PresenceBody(msgspec.Struct, frozen=True):
+    """A presence message, as `docs/sync-protocol.md` describes it."""
+
+    state: str
+    epoch: Count
+    boot: Count
+    session: Count
+    version: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+_PRESENCE = msgspec.json.Decoder(_PresenceBody)
+
+
+class IngestStatus(msgspec.Struct, frozen=True):
+    """How the ingest is doing."""
+
+    connected: bool
+    broker: str
+    reason: str
+    """Why it is not connected, or why it pauses; empty when all is well."""
+    frames: int
+    """Since the start."""
+    records: int
+    waiting: int
+    """Messages received and not committed yet."""
+
+
+class Ingest:
+    """Brings what devices send into the ledger for as long as `run` runs."""
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        ledger: Ledger,
+        now_ms: Callable[[], int],
+        chance: Chance,
+        tenants: Sequence[str] = (DEFAULT_TENANT,),
+        client_id: str = "",
+    ) -> None:
+        """Prepare; nothing is opened.
+
+        Args:
+            broker: where to connect.
+            ledger: where to commit; it stays the caller's to close.
+            now_ms: the wall clock.
+            chance: draws the jitter between attempts, usually a seeded `random.Random`.
+            tenants: whose devices are told that a control plane has begun to listen.
+            client_id: empty lets the broker choose.
+        """
+        self._broker = broker
+        self._ledger = ledger
+        self._now_ms = now_ms
+        self._backoff = Backoff(chance)
+        self._tenants = tuple(tenants)
+        self._client_id = client_id
+        self._news = asyncio.Event()
+        self._frames_waiting: deque[tuple[Arrival, Received]] = deque()
+        self._presence_waiting: list[Presence] = []
+        self._speaks = (
+            MQTTProtocolVersion.MQTTv311
+            if broker.protocol == "3.1.1"
+            else MQTTProtocolVersion.MQTTv5
+        )
+        self._connected = False
+        self._told_down = False
+        self._paused = False
+        self._reason = ""
+        self._frames = 0
+        self._records = 0
+        self._rounds = 0
+
+    def status(self) -> IngestStatus:
+        """How it is doing."""
+        return IngestStatus(
+            connected=self._connected,
+            broker=self._broker.address,
+            reason=self._reason,
+            frames=self._frames,
+            records=self._records,
+            waiting=len(self._frames_waiting),
+        )
+
+    async def run(self) -> None:
+        """Listen, commit and acknowledge, until cancelled."""
+        while True:
+            try:
+                await self._listen()
+            except LinkError as error:
+                self._reason = str(error)
+            except LedgerUnavailable as error:
+                self._note_paused(error)
+            self._note_down()
+            await asyncio.sleep(self._backoff.next_s())
+
+    async def _listen(self) -> None:
+        """One connection, from its opening to its loss."""
+        # Without the broker nothing is known of any device; the retained births say it anew.
+        await self._ledger.note_broker_lost()
+        link = Link(
+            self._broker,
+            client_id=self._client_id,
+            version=self._speaks,
+            on_news=self._news.set,
+        )
+        await self._open(link)
+        try:
+            link.subscribe([topics.every_up(), topics.every_presence()])
+            self._note_up()
+            announcement = frames.encode_announcement(Announcement(started_ms=self._now_ms()))
+            for tenant in self._tenants:
+                link.publish(topics.server(tenant), announcement, retain=True)
+            await self._serve(link)
+        finally:
+            # What was not settled is lost with the connection; devices send it again.
+            self._frames_waiting.clear()
+            self._presence_waiting.clear()
+            await link.close()
+            self._connected = False
+        await self._ledger.note_broker_lost()
+
+    async def _open(self, link: Link) -> None:
+        try:
+            await link.open()
+        except BrokerRefused:
+            if self._broker.protocol == "auto":
+                five = self._speaks is MQTTProtocolVersion.MQTTv5
+                self._speaks = MQTTProtocolVersion.MQTTv311 if five else MQTTProtocolVersion.MQTTv5
+            raise
+
+    async def _serve(self, link: Link) -> None:
+        busy = True
+        while True:
+            if not busy:
+                await self._news.wait()
+            self._news.clear()
+            for event in link.news():
+                if isinstance(event, Lost):
+                    self._reason = f"connection to {self._broker.address} lost: {event.reason}"
+                    return
+                if isinstance(event, Received):
+                    self._sort(link, event)
+            busy = await self._work(link)
+
+    async def _work(self, link: Link) -> bool:
+        """One step of what waits; False when nothing does."""
+        try:
+            if self._presence_waiting:
+                await self._ledger.note_presence(self._presence_waiting)
+                self._presence_waiting = []
+            if self._frames_waiting:
+                await self._commit(link)
+                self._rounds += 1
+                if self._rounds < ROUNDS_WITHOUT_PROJECTION:
+                    return True
+            self._rounds = 0
+            done = await self._ledger.project()
+        except LedgerUnavailable as error:
+            self._note_paused(error)
+            await asyncio.sleep(_DATABASE_RETRY_S)
+            return True
+        self._note_resumed()
+        return bool(done or self._frames_waiting)
+
+    def _sort(self, link: Link, message: Received) -> None:
+        """Put a message where it waits for the next step."""
+        arrival = receiver.read(message.topic, message.payload, received_ms=self._now_ms())
+        if arrival is not None:
+            self._frames_waiting.append((arrival, message))
+            if len(self._frames_waiting) > WAITING_FRAMES:
+                link.settle(self._frames_waiting.popleft()[1])
+            return
+        presence = _read_presence(message)
+        if presence is not None:
+            self._presence_waiting.append(presence)
+        link.settle(message)
+
+    async def _commit(self, link: Link) -> None:
+        count = min(ROUND_FRAMES, len(self._frames_waiting))
+        batch = [self._frames_waiting[index] for index in range(count)]
+        arrivals = [arrival for arrival, _ in batch]
+        try:
+            outgoing = await self._ledger.commit(arrivals)
+        except LedgerUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the rim: one message must not stop the rest.
+            outgoing = await self._commit_singly(arrivals, error)
+        # Committed: only now may anything be said, to the devices and to the broker.
+        for message in outgoing:
+            link.publish(message.topic, message.payload)
+        for arrival, received in batch:
+            link.settle(received)
+            self._frames += 1
+            self._records += len(arrival.frame.records) if arrival.frame else 0
+        for _ in range(count):
+            self._frames_waiting.popleft()
+
+    async def _commit_singly(
+        self, arrivals: Sequence[Arrival], error: Exception
+    ) -> list[receiver.Outgoing]:
+        """Find the message that a defect of ours trips over; the others are stored."""
+        _log.error("round_failed", error=f"{type(error).__name__}: {error}", frames=len(arrivals))
+        outgoing = []
+        for arrival in arrivals:
+            try:
+                outgoing += await self._ledger.commit([arrival])
+            except LedgerUnavailable:
+                raise
+            except Exception as one:  # noqa: BLE001 - the rim, as above.
+                _log.error(
+                    "message_set_aside",
+                    topic=arrival.topic,
+                    error=f"{type(one).__name__}: {one}",
+                )
+        return outgoing
+
+    def _note_up(self) -> None:
+        self._connected = True
+        self._told_down = False
+        self._reason = ""
+        self._backoff.reset()
+        _log.info("ingest_connected", broker=self._broker.address)
+
+    def _note_down(self) -> None:
+        if not self._told_down:
+            self._told_down = True
+            _log.info("broker_awaited", broker=self._broker.address, reason=self._reason)
+
+    def _note_paused(self, error: LedgerUnavailable) -> None:
+        self._reason = str(error)
+        if not self._paused:
+            self._paused = True
+            _log.error("ledger_unavailable", reason=str(error))
+
+    def _note_resumed(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._reason = ""
+            _log.info("ledger_available")
+
+
+def _read_presence(message: Received) -> Presence | None:
+    """What a presence message says; None when it says nothing that can be read."""
+    place = topics.parse(message.topic)
+    if place is None or place[1] != topics.PRESENCE:
+        return None
+    try:
+        body = _PRESENCE.decode(message.payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return Presence(
+        address=place[0],
+        online=body.state == "online",
+        epoch=body.epoch,
+        boot=body.boot,
+        session=body.session,
+        version=body.version,
+    )

@@ -1,0 +1,176 @@
+-- The ledger's tables. Truth stands first (device, cursor, segment, gap, reject): it is committed
+-- before anything is acknowledged. What follows `projected` is derived and can be rebuilt from it.
+
+CREATE TABLE IF NOT EXISTS counter (
+  name TEXT PRIMARY KEY CHECK (name IN ('change', 'projected')),
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT OR IGNORE INTO counter (name, value) VALUES ('change', 0), ('projected', 0);
+
+-- One row a device that has ever been heard of.
+CREATE TABLE IF NOT EXISTS device (
+  device_id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  device TEXT NOT NULL,
+  live_epoch INTEGER NOT NULL DEFAULT 0,
+  boot INTEGER NOT NULL DEFAULT 0,
+  version TEXT NOT NULL DEFAULT '',
+  online INTEGER NOT NULL DEFAULT 0 CHECK (online IN (0, 1)),
+  -- The connection that last said so; an older one may not contradict it.
+  presence_epoch INTEGER NOT NULL DEFAULT 0,
+  presence_boot INTEGER NOT NULL DEFAULT 0,
+  presence_session INTEGER NOT NULL DEFAULT 0,
+  first_seen_ms INTEGER NOT NULL,
+  last_seen_ms INTEGER NOT NULL,
+  change INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (tenant, device)
+) STRICT;
+
+-- Serves the change feed.
+CREATE INDEX IF NOT EXISTS device_by_change ON device (change);
+
+-- How far each lane is stored without a hole; what an acknowledgement says.
+CREATE TABLE IF NOT EXISTS cursor (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  epoch INTEGER NOT NULL,
+  lane INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 3),
+  acked INTEGER NOT NULL,
+  newest INTEGER NOT NULL,
+  oldest INTEGER NOT NULL,
+  synced_ms INTEGER NOT NULL,
+  PRIMARY KEY (device_id, epoch, lane)
+) STRICT, WITHOUT ROWID;
+
+-- Every frame of records, kept as it came; ranges of one lane never overlap.
+CREATE TABLE IF NOT EXISTS segment (
+  segment_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  epoch INTEGER NOT NULL,
+  lane INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 3),
+  first_seq INTEGER NOT NULL,
+  count INTEGER NOT NULL CHECK (count BETWEEN 1 AND 500),
+  last_recorded_ms INTEGER NOT NULL,
+  received_ms INTEGER NOT NULL,
+  -- NULL when it could be read; otherwise why it is in quarantine.
+  quarantined TEXT,
+  payload BLOB NOT NULL,
+  UNIQUE (device_id, epoch, lane, first_seq)
+) STRICT;
+
+-- Ranges that a device said it no longer holds and that never arrived.
+CREATE TABLE IF NOT EXISTS gap (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  epoch INTEGER NOT NULL,
+  lane INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 3),
+  first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  noted_ms INTEGER NOT NULL,
+  PRIMARY KEY (device_id, epoch, lane, first_seq)
+) STRICT, WITHOUT ROWID;
+
+-- Messages that name no range and so could not be stored as a segment; the newest 1,000 are kept.
+CREATE TABLE IF NOT EXISTS reject (
+  reject_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  topic TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  received_ms INTEGER NOT NULL,
+  payload BLOB NOT NULL
+) STRICT;
+
+-- Projection: one row a workflow execution.
+CREATE TABLE IF NOT EXISTS execution (
+  execution_id INTEGER PRIMARY KEY,
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  workflow_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  status TEXT NOT NULL,
+  correlation_id TEXT,
+  reason TEXT,
+  created_ms INTEGER NOT NULL,
+  updated_ms INTEGER NOT NULL,
+  ended_ms INTEGER NOT NULL,
+  input BLOB,
+  output BLOB,
+  definition BLOB,
+  -- Which record each part came from, as bytes that sort by recency.
+  ver BLOB NOT NULL,
+  input_ver BLOB,
+  output_ver BLOB,
+  definition_ver BLOB,
+  change INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (device_id, workflow_id)
+) STRICT;
+
+-- Serves the fleet's newest executions.
+CREATE INDEX IF NOT EXISTS execution_by_created ON execution (created_ms, execution_id);
+-- Serves one device's newest executions.
+CREATE INDEX IF NOT EXISTS execution_by_device ON execution (device_id, created_ms, execution_id);
+-- Serves the newest executions in one status, and the counts.
+CREATE INDEX IF NOT EXISTS execution_by_status ON execution (status, created_ms, execution_id);
+-- Serves the change feed.
+CREATE INDEX IF NOT EXISTS execution_by_change ON execution (change);
+
+-- Projection: one row a task.
+CREATE TABLE IF NOT EXISTS task (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  workflow_id TEXT NOT NULL,
+  task_id TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  ref TEXT NOT NULL,
+  type TEXT NOT NULL,
+  name TEXT NOT NULL,
+  status TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  iteration INTEGER NOT NULL,
+  scheduled_ms INTEGER NOT NULL,
+  started_ms INTEGER NOT NULL,
+  ended_ms INTEGER NOT NULL,
+  updated_ms INTEGER NOT NULL,
+  worker TEXT,
+  reason TEXT,
+  input BLOB,
+  output BLOB,
+  ver BLOB NOT NULL,
+  input_ver BLOB,
+  output_ver BLOB,
+  PRIMARY KEY (device_id, workflow_id, task_id)
+) STRICT, WITHOUT ROWID;
+
+-- Projection: where each chunk of a kept file lies; the bytes stay in the segment.
+CREATE TABLE IF NOT EXISTS evidence (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  workflow_id TEXT NOT NULL,
+  task_id TEXT NOT NULL,
+  key TEXT NOT NULL,
+  chunk INTEGER NOT NULL,
+  chunks INTEGER NOT NULL,
+  media_type TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  path TEXT NOT NULL,
+  missing INTEGER NOT NULL CHECK (missing IN (0, 1)),
+  segment_id INTEGER NOT NULL REFERENCES segment (segment_id),
+  seq INTEGER NOT NULL,
+  ver BLOB NOT NULL,
+  PRIMARY KEY (device_id, workflow_id, task_id, key, chunk)
+) STRICT, WITHOUT ROWID;
+
+-- Projection: records that were stored and cannot be shown; unknown kinds wait here for a release
+-- that knows them and a rebuild.
+CREATE TABLE IF NOT EXISTS unread (
+  segment_id INTEGER NOT NULL REFERENCES segment (segment_id),
+  seq INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (segment_id, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Projection: how long records took from the device's clock to here; buckets grow by 5 %.
+CREATE TABLE IF NOT EXISTS lag (
+  hour_ms INTEGER NOT NULL,
+  bucket INTEGER NOT NULL,
+  records INTEGER NOT NULL,
+  PRIMARY KEY (hour_ms, bucket)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,295 @@
+"""The projection: stored segments become executions, tasks and evidence.
+
+Nothing is acknowledged here and no truth is written: all of it can be thrown away and made again.
+Every statement is commutative and idempotent - the most recent fact wins, by a version that every
+record carries in itself - so that segments may be projected in any order.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import struct
+from collections import Counter
+from typing import assert_never
+
+from sync import frames
+from sync.control_plane.queries import LAG_BUCKET_GROWTH
+from sync.control_plane.truth import take_changes
+from sync.records import (
+    EvidenceRecord,
+    Record,
+    RecordError,
+    TaskRecord,
+    WorkflowRecord,
+    decode_body,
+)
+
+# epoch, time of the update, rank of the status, lane, sequence: compared as bytes, most recent
+# last. Two updates of one millisecond in two lanes are told apart by how far the status has come.
+_VERSION = struct.Struct(">IQBBQ")
+_RANKS = {"SCHEDULED": 0, "RUNNING": 0, "IN_PROGRESS": 1, "PAUSED": 1}
+_FINAL_RANK = 2
+_HOUR_MS = 3_600_000
+_GROWTH_LOG = math.log(LAG_BUCKET_GROWTH)
+
+_NEXT_SEGMENTS = """
+SELECT segment_id, device_id, epoch, first_seq, count, received_ms, payload FROM segment
+WHERE segment_id > (SELECT value FROM counter WHERE name = 'projected')
+ORDER BY segment_id
+LIMIT :limit
+"""
+
+_PUT_EXECUTION = """
+INSERT INTO execution (device_id, workflow_id, name, version, status, correlation_id, reason,
+                       created_ms, updated_ms, ended_ms, input, output, definition,
+                       ver, input_ver, output_ver, definition_ver)
+VALUES (:device_id, :workflow_id, :name, :version, :status, :correlation_id, :reason,
+        :created_ms, :updated_ms, :ended_ms, :input, :output, :definition,
+        :ver, iif(:input IS NULL, NULL, :ver), iif(:output IS NULL, NULL, :ver),
+        iif(:definition IS NULL, NULL, :ver))
+ON CONFLICT (device_id, workflow_id) DO UPDATE SET
+  name = iif(:ver > ver, :name, name),
+  version = iif(:ver > ver, :version, version),
+  status = iif(:ver > ver, :status, status),
+  correlation_id = iif(:ver > ver, :correlation_id, correlation_id),
+  reason = iif(:ver > ver, :reason, reason),
+  created_ms = MIN(created_ms, :created_ms),
+  updated_ms = iif(:ver > ver, :updated_ms, updated_ms),
+  ended_ms = iif(:ver > ver, :ended_ms, ended_ms),
+  input = iif(:input IS NOT NULL AND :ver > COALESCE(input_ver, x''), :input, input),
+  output = iif(:output IS NOT NULL AND :ver > COALESCE(output_ver, x''), :output, output),
+  definition = iif(:definition IS NOT NULL AND :ver > COALESCE(definition_ver, x''),
+                   :definition, definition),
+  input_ver = iif(:input IS NOT NULL, MAX(:ver, COALESCE(input_ver, x'')), input_ver),
+  output_ver = iif(:output IS NOT NULL, MAX(:ver, COALESCE(output_ver, x'')), output_ver),
+  definition_ver = iif(:definition IS NOT NULL, MAX(:ver, COALESCE(definition_ver, x'')),
+                       definition_ver),
+  ver = MAX(:ver, ver)
+"""
+
+_PUT_TASK = """
+INSERT INTO task (device_id, workflow_id, task_id, seq, ref, type, name, status, attempt,
+                  iteration, scheduled_ms, started_ms, ended_ms, updated_ms, worker, reason,
+                  input, output, ver, input_ver, output_ver)
+VALUES (:device_id, :workflow_id, :task_id, :seq, :ref, :type, :name, :status, :attempt,
+        :iteration, :scheduled_ms, :started_ms, :ended_ms, :updated_ms, :worker, :reason,
+        :input, :output, :ver, iif(:input IS NULL, NULL, :ver), iif(:output IS NULL, NULL, :ver))
+ON CONFLICT (device_id, workflow_id, task_id) DO UPDATE SET
+  seq = iif(:ver > ver, :seq, seq),
+  ref = iif(:ver > ver, :ref, ref),
+  type = iif(:ver > ver, :type, type),
+  name = iif(:ver > ver, :name, name),
+  status = iif(:ver > ver, :status, status),
+  attempt = iif(:ver > ver, :attempt, attempt),
+  iteration = iif(:ver > ver, :iteration, iteration),
+  scheduled_ms = MAX(scheduled_ms, :scheduled_ms),
+  started_ms = MAX(started_ms, :started_ms),
+  ended_ms = MAX(ended_ms, :ended_ms),
+  updated_ms = iif(:ver > ver, :updated_ms, updated_ms),
+  worker = iif(:ver > ver, :worker, worker),
+  reason = iif(:ver > ver, :reason, reason),
+  input = iif(:input IS NOT NULL AND :ver > COALESCE(input_ver, x''), :input, input),
+  output = iif(:output IS NOT NULL AND :ver > COALESCE(output_ver, x''), :output, output),
+  input_ver = iif(:input IS NOT NULL, MAX(:ver, COALESCE(input_ver, x'')), input_ver),
+  output_ver = iif(:output IS NOT NULL, MAX(:ver, COALESCE(output_ver, x'')), output_ver),
+  ver = MAX(:ver, ver)
+"""
+
+# A file that was there once is better than the news that it is gone now.
+_PUT_EVIDENCE = """
+INSERT INTO evidence (device_id, workflow_id, task_id, key, chunk, chunks, media_type, sha256,
+                      size_bytes, path, missing, segment_id, seq, ver)
+VALUES (:device_id, :workflow_id, :task_id, :key, :chunk, :chunks, :media_type, :sha256,
+        :size_bytes, :path, :missing, :segment_id, :seq, :ver)
+ON CONFLICT (device_id, workflow_id, task_id, key, chunk) DO UPDATE SET
+  chunks = :chunks, media_type = :media_type, sha256 = :sha256, size_bytes = :size_bytes,
+  path = :path, missing = :missing, segment_id = :segment_id, seq = :seq, ver = :ver
+WHERE (1 - :missing, :ver) > (1 - missing, ver)
+"""
+
+_PUT_UNREAD = """
+INSERT OR REPLACE INTO unread (segment_id, seq, kind, reason)
+VALUES (:segment_id, :seq, :kind, :reason)
+"""
+
+_ADD_LAG = """
+INSERT INTO lag (hour_ms, bucket, records) VALUES (:hour_ms, :bucket, :records)
+ON CONFLICT (hour_ms, bucket) DO UPDATE SET records = records + :records
+"""
+
+_TOUCH_EXECUTION = """
+UPDATE execution SET change = :change
+WHERE device_id = :device_id AND workflow_id = :workflow_id
+"""
+
+
+def forget(connection: sqlite3.Connection) -> None:
+    """Throw every projection away; `project` makes them again from the first segment on."""
+    for table in ("execution", "task", "evidence", "unread", "lag"):
+        connection.execute(f"DELETE FROM {table}")
+    connection.execute("UPDATE counter SET value = 0 WHERE name = 'projected'")
+
+
+def project(connection: sqlite3.Connection, *, limit: int) -> int:
+    """Project the next stored segments; how many there were."""
+    segments = connection.execute(_NEXT_SEGMENTS, {"limit": limit}).fetchall()
+    if not segments:
+        return 0
+    batch = _Batch()
+    for segment_id, device_id, epoch, first_seq, count, received_ms, payload in segments:
+        try:
+            frame = frames.decode(payload)
+        except frames.FrameError:
+            # In quarantine: kept whole, counted, and tried again at the next rebuild.
+            continue
+        start = first_seq - frame.header.first_seq
+        for record in frame.records[start : start + count]:
+            batch.add(record, device_id=device_id, epoch=epoch, segment_id=segment_id)
+            batch.add_lag(received_ms, record.recorded_ms)
+    batch.write(connection)
+    connection.execute("UPDATE counter SET value = ? WHERE name = 'projected'", (segments[-1][0],))
+    return len(segments)
+
+
+class _Batch:
+    """The rows of one transaction, gathered by table."""
+
+    def __init__(self) -> None:
+        self._executions: list[dict[str, object]] = []
+        self._tasks: list[dict[str, object]] = []
+        self._evidence: list[dict[str, object]] = []
+        self._unread: list[dict[str, object]] = []
+        self._lag: Counter[tuple[int, int]] = Counter()
+        # A dict for its order: the change feed tells things in the order they came.
+        self._touched: dict[tuple[int, str], None] = {}
+
+    def add(self, record: Record, *, device_id: int, epoch: int, segment_id: int) -> None:
+        try:
+            body = decode_body(record.kind, record.body)
+        except RecordError as error:
+            self._unread.append(
+                {
+                    "segment_id": segment_id,
+                    "seq": record.seq,
+                    "kind": record.kind,
+                    "reason": f"{type(error).__name__}: {error}",
+                }
+            )
+            return
+        match body:
+            case WorkflowRecord():
+                workflow_id = body.id
+                rank = _RANKS.get(body.status, _FINAL_RANK)
+                version = _version(record, epoch, body.updated_ms, rank)
+                self._executions.append(_execution_row(body, device_id, version))
+            case TaskRecord():
+                workflow_id = body.workflow_id
+                rank = _RANKS.get(body.status, _FINAL_RANK)
+                version = _version(record, epoch, body.updated_ms, rank)
+                self._tasks.append(_task_row(body, device_id, version))
+            case EvidenceRecord():
+                workflow_id = body.workflow_id
+                version = _version(record, epoch, record.recorded_ms, 0)
+                self._evidence.append(
+                    _evidence_row(body, device_id, version, segment_id, record.seq)
+                )
+            case _:
+                assert_never(body)
+        self._touched[device_id, workflow_id] = None
+
+    def add_lag(self, received_ms: int, recorded_ms: int) -> None:
+        # A device whose clock is ahead of ours counts as no lag at all.
+        lag_ms = max(0, received_ms - recorded_ms)
+        bucket = int(math.log(lag_ms + 1) / _GROWTH_LOG)
+        self._lag[received_ms - received_ms % _HOUR_MS, bucket] += 1
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        connection.executemany(_PUT_EXECUTION, self._executions)
+        connection.executemany(_PUT_TASK, self._tasks)
+        connection.executemany(_PUT_EVIDENCE, self._evidence)
+        connection.executemany(_PUT_UNREAD, self._unread)
+        connection.executemany(
+            _ADD_LAG,
+            [
+                {"hour_ms": hour_ms, "bucket": bucket, "records": records}
+                for (hour_ms, bucket), records in self._lag.items()
+            ],
+        )
+        if self._touched:
+            change = take_changes(connection, len(self._touched))
+            connection.executemany(
+                _TOUCH_EXECUTION,
+                [
+                    {"device_id": device_id, "workflow_id": workflow_id, "change": change + offset}
+                    for offset, (device_id, workflow_id) in enumerate(self._touched)
+                ],
+            )
+
+
+def _version(record: Record, epoch: int, updated_ms: int, rank: int) -> bytes:
+    return _VERSION.pack(epoch, updated_ms, rank, record.lane, record.seq)
+
+
+def _execution_row(body: WorkflowRecord, device_id: int, version: bytes) -> dict[str, object]:
+    return {
+        "device_id": device_id,
+        "workflow_id": body.id,
+        "name": body.name,
+        "version": body.version,
+        "status": body.status,
+        "correlation_id": body.correlation_id,
+        "reason": body.reason,
+        "created_ms": body.created_ms,
+        "updated_ms": body.updated_ms,
+        "ended_ms": body.ended_ms,
+        "input": body.input,
+        "output": body.output,
+        "definition": body.definition,
+        "ver": version,
+    }
+
+
+def _task_row(body: TaskRecord, device_id: int, version: bytes) -> dict[str, object]:
+    return {
+        "device_id": device_id,
+        "workflow_id": body.workflow_id,
+        "task_id": body.task_id,
+        "seq": body.seq,
+        "ref": body.ref,
+        "type": body.type,
+        "name": body.name,
+        "status": body.status,
+        "attempt": body.attempt,
+        "iteration": body.iteration,
+        "scheduled_ms": body.scheduled_ms,
+        "started_ms": body.started_ms,
+        "ended_ms": body.ended_ms,
+        "updated_ms": body.updated_ms,
+        "worker": body.worker,
+        "reason": body.reason,
+        "input": body.input,
+        "output": body.output,
+        "ver": version,
+    }
+
+
+def _evidence_row(
+    body: EvidenceRecord, device_id: int, version: bytes, segment_id: int, seq: int
+) -> dict[str, object]:
+    return {
+        "device_id": device_id,
+        "workflow_id": body.workflow_id,
+        "task_id": body.task_id,
+        "key": body.key,
+        "chunk": body.index,
+        "chunks": body.count,
+        "media_type": body.media_type,
+        "sha256": body.sha256,
+        "size_bytes": body.size_bytes,
+        "path": body.path,
+        "missing": int(body.missing),
+        "segment_id": segment_id,
+        "seq": seq,
+        "ver": version,
+    }

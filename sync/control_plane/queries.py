@@ -1,0 +1,381 @@
+"""What the pages ask of the ledger: read-only statements and the rows they become.
+
+Nothing is written here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from typing import Any, Literal
+
+import msgspec
+
+from sync import frames
+from sync.control_plane.views import (
+    Change,
+    DeviceState,
+    DeviceView,
+    EvidenceContent,
+    EvidenceView,
+    ExecutionPage,
+    ExecutionRow,
+    ExecutionView,
+    LagReport,
+    Summary,
+    TaskView,
+)
+from sync.records import EvidenceRecord, decode_body
+
+# A device that is connected and this far behind is shown as lagging. Two full frames: less than
+# that is under way in normal running.
+LAGGING_RECORDS = 1_000
+PAGE_LIMIT = 500
+CHANGES_LIMIT = 1_000
+# The largest file that is put together in memory for a page.
+CONTENT_LIMIT_BYTES = 64 * 1024 * 1024
+LAG_BUCKET_GROWTH = 1.05
+
+_DEVICES = """
+SELECT device.*,
+       COALESCE(SUM(MAX(cursor.newest - cursor.acked, 0)), 0) AS backlog,
+       COALESCE(SUM(cursor.acked), 0) AS records,
+       COALESCE(MAX(cursor.synced_ms), 0) AS synced_ms
+FROM device
+LEFT JOIN cursor ON cursor.device_id = device.device_id AND cursor.epoch = device.live_epoch
+WHERE (:tenant IS NULL OR device.tenant = :tenant)
+  AND (:device IS NULL OR device.device = :device)
+GROUP BY device.device_id
+ORDER BY device.tenant, device.device
+LIMIT :limit
+"""
+
+_ROW = """
+SELECT execution.*, device.tenant, device.device
+FROM execution
+JOIN device ON device.device_id = execution.device_id
+"""
+
+_TASKS = """
+SELECT * FROM task
+WHERE device_id = :device_id AND workflow_id = :workflow_id
+ORDER BY seq, attempt, scheduled_ms, task_id
+"""
+
+_EVIDENCE = """
+SELECT task_id, key, media_type, sha256, size_bytes, chunks, missing, COUNT(*) AS held
+FROM evidence
+WHERE device_id = :device_id AND workflow_id = :workflow_id
+GROUP BY task_id, key, sha256, missing
+ORDER BY task_id, key
+"""
+
+_CHUNKS = """
+SELECT evidence.chunk, evidence.chunks, evidence.sha256, evidence.size_bytes, evidence.media_type,
+       evidence.missing, evidence.seq, segment.payload
+FROM evidence
+JOIN segment ON segment.segment_id = evidence.segment_id
+WHERE evidence.device_id = :device_id AND evidence.workflow_id = :workflow_id
+  AND evidence.task_id = :task_id AND evidence.key = :key
+ORDER BY evidence.chunk
+"""
+
+_CHANGED_EXECUTIONS = """
+SELECT execution.change, device.tenant, device.device, execution.workflow_id
+FROM execution
+JOIN device ON device.device_id = execution.device_id
+WHERE execution.change > :after
+ORDER BY execution.change
+LIMIT :limit
+"""
+
+_CHANGED_DEVICES = """
+SELECT change, tenant, device FROM device
+WHERE change > :after
+ORDER BY change
+LIMIT :limit
+"""
+
+_LAG = """
+SELECT bucket, SUM(records) FROM lag
+WHERE hour_ms >= :since_ms - 3600000
+GROUP BY bucket
+ORDER BY bucket
+"""
+
+_TOTALS = """
+SELECT
+  (SELECT COUNT(*) FROM device) AS devices,
+  (SELECT COALESCE(SUM(online), 0) FROM device) AS online,
+  (SELECT COALESCE(SUM(count), 0) FROM segment) AS records,
+  (SELECT COUNT(*) FROM segment WHERE quarantined IS NOT NULL) AS quarantined,
+  (SELECT COUNT(*) FROM unread) AS unread,
+  (SELECT COALESCE(SUM(last_seq - first_seq + 1), 0) FROM gap) AS missing,
+  (SELECT COUNT(*) FROM segment
+   WHERE segment_id > (SELECT value FROM counter WHERE name = 'projected')) AS projection_lag,
+  (SELECT COALESCE(SUM(MAX(cursor.newest - cursor.acked, 0)), 0)
+   FROM cursor JOIN device ON device.device_id = cursor.device_id
+   WHERE cursor.epoch = device.live_epoch) AS backlog
+"""
+
+
+def devices(
+    connection: sqlite3.Connection, *, tenant: str | None, device: str | None, limit: int
+) -> list[DeviceView]:
+    """Devices in the order of their names."""
+    found = _rows(connection, _DEVICES, {"tenant": tenant, "device": device, "limit": limit})
+    return [_device_view(row) for row in found]
+
+
+def _device_view(row: sqlite3.Row) -> DeviceView:
+    online = bool(row["online"])
+    state: DeviceState = "offline"
+    if online:
+        state = "lagging" if row["backlog"] > LAGGING_RECORDS else "online"
+    return DeviceView(
+        tenant=row["tenant"],
+        device=row["device"],
+        state=state,
+        online=online,
+        first_seen_ms=row["first_seen_ms"],
+        last_seen_ms=row["last_seen_ms"],
+        synced_to_ms=row["synced_ms"],
+        backlog=row["backlog"],
+        records=row["records"],
+        epoch=row["live_epoch"],
+        boot=row["boot"],
+        version=row["version"],
+    )
+
+
+def executions(
+    connection: sqlite3.Connection,
+    *,
+    tenant: str | None,
+    device: str | None,
+    status: str | None,
+    name: str | None,
+    text: str | None,
+    after: str | None,
+    limit: int,
+) -> ExecutionPage:
+    """One page of executions, newest first; conditions that are None do not apply."""
+    conditions = []
+    values: dict[str, Any] = {}
+    if tenant is not None or device is not None:
+        # Resolved first, so that the index by device serves the page.
+        conditions.append(
+            "execution.device_id IN (SELECT device_id FROM device"
+            " WHERE (:tenant IS NULL OR tenant = :tenant)"
+            " AND (:device IS NULL OR device = :device))"
+        )
+        values |= {"tenant": tenant, "device": device}
+    if status is not None:
+        conditions.append("execution.status = :status")
+        values["status"] = status
+    if name is not None:
+        conditions.append("execution.name = :name")
+        values["name"] = name
+    if text:
+        conditions.append(
+            "(instr(lower(execution.name), :text) OR instr(lower(execution.workflow_id), :text)"
+            " OR instr(lower(COALESCE(execution.correlation_id, '')), :text)"
+            " OR instr(lower(COALESCE(execution.reason, '')), :text)"
+            " OR instr(lower(device.device), :text))"
+        )
+        values["text"] = text.lower()
+    place = _parse_place(after)
+    if place is not None:
+        conditions.append("(execution.created_ms, execution.execution_id) < (:created, :id)")
+        values |= {"created": place[0], "id": place[1]}
+    where = f"WHERE {' AND '.join(conditions)}\n" if conditions else ""
+    limit = max(1, min(limit, PAGE_LIMIT))
+    order = "ORDER BY execution.created_ms DESC, execution.execution_id DESC LIMIT :limit"
+    found = _rows(connection, _ROW + where + order, values | {"limit": limit + 1})
+    shown = found[:limit]
+    more = len(found) > limit
+    return ExecutionPage(
+        rows=[_execution_row(row) for row in shown],
+        next=f"{shown[-1]['created_ms']}-{shown[-1]['execution_id']}" if more else None,
+    )
+
+
+def _parse_place(after: str | None) -> tuple[int, int] | None:
+    """Where a page begins; a token that is not ours begins at the newest."""
+    created, _, identity = (after or "").partition("-")
+    if not (created.isdecimal() and identity.isdecimal() and len(created + identity) < 36):
+        return None
+    return int(created), int(identity)
+
+
+def _execution_row(row: sqlite3.Row) -> ExecutionRow:
+    return ExecutionRow(
+        tenant=row["tenant"],
+        device=row["device"],
+        workflow_id=row["workflow_id"],
+        name=row["name"],
+        version=row["version"],
+        status=row["status"],
+        correlation_id=row["correlation_id"],
+        created_ms=row["created_ms"],
+        updated_ms=row["updated_ms"],
+        ended_ms=row["ended_ms"],
+        reason=row["reason"],
+    )
+
+
+def execution(
+    connection: sqlite3.Connection, *, tenant: str, device: str, workflow_id: str
+) -> ExecutionView | None:
+    """One execution with its tasks and evidence; None when it has not arrived."""
+    where = (
+        "WHERE device.tenant = :tenant AND device.device = :device"
+        " AND execution.workflow_id = :workflow_id"
+    )
+    keys = {"tenant": tenant, "device": device, "workflow_id": workflow_id}
+    found = _rows(connection, _ROW + where, keys)
+    if not found:
+        return None
+    row = found[0]
+    inside = {"device_id": row["device_id"], "workflow_id": workflow_id}
+    return ExecutionView(
+        row=_execution_row(row),
+        input=_json(row["input"]),
+        output=_json(row["output"]),
+        definition=_json(row["definition"]),
+        tasks=[_task_view(task) for task in _rows(connection, _TASKS, inside)],
+        evidence=[_evidence_view(file) for file in _rows(connection, _EVIDENCE, inside)],
+    )
+
+
+def _task_view(row: sqlite3.Row) -> TaskView:
+    plain = {field: row[field] for field in TaskView.__struct_fields__}
+    return TaskView(**(plain | {"input": _json(row["input"]), "output": _json(row["output"])}))
+
+
+def _evidence_view(row: sqlite3.Row) -> EvidenceView:
+    missing = bool(row["missing"])
+    return EvidenceView(
+        task_id=row["task_id"],
+        key=row["key"],
+        media_type=row["media_type"],
+        sha256=row["sha256"],
+        size_bytes=row["size_bytes"],
+        chunks=row["chunks"],
+        chunks_held=0 if missing else row["held"],
+        complete=not missing and row["held"] == row["chunks"],
+        missing=missing,
+    )
+
+
+def evidence_content(
+    connection: sqlite3.Connection,
+    *,
+    tenant: str,
+    device: str,
+    workflow_id: str,
+    task_id: str,
+    key: str,
+) -> EvidenceContent | None:
+    """The bytes of one kept file; None until all of it is here and its digest is right."""
+    identity = connection.execute(
+        "SELECT device_id FROM device WHERE tenant = ? AND device = ?", (tenant, device)
+    ).fetchone()
+    if identity is None:
+        return None
+    keys = {"device_id": identity[0], "workflow_id": workflow_id, "task_id": task_id, "key": key}
+    found = _rows(connection, _CHUNKS, keys)
+    if not found or len(found) != found[0]["chunks"]:
+        return None
+    first = found[0]
+    if any(row["missing"] for row in found) or first["size_bytes"] > CONTENT_LIMIT_BYTES:
+        return None
+    content = b"".join(_chunk(row["payload"], row["seq"]) for row in found)
+    if hashlib.sha256(content).hexdigest() != first["sha256"]:
+        return None
+    return EvidenceContent(media_type=first["media_type"], sha256=first["sha256"], content=content)
+
+
+def _chunk(payload: bytes, seq: int) -> bytes:
+    frame = frames.decode(payload)
+    record = frame.records[seq - frame.header.first_seq]
+    body = decode_body(record.kind, record.body)
+    return body.content if isinstance(body, EvidenceRecord) else b""
+
+
+def summary(connection: sqlite3.Connection) -> Summary:
+    """The fleet in figures."""
+    totals = _rows(connection, _TOTALS, {})[0]
+    by_status = connection.execute("SELECT status, COUNT(*) FROM execution GROUP BY status")
+    counts = {field: totals[field] for field in Summary.__struct_fields__ if field != "executions"}
+    return Summary(executions=dict(by_status.fetchall()), **counts)
+
+
+def changes_after(connection: sqlite3.Connection, *, after: int, limit: int) -> list[Change]:
+    """What has changed since a cursor, each thing once, in the order of its last change."""
+    limit = max(1, min(limit, CHANGES_LIMIT))
+    bounds = {"after": after, "limit": limit}
+    execution_kind: Literal["execution"] = "execution"
+    device_kind: Literal["device"] = "device"
+    changed = [
+        Change(cursor=row[0], kind=execution_kind, tenant=row[1], device=row[2], workflow_id=row[3])
+        for row in connection.execute(_CHANGED_EXECUTIONS, bounds)
+    ] + [
+        Change(cursor=row[0], kind=device_kind, tenant=row[1], device=row[2], workflow_id=None)
+        for row in connection.execute(_CHANGED_DEVICES, bounds)
+    ]
+    changed.sort(key=lambda change: change.cursor)
+    return changed[:limit]
+
+
+def newest_change(connection: sqlite3.Connection) -> int:
+    """The cursor after which nothing has changed yet."""
+    found = connection.execute("SELECT value FROM counter WHERE name = 'change'").fetchone()
+    return int(found[0])
+
+
+def lag_report(connection: sqlite3.Connection, *, since_ms: int) -> LagReport:
+    """Percentiles of the sync lag from the hour of `since_ms` on."""
+    buckets = connection.execute(_LAG, {"since_ms": since_ms}).fetchall()
+    total = sum(records for _, records in buckets)
+    if total == 0:
+        return LagReport(records=0, p50_ms=0, p99_ms=0, max_ms=0)
+    return LagReport(
+        records=total,
+        p50_ms=_percentile(buckets, total * 0.50),
+        p99_ms=_percentile(buckets, total * 0.99),
+        max_ms=_bucket_ms(buckets[-1][0]),
+    )
+
+
+def _percentile(buckets: list[tuple[int, int]], rank: float) -> int:
+    seen = 0
+    for bucket, records in buckets:
+        seen += records
+        if seen >= rank:
+            return _bucket_ms(bucket)
+    return _bucket_ms(buckets[-1][0])
+
+
+def _bucket_ms(bucket: int) -> int:
+    """The upper edge of a bucket, which is the honest one to report."""
+    return round(LAG_BUCKET_GROWTH ** (bucket + 1) - 1)
+
+
+def _json(text: bytes | None) -> Any:
+    """The user's JSON; a text that is not JSON is shown as a string, never an error."""
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return text.decode("utf-8", errors="replace")
+
+
+def _rows(
+    connection: sqlite3.Connection, statement: str, values: dict[str, Any]
+) -> list[sqlite3.Row]:
+    cursor = connection.cursor()
+    cursor.row_factory = sqlite3.Row
+    found: list[sqlite3.Row] = cursor.execute(statement, values).fetchall()
+    return found

@@ -1,0 +1,103 @@
+"""The stream of changes that keeps open pages live, as server-sent events.
+
+Only hints go out: what has changed is asked for again over the API. No HTTP response is built here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+from sync.control_plane.views import Change
+from sync.control_plane.wire import change_json
+
+STREAM_LIMIT = 200
+"""Open pages at once. The next one is refused and tries again; its figures still refresh."""
+
+_SLICE_S = 1.0
+"""How long one wait for a change lasts: also how long a stopping server waits for its streams."""
+
+_KEEPALIVE_SLICES = 15
+"""A comment each 15 s, so that proxies keep an idle stream and dead ones are noticed."""
+
+_PAUSE_S = 0.2
+"""Between two batches: a burst of a thousand changes becomes five a second."""
+
+_CHANGES_AT_ONCE = 200
+
+
+class ChangeFeed(Protocol):
+    """What the streams ask of the ledger."""
+
+    async def newest_change(self) -> int:
+        """The cursor after which nothing has changed yet."""
+        ...
+
+    async def changes_after(self, cursor: int, limit: int = 200) -> list[Change]:
+        """What has changed since a cursor, in order."""
+        ...
+
+    async def wait_for_change(self, cursor: int, *, timeout_s: float) -> bool:
+        """Sleep until something after the cursor has changed; False when the time is over."""
+        ...
+
+
+class Streams:
+    """All open streams of one control plane; only changes of one tenant are told.
+
+    Args:
+        feed: the ledger whose changes are told.
+        tenant: whose devices are shown.
+    """
+
+    def __init__(self, feed: ChangeFeed, tenant: str) -> None:
+        self._feed = feed
+        self._tenant = tenant
+        self._closing = False
+        self.open = 0
+        """How many there are now."""
+
+    @property
+    def full(self) -> bool:
+        """True when no further stream is accepted."""
+        return self._closing or self.open >= STREAM_LIMIT
+
+    def close(self) -> None:
+        """End every stream within a second; the browsers come back by themselves."""
+        self._closing = True
+
+    async def follow(self, last_seen: int | None) -> AsyncIterator[bytes]:
+        """The events after ``last_seen``, or from now on when it is None, until `close`."""
+        self.open += 1
+        try:
+            newest = await self._feed.newest_change()
+            # A cursor ahead of the ledger comes from another ledger: begin at this one's end.
+            cursor = newest if last_seen is None else min(last_seen, newest)
+            # The id is sent at once, so that a page that lost the link early can resume too.
+            yield f"retry: 1000\nid: {cursor}\nevent: hello\ndata: {{}}\n\n".encode()
+            idle_slices = 0
+            while not self._closing:
+                if not await self._feed.wait_for_change(cursor, timeout_s=_SLICE_S):
+                    idle_slices += 1
+                    if idle_slices % _KEEPALIVE_SLICES == 0:
+                        yield b": keepalive\n\n"
+                    continue
+                idle_slices = 0
+                newest = await self._feed.newest_change()
+                changes = await self._feed.changes_after(cursor, _CHANGES_AT_ONCE)
+                # A change may have been overtaken by a rebuild and have no row; it is passed over.
+                cursor = changes[-1].cursor if changes else newest
+                told = b"".join(_event(c) for c in changes if c.tenant == self._tenant)
+                if told:
+                    yield told
+                await asyncio.sleep(_PAUSE_S)
+        finally:
+            self.open -= 1
+
+
+def _event(change: Change) -> bytes:
+    data = msgspec.json.encode(change_json(change)).decode()
+    return f"id: {change.cursor}\nevent: {change.kind}\ndata: {data}\n\n".encode()

@@ -1,0 +1,304 @@
+"""The ledger's truth: segments, cursors, gaps and presence, written in the ingest's transactions.
+
+No projection is made here and nothing is decided: the receiver decides, this stores.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from sync.receiver import (
+    Arrival,
+    Commitment,
+    DeviceState,
+    Held,
+    LaneState,
+    Outgoing,
+    Receiver,
+)
+from sync.records import Count, Lane
+from sync.topics import Address
+
+_SCHEMA = Path(__file__).with_name("ledger_schema.sql")
+_REJECTS_KEPT = 1_000
+
+_ENSURE_DEVICE = """
+INSERT INTO device (tenant, device, first_seen_ms, last_seen_ms)
+VALUES (:tenant, :device, :now_ms, :now_ms)
+ON CONFLICT (tenant, device) DO UPDATE SET last_seen_ms = MAX(last_seen_ms, :now_ms)
+RETURNING device_id, live_epoch
+"""
+
+_FIND_DEVICE = """
+SELECT device_id FROM device WHERE tenant = :tenant AND device = :device
+"""
+
+_CURSORS = """
+SELECT lane, acked, newest, oldest, synced_ms FROM cursor
+WHERE device_id = :device_id AND epoch = :epoch
+"""
+
+_HELD_SEGMENTS = """
+SELECT first_seq, first_seq + count - 1, last_recorded_ms FROM segment
+WHERE device_id = :device_id AND epoch = :epoch AND lane = :lane AND first_seq > :acked
+"""
+
+_HELD_GAPS = """
+SELECT first_seq, last_seq, 0 FROM gap
+WHERE device_id = :device_id AND epoch = :epoch AND lane = :lane AND first_seq > :acked
+"""
+
+_ADD_SEGMENT = """
+INSERT INTO segment (device_id, epoch, lane, first_seq, count, last_recorded_ms, received_ms,
+                     quarantined, payload)
+VALUES (:device_id, :epoch, :lane, :first_seq, :count, :last_recorded_ms, :received_ms,
+        :quarantined, :payload)
+"""
+
+_ADD_GAP = """
+INSERT INTO gap (device_id, epoch, lane, first_seq, last_seq, noted_ms)
+VALUES (:device_id, :epoch, :lane, :first_seq, :last_seq, :now_ms)
+"""
+
+_ADD_REJECT = """
+INSERT INTO reject (topic, reason, received_ms, payload)
+VALUES (:topic, :reason, :received_ms, :payload)
+"""
+
+_TRIM_REJECTS = """
+DELETE FROM reject
+WHERE reject_id <= (SELECT MAX(reject_id) FROM reject) - :kept
+"""
+
+_PUT_CURSOR = """
+INSERT INTO cursor (device_id, epoch, lane, acked, newest, oldest, synced_ms)
+VALUES (:device_id, :epoch, :lane, :acked, :newest, :oldest, :synced_ms)
+ON CONFLICT (device_id, epoch, lane) DO UPDATE SET
+  acked = :acked, newest = :newest, oldest = :oldest, synced_ms = :synced_ms
+"""
+
+_GREET = """
+UPDATE device SET boot = :boot, version = :version WHERE device_id = :device_id
+"""
+
+_TOUCH_DEVICE = """
+UPDATE device SET live_epoch = :live_epoch, change = :change WHERE device_id = :device_id
+"""
+
+# A row value, so that an older connection never speaks over a newer one.
+_PUT_PRESENCE = """
+UPDATE device SET
+  online = :online, presence_epoch = :epoch, presence_boot = :boot, presence_session = :session,
+  version = CASE WHEN :version = '' THEN version ELSE :version END, change = :change
+WHERE device_id = :device_id
+  AND (presence_epoch, presence_boot, presence_session) <= (:epoch, :boot, :session)
+"""
+
+_ALL_OFFLINE = """
+UPDATE device SET online = 0, change = :change + device_id WHERE online = 1
+"""
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """What a device, or its will, says of one connection."""
+
+    address: Address
+    online: bool
+    epoch: Count
+    boot: Count
+    session: Count
+    """Connections of one device are ordered by (epoch, boot, session)."""
+    version: str = ""
+
+
+def create_schema(connection: sqlite3.Connection) -> None:
+    """Create what is not there yet; runs inside a transaction, so a statement at a time."""
+    statement = ""
+    for line in _SCHEMA.read_text(encoding="utf-8").splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+
+
+def take_changes(connection: sqlite3.Connection, count: int) -> int:
+    """Set aside `count` change numbers; the first of them."""
+    found = connection.execute(
+        "UPDATE counter SET value = value + ? WHERE name = 'change' RETURNING value", (count,)
+    ).fetchone()
+    return int(found[0]) - count + 1
+
+
+def commit(
+    connection: sqlite3.Connection, arrivals: Sequence[Arrival], *, now_ms: int
+) -> list[Outgoing]:
+    """Store what has arrived; the acknowledgements to send once the transaction is durable."""
+    # Devices are made known only by messages whose header holds: noise makes no rows.
+    known = sorted({arrival.address for arrival in arrivals if arrival.header is not None})
+    identities: dict[Address, int] = {}
+    states: dict[Address, DeviceState] = {}
+    for address in known:
+        identities[address], states[address] = _load(connection, address, now_ms=now_ms)
+    commitment = Receiver(states, now_ms=now_ms).take(arrivals)
+    _write(connection, commitment, identities, now_ms=now_ms)
+    return commitment.acks
+
+
+def _load(
+    connection: sqlite3.Connection, address: Address, *, now_ms: int
+) -> tuple[int, DeviceState]:
+    device_id, epoch = connection.execute(
+        _ENSURE_DEVICE, {"tenant": address.tenant, "device": address.device, "now_ms": now_ms}
+    ).fetchone()
+    state = DeviceState(live_epoch=epoch)
+    keys = {"device_id": device_id, "epoch": epoch}
+    for lane, acked, newest, oldest, synced_ms in connection.execute(_CURSORS, keys).fetchall():
+        place = keys | {"lane": lane, "acked": acked}
+        held = [
+            Held(*row)
+            for statement in (_HELD_SEGMENTS, _HELD_GAPS)
+            for row in connection.execute(statement, place)
+        ]
+        held.sort(key=lambda one: one.first_seq)
+        state.lanes[Lane(lane)] = LaneState(
+            acked=acked, newest=newest, oldest=oldest, synced_ms=synced_ms, held=held
+        )
+    return device_id, state
+
+
+def _write(
+    connection: sqlite3.Connection,
+    commitment: Commitment,
+    identities: dict[Address, int],
+    *,
+    now_ms: int,
+) -> None:
+    connection.executemany(
+        _ADD_SEGMENT,
+        [
+            {
+                "device_id": identities[segment.address],
+                "epoch": segment.epoch,
+                "lane": segment.lane,
+                "first_seq": segment.first_seq,
+                "count": segment.count,
+                "last_recorded_ms": segment.last_recorded_ms,
+                "received_ms": segment.received_ms,
+                "quarantined": segment.quarantined,
+                "payload": segment.payload,
+            }
+            for segment in commitment.segments
+        ],
+    )
+    connection.executemany(
+        _ADD_GAP,
+        [
+            {
+                "device_id": identities[gap.address],
+                "epoch": gap.epoch,
+                "lane": gap.lane,
+                "first_seq": gap.first_seq,
+                "last_seq": gap.last_seq,
+                "now_ms": now_ms,
+            }
+            for gap in commitment.gaps
+        ],
+    )
+    for reject in commitment.rejects:
+        connection.execute(
+            _ADD_REJECT,
+            {
+                "topic": reject.topic,
+                "reason": reject.reason,
+                "received_ms": reject.received_ms,
+                "payload": reject.payload,
+            },
+        )
+    if commitment.rejects:
+        connection.execute(_TRIM_REJECTS, {"kept": _REJECTS_KEPT})
+    _write_states(connection, commitment, identities)
+
+
+def _write_states(
+    connection: sqlite3.Connection, commitment: Commitment, identities: dict[Address, int]
+) -> None:
+    for address, lane in sorted(commitment.touched):
+        device = commitment.states[address]
+        state = device.lanes.get(lane)
+        if state is None:
+            # An epoch that ended within this very round.
+            continue
+        connection.execute(
+            _PUT_CURSOR,
+            {
+                "device_id": identities[address],
+                "epoch": device.live_epoch,
+                "lane": lane,
+                "acked": state.acked,
+                "newest": state.newest,
+                "oldest": state.oldest,
+                "synced_ms": state.synced_ms,
+            },
+        )
+    for greeting in commitment.greetings:
+        connection.execute(
+            _GREET,
+            {
+                "device_id": identities[greeting.address],
+                "boot": greeting.boot,
+                "version": greeting.version,
+            },
+        )
+    if not commitment.states:
+        return
+    change = take_changes(connection, len(commitment.states))
+    for offset, (address, device) in enumerate(sorted(commitment.states.items(), key=_by_address)):
+        connection.execute(
+            _TOUCH_DEVICE,
+            {
+                "device_id": identities[address],
+                "live_epoch": device.live_epoch,
+                "change": change + offset,
+            },
+        )
+
+
+def _by_address(item: tuple[Address, DeviceState]) -> Address:
+    return item[0]
+
+
+def note_presence(
+    connection: sqlite3.Connection, presences: Sequence[Presence], *, now_ms: int
+) -> None:
+    """Keep what devices, or their wills, say, unless a newer connection has spoken."""
+    change = take_changes(connection, len(presences))
+    for offset, presence in enumerate(presences):
+        address = presence.address
+        keys = {"tenant": address.tenant, "device": address.device, "now_ms": now_ms}
+        # A will is spoken by the broker: it makes no device known, and it is no sign of life.
+        statement = _ENSURE_DEVICE if presence.online else _FIND_DEVICE
+        found = connection.execute(statement, keys).fetchone()
+        if found is None:
+            continue
+        connection.execute(
+            _PUT_PRESENCE,
+            {
+                "device_id": found[0],
+                "online": int(presence.online),
+                "epoch": presence.epoch,
+                "boot": presence.boot,
+                "session": presence.session,
+                "version": presence.version,
+                "change": change + offset,
+            },
+        )
+
+
+def note_broker_lost(connection: sqlite3.Connection) -> None:
+    """Show every device as offline."""
+    most = connection.execute("SELECT COALESCE(MAX(device_id), 0) FROM device").fetchone()[0]
+    connection.execute(_ALL_OFFLINE, {"change": take_changes(connection, most + 1)})

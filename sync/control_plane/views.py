@@ -1,0 +1,163 @@
+"""What the ledger shows: frozen rows for the pages and the API of the control plane.
+
+No SQL and no wire format of the devices stands here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+DeviceState = Literal["online", "lagging", "offline"]
+
+
+class DeviceView(msgspec.Struct, frozen=True):
+    """One device as the control plane knows it."""
+
+    tenant: str
+    device: str
+    state: DeviceState
+    """`lagging`: connected, with more than LAGGING_RECORDS records still on the device."""
+    online: bool
+    first_seen_ms: int
+    last_seen_ms: int
+    """When anything at all last arrived from it."""
+    synced_to_ms: int
+    """The device's clock at the newest record that is stored without a hole; 0 = none yet."""
+    backlog: int
+    """Records the device is known to hold that are not stored here yet."""
+    records: int
+    """Records acknowledged in the present epoch, all lanes."""
+    epoch: int
+    boot: int
+    version: str
+    """Release the device runs; empty until its first hello."""
+
+
+class ExecutionRow(msgspec.Struct, frozen=True):
+    """One workflow execution in a list."""
+
+    tenant: str
+    device: str
+    workflow_id: str
+    name: str
+    version: int
+    status: str
+    correlation_id: str | None
+    created_ms: int
+    updated_ms: int
+    ended_ms: int
+    """0 while it is open."""
+    reason: str | None
+
+
+class ExecutionPage(msgspec.Struct, frozen=True):
+    """A page of executions, newest first."""
+
+    rows: list[ExecutionRow]
+    next: str | None
+    """Give this back as `after` for the following page; None at the end."""
+
+
+class TaskView(msgspec.Struct, frozen=True):
+    """One task of an execution."""
+
+    task_id: str
+    seq: int
+    ref: str
+    type: str
+    name: str
+    status: str
+    attempt: int
+    iteration: int
+    scheduled_ms: int
+    started_ms: int
+    """0 = not started."""
+    ended_ms: int
+    """0 = open."""
+    updated_ms: int
+    worker: str | None
+    reason: str | None
+    input: Any
+    """The user's JSON, decoded; None when none was carried."""
+    output: Any
+
+
+class EvidenceView(msgspec.Struct, frozen=True):
+    """One file that a task kept, as far as it has arrived."""
+
+    task_id: str
+    key: str
+    media_type: str
+    sha256: str
+    size_bytes: int
+    chunks: int
+    chunks_held: int
+    complete: bool
+    """True when the content can be fetched."""
+    missing: bool
+    """True when the device no longer had the file when it was its turn."""
+
+
+class EvidenceContent(msgspec.Struct, frozen=True):
+    """The bytes of one kept file, checked against its digest."""
+
+    media_type: str
+    sha256: str
+    content: bytes
+
+
+class ExecutionView(msgspec.Struct, frozen=True):
+    """One execution with all that is known of it."""
+
+    row: ExecutionRow
+    input: Any
+    output: Any
+    definition: Any
+    """The Conductor definition it runs, decoded; None until it has arrived."""
+    tasks: list[TaskView]
+    """In the order the device scheduled them."""
+    evidence: list[EvidenceView]
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The fleet in figures."""
+
+    devices: int
+    online: int
+    executions: dict[str, int]
+    """Count by status."""
+    records: int
+    """Records stored, all devices and epochs."""
+    backlog: int
+    quarantined: int
+    """Segments that could not be read."""
+    unread: int
+    """Records stored that could not be shown."""
+    missing: int
+    """Records that devices no longer held and that never arrived."""
+    projection_lag: int
+    """Segments stored and not projected yet."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Something that may be shown differently now; fetch it again."""
+
+    cursor: int
+    """Give the last one back to `changes_after`."""
+    kind: Literal["device", "execution"]
+    tenant: str
+    device: str
+    workflow_id: str | None
+    """None for a device."""
+
+
+class LagReport(msgspec.Struct, frozen=True):
+    """How long records took to get here."""
+
+    records: int
+    p50_ms: int
+    """Percentiles are right to 5 %; 0 when there are no records."""
+    p99_ms: int
+    max_ms: int

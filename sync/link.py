@@ -1,0 +1,409 @@
+"""One MQTT connection on the running event loop: paho underneath, six methods above.
+
+No protocol of ours and no policy stands here: what to publish, when to connect again and what a
+message means is decided by whoever holds the link. A link lives for one connection and is thrown
+away with it, so that nothing of a broken connection can leak into the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+CONNECT_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 1.0
+# Measured: a window of 20 is as fast as 100, and 1,000 is slower, because paho looks through all
+# of its unacknowledged messages on each PUBACK.
+WINDOW_MESSAGES = 20
+# MQTT 5 ends the session when its will is due; an expiry above every will delay keeps the delay.
+SESSION_EXPIRY_S = 60
+_NO_MATCHING_SUBSCRIBERS = 0x10
+# The packets taken from the socket before others get the loop again.
+_READS_A_TURN = 32
+
+MqttVersion = Literal["5", "3.1.1", "auto"]
+
+
+class LinkError(Exception):
+    """Head of this module's errors.
+
+    LinkError
+    ├── BrokerUnreachable   try again later
+    └── BrokerRefused       it answers, and does not want us
+    """
+
+
+class BrokerUnreachable(LinkError):
+    """Nothing answers at the broker's address. History waits; check host, port and network."""
+
+
+class BrokerRefused(LinkError):
+    """The broker answers and refuses. Check credentials, certificates and the MQTT version."""
+
+
+class Broker(msgspec.Struct, frozen=True):
+    """Where the broker is and how to speak to it."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    protocol: MqttVersion = "auto"
+    """`auto` tries MQTT 5 and falls back to 3.1.1 when the broker does not take it."""
+    keepalive_s: int = 30
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    """Set to speak TLS and to check the broker's certificate against it."""
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    @property
+    def address(self) -> str:
+        """For people to read."""
+        return f"{self.host}:{self.port}"
+
+
+class Will(msgspec.Struct, frozen=True):
+    """What the broker says for us when we vanish."""
+
+    topic: str
+    payload: bytes
+    delay_s: int = 0
+    """Hides quick reconnects; MQTT 5 only."""
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A message has come; `settle` it when it has been dealt with."""
+
+    topic: str
+    payload: bytes
+    mid: int
+    qos: int
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """The broker has taken one of our messages (which is no receipt of anybody else)."""
+
+    ticket: int
+    unheard: bool
+    """True when it said that nobody listens; never on 3.1.1."""
+    refused: bool
+    """True when it said that we may not; never on 3.1.1."""
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """The connection is gone, for good."""
+
+    reason: str
+
+
+LinkEvent = Received | Taken | Lost
+
+
+class Chance(Protocol):
+    """The part of `random.Random` that a back-off needs."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        """A number between the two."""
+        ...
+
+
+class Backoff:
+    """Decorrelated jitter: each wait is drawn between the least and three times the last one.
+
+    A fleet that lost its broker together comes back spread out, and one device still comes back
+    within seconds.
+    """
+
+    def __init__(self, chance: Chance, *, least_s: float = 0.5, most_s: float = 30.0) -> None:
+        """Begin at the least wait."""
+        self._chance = chance
+        self._least_s = least_s
+        self._most_s = most_s
+        self._last_s = least_s
+
+    def next_s(self) -> float:
+        """How long to wait before the next attempt."""
+        drawn = self._chance.uniform(self._least_s, self._last_s * 3)
+        self._last_s = min(self._most_s, drawn)
+        return self._last_s
+
+    def reset(self) -> None:
+        """An attempt has worked."""
+        self._last_s = self._least_s
+
+
+class Link:
+    """One connection to the broker."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        client_id: str,
+        version: MQTTProtocolVersion,
+        on_news: Callable[[], None],
+        will: Will | None = None,
+    ) -> None:
+        """Prepare; `open` connects.
+
+        Args:
+            broker: where to.
+            client_id: unique at the broker; empty lets the broker choose.
+            version: the one to speak.
+            on_news: called on the loop when `news` has something; must only take note of it.
+            will: what the broker says when we vanish.
+        """
+        self._broker = broker
+        self._version = version
+        self._on_news = on_news
+        self._news: deque[LinkEvent] = deque()
+        self._ticket = 0
+        self._tickets: dict[int, int] = {}
+        self._waiting: deque[tuple[int, str, bytes, bool]] = deque()
+        self._window = WINDOW_MESSAGES
+        self._answer: asyncio.Future[str] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._socket: Any = None
+        self._misc: asyncio.TimerHandle | None = None
+        self._lost = False
+        self._gone = asyncio.Event()
+        self._opened = False
+        self._client = self._make_client(client_id, will)
+
+    def _make_client(self, client_id: str, will: Will | None) -> Client:
+        five = self._version is MQTTProtocolVersion.MQTTv5
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=None if five else True,
+            protocol=self._version,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        broker = self._broker
+        if broker.username is not None:
+            secret = broker.password_file
+            password = secret.read_text(encoding="utf-8").strip() if secret else None
+            client.username_pw_set(broker.username, password)
+        if broker.ca_file is not None:
+            certificate, key = broker.certificate_file, broker.key_file
+            client.tls_set(
+                ca_certs=str(broker.ca_file),
+                certfile=str(certificate) if certificate else None,
+                keyfile=str(key) if key else None,
+            )
+        if will is not None:
+            properties = None
+            if five:
+                properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+                properties.WillDelayInterval = will.delay_s
+            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+        client.on_connect = self._on_connect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        client.on_socket_open = self._on_socket_open
+        client.on_socket_close = self._on_socket_close
+        client.on_socket_register_write = self._on_register_write
+        client.on_socket_unregister_write = self._on_unregister_write
+        return client
+
+    async def open(self) -> None:
+        """Connect and greet the broker.
+
+        Raises:
+            BrokerUnreachable: nothing answers.
+            BrokerRefused: it answers with a refusal, or not as a broker would.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._answer = self._loop.create_future()
+        try:
+            # Name resolution and the TCP and TLS handshakes block, so they have a thread.
+            await asyncio.to_thread(self._connect)
+        except (OSError, ValueError) as error:
+            self._lost = True
+            raise BrokerUnreachable(f"no broker at {self._broker.address}: {error}") from error
+        except asyncio.CancelledError:
+            self._lost = True
+            raise
+        self._opened = True
+        self._loop.add_reader(self._socket, self._readable)
+        self._loop.add_writer(self._socket, self._writable)
+        self._tick()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                refusal = await self._answer
+        except TimeoutError:
+            refusal = "it does not answer"
+        except asyncio.CancelledError:
+            self._drop("cancelled")
+            raise
+        if refusal:
+            self._drop(refusal)
+            raise BrokerRefused(f"the broker at {self._broker.address} refuses: {refusal}")
+
+    def _connect(self) -> None:
+        five = self._version is MQTTProtocolVersion.MQTTv5
+        host, port, keepalive_s = self._broker.host, self._broker.port, self._broker.keepalive_s
+        if five:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            self._client.connect(host, port, keepalive_s, clean_start=True, properties=properties)
+        else:
+            self._client.connect(host, port, keepalive_s)
+        if self._lost and self._socket is not None:
+            # Whoever asked has gone away meanwhile.
+            self._socket.close()
+
+    def news(self) -> list[LinkEvent]:
+        """What has happened since this was last asked."""
+        found = list(self._news)
+        self._news.clear()
+        return found
+
+    def subscribe(self, filters: Sequence[str]) -> None:
+        """Ask for messages, with QoS 1."""
+        self._client.subscribe([(one, 1) for one in filters])
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
+        """Send with QoS 1, within the broker's window; the ticket returns in a `Taken`."""
+        self._ticket += 1
+        self._waiting.append((self._ticket, topic, payload, retain))
+        self._flush()
+        return self._ticket
+
+    def settle(self, message: Received) -> None:
+        """Tell the broker that a message has been dealt with."""
+        if not self._lost:
+            self._client.ack(message.mid, message.qos)
+
+    async def close(self) -> None:
+        """Say goodbye, so that the broker does not speak the will, and let go."""
+        if not self._lost:
+            self._client.disconnect()
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._gone.wait()
+            except TimeoutError:
+                pass
+        self._drop("closed")
+
+    def _flush(self) -> None:
+        while self._waiting and len(self._tickets) < self._window and not self._lost:
+            ticket, topic, payload, retain = self._waiting.popleft()
+            info = self._client.publish(topic, payload, qos=1, retain=retain)
+            self._tickets[info.mid] = ticket
+
+    def _readable(self) -> None:
+        self._guard(self._read_some)
+
+    def _read_some(self) -> None:
+        for _ in range(_READS_A_TURN):
+            if self._lost or self._client.loop_read():
+                break
+            # Only what TLS has already unwrapped must be read now: the socket will not say so.
+            pending = getattr(self._socket, "pending", None)
+            if pending is None or not pending():
+                break
+        self._flush()
+
+    def _writable(self) -> None:
+        self._guard(self._client.loop_write)
+
+    def _tick(self) -> None:
+        """Let paho send its pings and find a broker that has gone silent."""
+        if self._lost or self._loop is None:
+            return
+        self._guard(self._client.loop_misc)
+        self._misc = self._loop.call_later(1.0, self._tick)
+
+    def _guard(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - the rim: paho raises many types on bad bytes.
+            self._drop(f"{type(error).__name__}: {error}")
+
+    def _drop(self, reason: str) -> None:
+        """Let go of the socket; everything after this is silence."""
+        if self._misc is not None:
+            self._misc.cancel()
+        if self._socket is not None:
+            self._forget_socket(self._socket)
+        self._note_lost(reason)
+
+    def _note_lost(self, reason: str) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(reason or "it closed the connection")
+        if not self._lost:
+            self._lost = True
+            self._gone.set()
+            self._note(Lost(reason))
+
+    def _note(self, event: LinkEvent) -> None:
+        self._news.append(event)
+        self._on_news()
+
+    # Callbacks of paho: they only take note. `_on_socket_open` runs on the connecting thread.
+
+    def _on_connect(
+        self, _c: Client, _u: Any, _f: Any, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        maximum = getattr(properties, "ReceiveMaximum", None)
+        if maximum is not None:
+            # paho does not heed it, and a broker may cut the connection of one that does not.
+            self._window = min(WINDOW_MESSAGES, int(maximum))
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(str(reason) if reason.is_failure else "")
+
+    def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
+        self._note(Received(message.topic, bytes(message.payload), message.mid, message.qos))
+
+    def _on_publish(
+        self, _c: Client, _u: Any, mid: int, reason: ReasonCode, _p: Properties | None
+    ) -> None:
+        ticket = self._tickets.pop(mid, None)
+        if ticket is not None:
+            unheard = reason.value == _NO_MATCHING_SUBSCRIBERS
+            self._note(Taken(ticket, unheard=unheard, refused=reason.is_failure))
+
+    def _on_disconnect(
+        self, _c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Properties | None
+    ) -> None:
+        self._note_lost(str(reason))
+
+    def _on_socket_open(self, _c: Client, _u: Any, opened: Any) -> None:
+        # Without it Nagle's algorithm costs 44 ms a hop.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = opened
+
+    def _on_socket_close(self, _c: Client, _u: Any, closed: Any) -> None:
+        self._forget_socket(closed)
+
+    def _forget_socket(self, closed: Any) -> None:
+        if self._loop is not None and closed.fileno() >= 0:
+            self._loop.remove_reader(closed)
+            self._loop.remove_writer(closed)
+        if self._lost or self._socket is closed:
+            self._socket = None
+        closed.close()
+
+    def _on_register_write(self, _c: Client, _u: Any, opened: Any) -> None:
+        # While the connecting thread runs nothing is written: `open` takes over from there.
+        if self._opened and self._loop is not None and not self._lost:
+            self._loop.add_writer(opened, self._writable)
+
+    def _on_unregister_write(self, _c: Client, _u: Any, opened: Any) -> None:
+        if self._loop is not None and opened.fileno() >= 0:
+            self._loop.remove_writer(opened)

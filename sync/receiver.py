@@ -1,0 +1,351 @@
+"""The cloud end of the sync, without any I/O: what to store, and what may be said afterwards.
+
+No database, no MQTT and no clock: messages and the stored state go in, a `Commitment` comes out.
+Whoever drives it commits that in one transaction and only then sends its acknowledgements. Frames
+may come in any order, twice, cut differently when sent again, and over several ingesters that
+share one ledger: the state is read from the ledger inside the same transaction each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from sync import frames, topics
+from sync.frames import Ack, BodyError, Frame, FrameError, Header
+from sync.records import Lane
+from sync.topics import Address
+
+# How much a device may have under way in history and bulk: eight full frames.
+CREDIT_BYTES = 800_000
+# Segments kept beyond a hole in one lane. A device has at most some 20 frames under way, so more
+# than this comes only from a device that ignores its window; what is over is left to be re-sent.
+MAX_HELD = 64
+# Of a message that cannot be stored as a segment only so much is kept, to look at.
+REJECT_BYTES = 4_096
+
+OLDER_EPOCH = "older-epoch"
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """One message from a device, read as far as it could be."""
+
+    topic: str
+    address: Address
+    payload: bytes
+    received_ms: int
+    frame: Frame | None
+    """None when it could not be read."""
+    header: Header | None
+    """None when not even the header could be trusted."""
+    error: str = ""
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A message to be sent once the commitment it belongs to is durable."""
+
+    topic: str
+    payload: bytes
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A stored segment that lies beyond a hole."""
+
+    first_seq: int
+    last_seq: int
+    last_recorded_ms: int
+
+
+class LaneState(msgspec.Struct):
+    """What is durably stored of one lane of the live epoch."""
+
+    acked: int = 0
+    """Everything up to here is stored, or known to be gone from the device."""
+    newest: int = 0
+    """The newest sequence the device is known to have written."""
+    oldest: int = 0
+    synced_ms: int = 0
+    """The device's time of the newest record stored without a hole before it."""
+    held: list[Held] = []
+    """Segments beyond the hole, in order, never overlapping."""
+
+
+class DeviceState(msgspec.Struct):
+    """What is durably stored of one device."""
+
+    live_epoch: int = 0
+    """0 when it has never been heard of."""
+    lanes: dict[Lane, LaneState] = {}
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A range of records to store."""
+
+    address: Address
+    epoch: int
+    lane: Lane
+    first_seq: int
+    count: int
+    last_recorded_ms: int
+    received_ms: int
+    payload: bytes
+    """The frame, verbatim. The range above may be a part of the frame's own, when the rest was
+    stored from another."""
+    quarantined: str | None = None
+    """Why it could not be read; None when it could."""
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A range that the device no longer holds and that never arrived."""
+
+    address: Address
+    epoch: int
+    lane: Lane
+    first_seq: int
+    last_seq: int
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """A message that names no range, kept to be looked at."""
+
+    topic: str
+    reason: str
+    received_ms: int
+    payload: bytes
+
+
+class Greeting(msgspec.Struct, frozen=True):
+    """What a hello tells about the device itself."""
+
+    address: Address
+    epoch: int
+    boot: int
+    version: str
+
+
+class Commitment(msgspec.Struct):
+    """What must be made durable together, and what may be said when it is."""
+
+    segments: list[Segment] = []
+    gaps: list[Gap] = []
+    rejects: list[Reject] = []
+    greetings: list[Greeting] = []
+    states: dict[Address, DeviceState] = {}
+    """The devices heard from, as they stand afterwards."""
+    touched: set[tuple[Address, Lane]] = set()
+    """The lanes whose state has changed."""
+    acks: list[Outgoing] = []
+
+
+def read(topic: str, payload: bytes, *, received_ms: int) -> Arrival | None:
+    """A message from an `up` topic; None when the topic is not one of ours."""
+    place = topics.parse(topic)
+    lane = topics.parse_up(place[1]) if place else None
+    if place is None or lane is None:
+        return None
+    frame: Frame | None = None
+    header: Header | None = None
+    error = ""
+    try:
+        frame = frames.decode(payload)
+        header = frame.header
+    except BodyError as damaged:
+        header, error = damaged.header, f"{type(damaged).__name__}: {damaged}"
+    except FrameError as unreadable:
+        error = f"{type(unreadable).__name__}: {unreadable}"
+    if header is not None and header.lane != lane:
+        # The broker grants rights by topic, so the topic is the one to believe.
+        frame, error, header = None, f"LaneMismatch: frame of lane {header.lane} on {lane}", None
+    return Arrival(
+        topic=topic,
+        address=place[0],
+        payload=payload,
+        received_ms=received_ms,
+        frame=frame,
+        header=header,
+        error=error,
+    )
+
+
+class Receiver:
+    """One round of receiving: some arrivals against the state of their devices."""
+
+    def __init__(self, states: dict[Address, DeviceState], *, now_ms: int) -> None:
+        """Take the stored states; they are changed in place and handed on in the commitment."""
+        self._states = states
+        self._now_ms = now_ms
+        self._out = Commitment(states=states)
+        # One acknowledgement a device is enough for all its frames of this round.
+        self._answers: dict[Address, set[Lane]] = {}
+        self._refused: set[Address] = set()
+
+    def take(self, arrivals: Sequence[Arrival]) -> Commitment:
+        """What to commit for these messages, and what to say then."""
+        for arrival in arrivals:
+            self._take_one(arrival)
+        for address, lanes in self._answers.items():
+            self._acknowledge(address, lanes)
+        for address in sorted(self._refused):
+            self._refuse(address)
+        return self._out
+
+    def _take_one(self, arrival: Arrival) -> None:
+        header = arrival.header
+        if header is None or (arrival.frame is None and header.hello):
+            self._reject(arrival)
+            return
+        device = self._states[arrival.address]
+        if header.epoch < device.live_epoch:
+            self._refused.add(arrival.address)
+            return
+        if header.epoch > device.live_epoch:
+            # A new lineage: its sequences begin at 1 again, and the old ones stay stored.
+            device.live_epoch = header.epoch
+            device.lanes = {}
+        if arrival.frame is not None and arrival.frame.hello is not None:
+            self._greet(arrival, device, arrival.frame.hello)
+        else:
+            self._store(arrival, device, header)
+
+    def _greet(self, arrival: Arrival, device: DeviceState, hello: frames.Hello) -> None:
+        address = arrival.address
+        self._out.greetings.append(
+            Greeting(
+                address=address,
+                epoch=device.live_epoch,
+                boot=hello.boot,
+                version=hello.version,
+            )
+        )
+        for lane, (oldest, newest) in hello.lanes.items():
+            state = device.lanes.setdefault(lane, LaneState())
+            state.newest = max(state.newest, newest)
+            self._note_oldest(address, device, lane, min(oldest, newest + 1))
+            self._out.touched.add((address, lane))
+        ack = Ack(
+            epoch=device.live_epoch,
+            cursors={lane: device.lanes.get(lane, LaneState()).acked for lane in Lane},
+            credit_bytes=CREDIT_BYTES,
+            server_ms=self._now_ms,
+            nonce=hello.nonce,
+            codecs=list(frames.CODECS),
+        )
+        self._say(address, ack)
+
+    def _store(self, arrival: Arrival, device: DeviceState, header: Header) -> None:
+        lane = header.lane
+        state = device.lanes.setdefault(lane, LaneState())
+        state.newest = max(state.newest, header.last_seq)
+        self._out.touched.add((arrival.address, lane))
+        self._answers.setdefault(arrival.address, set()).add(lane)
+        self._note_oldest(arrival.address, device, lane, header.oldest_seq)
+        for first, last in _missing(state, header.first_seq, header.last_seq):
+            if first > state.acked + 1 and len(state.held) >= MAX_HELD:
+                continue
+            segment = _segment(arrival, header, first, last)
+            self._out.segments.append(segment)
+            state.held.append(Held(first, last, segment.last_recorded_ms))
+            state.held.sort(key=lambda held: held.first_seq)
+        _advance(state)
+
+    def _note_oldest(
+        self, address: Address, device: DeviceState, lane: Lane, oldest_seq: int
+    ) -> None:
+        """Account for what the device no longer holds: waiting for it would be for ever.
+
+        This happens when a ledger is begun anew or restored from a copy, and when a device sheds.
+        """
+        state = device.lanes[lane]
+        state.oldest = max(state.oldest, oldest_seq)
+        if oldest_seq <= state.acked + 1:
+            return
+        for first, last in _missing(state, state.acked + 1, oldest_seq - 1):
+            self._out.gaps.append(Gap(address, device.live_epoch, lane, first, last))
+            state.held.append(Held(first, last, 0))
+        state.held.sort(key=lambda held: held.first_seq)
+        _advance(state)
+
+    def _reject(self, arrival: Arrival) -> None:
+        self._out.rejects.append(
+            Reject(
+                topic=arrival.topic,
+                reason=arrival.error,
+                received_ms=arrival.received_ms,
+                payload=arrival.payload[:REJECT_BYTES],
+            )
+        )
+
+    def _acknowledge(self, address: Address, lanes: set[Lane]) -> None:
+        device = self._states[address]
+        cursors = {lane: device.lanes[lane].acked for lane in sorted(lanes) if lane in device.lanes}
+        self._say(
+            address,
+            Ack(
+                epoch=device.live_epoch,
+                cursors=cursors,
+                credit_bytes=CREDIT_BYTES,
+                server_ms=self._now_ms,
+            ),
+        )
+
+    def _refuse(self, address: Address) -> None:
+        self._say(
+            address,
+            Ack(
+                epoch=self._states[address].live_epoch,
+                cursors={},
+                credit_bytes=0,
+                server_ms=self._now_ms,
+                refused=OLDER_EPOCH,
+            ),
+        )
+
+    def _say(self, address: Address, ack: Ack) -> None:
+        self._out.acks.append(Outgoing(address.topic(topics.ACK), frames.encode_ack(ack)))
+
+
+def _missing(state: LaneState, first_seq: int, last_seq: int) -> list[tuple[int, int]]:
+    """The parts of a range that are not stored yet."""
+    missing = []
+    start = max(first_seq, state.acked + 1)
+    for held in state.held:
+        if held.first_seq > last_seq:
+            break
+        if held.last_seq < start:
+            continue
+        if start < held.first_seq:
+            missing.append((start, held.first_seq - 1))
+        start = held.last_seq + 1
+    if start <= last_seq:
+        missing.append((start, last_seq))
+    return missing
+
+
+def _advance(state: LaneState) -> None:
+    """Move the cursor over what is now contiguous; no later than the first hole."""
+    taken = 0
+    for held in state.held:
+        if held.first_seq != state.acked + 1:
+            break
+        state.acked = held.last_seq
+        state.synced_ms = max(state.synced_ms, held.last_recorded_ms)
+        taken += 1
+    del state.held[:taken]
+
+
+def _segment(arrival: Arrival, header: Header, first: int, last: int) -> Segment:
+    """What to store of a frame: its payload as it came, and the part of its range that counts."""
+    frame = arrival.frame
+    recorded_ms = frame.records[last - header.first_seq].recorded_ms if frame else 0
+    return Segment(
+        address=arrival.address,
+        epoch=header.epoch,
+        lane=header.lane,
+        first_seq=first,
+        count=last - first + 1,
+        last_recorded_ms=recorded_ms,
+        received_ms=arrival.received_ms,
+        payload=arrival.payload[: frames.MAX_FRAME_BYTES],
+        quarantined=None if frame else arrival.error,
+    )

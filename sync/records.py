@@ -1,0 +1,239 @@
+"""The facts of history as they travel: lanes, records, and the bodies a record may carry.
+
+No sequence is assigned here and nothing is sent or stored here.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated
+
+import msgspec
+
+# SQLite integers are signed 64 bits and JavaScript's safe integers 53: what a device sends is held
+# to the smaller of the two at the door, so that no number can break the ledger behind it.
+LARGEST_INT = 2**53
+Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INT)]
+
+# One chunk of a file leaves room in a 100 KB frame for the record around it, uncompressed.
+EVIDENCE_CHUNK_BYTES = 60_000
+
+
+class RecordError(Exception):
+    """What was recorded cannot be read. The record stays stored; its raw bytes can be examined.
+
+    Tree: RecordError <- UnknownKind, MalformedBody.
+    """
+
+
+class UnknownKind(RecordError):
+    """A record's kind is not one this release knows. Update this end; the record is kept."""
+
+
+class MalformedBody(RecordError):
+    """A record's body does not have the shape of its kind. Look at the device that wrote it."""
+
+
+class Lane(IntEnum):
+    """The four ways up, most pressing first."""
+
+    CONTROL = 0
+    URGENT = 1
+    HISTORY = 2
+    BULK = 3
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One fact of history, identified by (device, epoch, lane, seq)."""
+
+    lane: Lane
+    seq: int
+    """From 1, gapless within one epoch and lane."""
+    kind: str
+    """What the body is: `workflow`, `task`, `evidence`, or one a later release added."""
+    recorded_ms: int
+    """The device's wall clock when the fact was written."""
+    boot: int
+    """The boot of the device in which it was written."""
+    body: bytes
+    """MessagePack of the kind's struct; opaque to the protocol."""
+
+
+class WorkflowRecord(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "id": "i", "name": "n", "version": "v", "status": "s", "correlation_id": "c",
+        "created_ms": "cm", "updated_ms": "um", "ended_ms": "em", "reason": "r",
+        "input": "in", "output": "out", "definition": "d",
+    },
+):  # fmt: skip
+    """The state of one workflow execution after a decision."""
+
+    id: str
+    name: str
+    version: Count
+    status: str
+    created_ms: Millis
+    updated_ms: Millis
+    ended_ms: Millis = 0
+    """0 while the workflow is open."""
+    correlation_id: str | None = None
+    reason: str | None = None
+    input: bytes | None = None
+    """JSON text; None when this record does not carry it, never "empty"."""
+    output: bytes | None = None
+    """JSON text; None when this record does not carry it."""
+    definition: bytes | None = None
+    """JSON text of the definition that runs; carried once, at the start."""
+
+
+class TaskRecord(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "workflow_id": "w", "task_id": "i", "seq": "q", "ref": "f", "type": "t", "name": "n",
+        "status": "s", "attempt": "a", "iteration": "l", "scheduled_ms": "cm",
+        "started_ms": "sm", "ended_ms": "em", "updated_ms": "um", "worker": "k", "reason": "r",
+        "input": "in", "output": "out",
+    },
+):  # fmt: skip
+    """The state of one task after a decision."""
+
+    workflow_id: str
+    task_id: str
+    seq: Count
+    """The place of the task in its workflow, from 1; not the record's own sequence."""
+    ref: str
+    type: str
+    name: str
+    status: str
+    updated_ms: Millis
+    attempt: Count = 0
+    iteration: Count = 0
+    scheduled_ms: Millis = 0
+    started_ms: Millis = 0
+    """0 until a worker has taken it."""
+    ended_ms: Millis = 0
+    """0 while the task is open."""
+    worker: str | None = None
+    reason: str | None = None
+    input: bytes | None = None
+    output: bytes | None = None
+
+
+class EvidenceRecord(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "workflow_id": "w", "task_id": "i", "key": "k", "media_type": "m", "sha256": "h",
+        "size_bytes": "z", "path": "p", "index": "x", "count": "c", "content": "b",
+        "missing": "g",
+    },
+):  # fmt: skip
+    """One chunk of a file that a task kept."""
+
+    workflow_id: str
+    task_id: str
+    key: str
+    media_type: str
+    sha256: str
+    """Hexadecimal digest of the whole file."""
+    size_bytes: Count
+    """Of the whole file."""
+    path: str
+    """Where the file lies on the device, relative to its evidence root."""
+    index: Count = 0
+    count: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
+    """The file is cut into `count` chunks of EVIDENCE_CHUNK_BYTES, the last one shorter."""
+    content: bytes = b""
+    """Empty in the device's outbox: read from the file when the record is sent."""
+    missing: bool = False
+    """True when the file was gone, or not the one that was recorded, by the time of sending."""
+
+
+Body = WorkflowRecord | TaskRecord | EvidenceRecord
+
+KINDS: dict[type[Body], str] = {
+    WorkflowRecord: "workflow",
+    TaskRecord: "task",
+    EvidenceRecord: "evidence",
+}
+
+_ENCODER = msgspec.msgpack.Encoder()
+_WORKFLOW = msgspec.msgpack.Decoder(WorkflowRecord)
+_TASK = msgspec.msgpack.Decoder(TaskRecord)
+_EVIDENCE = msgspec.msgpack.Decoder(EvidenceRecord)
+
+
+def encode_body(body: Body) -> bytes:
+    """The bytes of a record's body; fields at their defaults are left out."""
+    return _ENCODER.encode(body)
+
+
+def decode_body(kind: str, body: bytes) -> Body:
+    """The body of a record; fields this release does not know are ignored.
+
+    Raises:
+        UnknownKind: the kind came from a later release.
+        MalformedBody: the bytes are not a body of that kind.
+    """
+    try:
+        match kind:
+            case "workflow":
+                return _WORKFLOW.decode(body)
+            case "task":
+                return _TASK.decode(body)
+            case "evidence":
+                return _EVIDENCE.decode(body)
+            case _:
+                raise UnknownKind(f"record kind {kind!r} is not known here")
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MalformedBody(f"{kind} record: {error}") from error
+
+
+def evidence_chunks(size_bytes: int) -> int:
+    """Into how many chunks a file of that size is cut; an empty file is one empty chunk."""
+    return max(1, -(-size_bytes // EVIDENCE_CHUNK_BYTES))
+
+
+def shrink(record: Record) -> Record:
+    """The same fact without the payloads that made it too large for any frame.
+
+    The sequence must reach the control plane whatever it carries, or the lane would stop there.
+    Inputs and outputs are replaced by a JSON note of their size; a body that cannot be read is
+    replaced by nothing, and the control plane sets the record aside.
+    """
+    try:
+        body = decode_body(record.kind, record.body)
+    except RecordError:
+        return msgspec.structs.replace(record, body=b"")
+    if isinstance(body, EvidenceRecord):
+        small: Body = msgspec.structs.replace(body, content=b"", missing=True)
+    elif isinstance(body, WorkflowRecord):
+        small = msgspec.structs.replace(
+            body,
+            input=_note(body.input),
+            output=_note(body.output),
+            definition=None,
+            reason=_clip(body.reason),
+        )
+    else:
+        small = msgspec.structs.replace(
+            body, input=_note(body.input), output=_note(body.output), reason=_clip(body.reason)
+        )
+    return msgspec.structs.replace(record, body=encode_body(small))
+
+
+def _note(payload: bytes | None) -> bytes | None:
+    if payload is None:
+        return None
+    return msgspec.json.encode({"truncated": True, "size_bytes": len(payload)})
+
+
+def _clip(reason: str | None) -> str | None:
+    return None if reason is None else reason[:1000]

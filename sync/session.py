@@ -1,0 +1,474 @@
+"""The device end of the sync, without any I/O: what to send, what it waits for, what is safe.
+
+No MQTT, no database and no clock: time, records and messages are handed in, messages and durable
+cursors are handed out. A cursor moves only on the control plane's own acknowledgement; what the
+broker says about a message is worth nothing here but a reason to slow down.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+import msgspec
+
+from sync import frames, topics
+from sync.frames import Ack, Codec, Hello
+from sync.records import Lane, Record
+
+RTO_MIN_S = 2.0
+RTO_MAX_S = 60.0
+# How many frames each lane may have under way. Control and urgent have their own, so that a full
+# window of history never keeps them waiting; the sum stays below the 20 messages that a broker
+# usually lets a client have in flight.
+WINDOW_FRAMES: dict[Lane, int] = {
+    Lane.CONTROL: 2,
+    Lane.URGENT: 4,
+    Lane.HISTORY: 8,
+    Lane.BULK: 2,
+}
+# The lanes whose bytes count against the control plane's credit.
+CREDITED = (Lane.HISTORY, Lane.BULK)
+# Assumed until the control plane has named its own.
+FIRST_CREDIT_BYTES = 200_000
+# While a frame of history is under way, a small rest waits for its acknowledgement and travels
+# with what has come by then: one message for many records instead of one each.
+WORTH_A_FRAME = 100
+
+
+class State(Enum):
+    """Where a session stands."""
+
+    OFFLINE = "offline"
+    GREETING = "greeting"
+    """Hello sent; nothing is sent until the control plane has said what it holds."""
+    STREAMING = "streaming"
+    PROBING = "probing"
+    """Nothing was heard for too long: only a hello is sent until something is."""
+    HALTED = "halted"
+    """The control plane knows a newer history under this name; sending would mix two."""
+
+
+class Event(Enum):
+    """What moves a session from one state to another."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    ANSWERED = "answered"
+    """An acknowledgement that answers our last hello."""
+    PROGRESSED = "progressed"
+    """An acknowledgement that moved a cursor."""
+    TIMED_OUT = "timed out"
+    UNHEARD = "unheard"
+    """The broker said that nobody listens."""
+    SERVER_STARTED = "server started"
+    REFUSED = "refused"
+
+
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    State.OFFLINE: {
+        Event.CONNECTED: State.GREETING,
+        Event.DISCONNECTED: State.OFFLINE,
+    },
+    State.GREETING: {
+        Event.DISCONNECTED: State.OFFLINE,
+        Event.ANSWERED: State.STREAMING,
+        Event.PROGRESSED: State.GREETING,
+        Event.TIMED_OUT: State.GREETING,
+        Event.UNHEARD: State.GREETING,
+        Event.SERVER_STARTED: State.GREETING,
+        Event.REFUSED: State.HALTED,
+    },
+    State.STREAMING: {
+        Event.DISCONNECTED: State.OFFLINE,
+        Event.ANSWERED: State.STREAMING,
+        Event.PROGRESSED: State.STREAMING,
+        Event.TIMED_OUT: State.PROBING,
+        Event.UNHEARD: State.PROBING,
+        Event.SERVER_STARTED: State.PROBING,
+        Event.REFUSED: State.HALTED,
+    },
+    State.PROBING: {
+        Event.DISCONNECTED: State.OFFLINE,
+        Event.ANSWERED: State.STREAMING,
+        Event.PROGRESSED: State.STREAMING,
+        Event.TIMED_OUT: State.PROBING,
+        Event.UNHEARD: State.PROBING,
+        Event.SERVER_STARTED: State.PROBING,
+        Event.REFUSED: State.HALTED,
+    },
+    State.HALTED: {
+        Event.DISCONNECTED: State.OFFLINE,
+        Event.ANSWERED: State.HALTED,
+        Event.PROGRESSED: State.HALTED,
+        Event.REFUSED: State.HALTED,
+        Event.UNHEARD: State.HALTED,
+        Event.SERVER_STARTED: State.HALTED,
+    },
+}
+
+
+class SessionError(Exception):
+    """Head of this module's errors.
+
+    SessionError
+    └── IllegalEvent
+    """
+
+
+class IllegalEvent(SessionError):
+    """The driver told the session something that cannot happen in its state; mend the driver."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """Something to publish under the device's own topics, with QoS 1."""
+
+    suffix: str
+    payload: bytes
+
+
+class Want(msgspec.Struct, frozen=True):
+    """Records the session could send now; `offer` them."""
+
+    lane: Lane
+    after_seq: int
+    limit: int
+
+
+class _Flight(msgspec.Struct):
+    """A frame under way."""
+
+    last_seq: int
+    size_bytes: int
+    sent_s: float
+
+
+class _LaneSide:
+    """What the session knows of one lane."""
+
+    def __init__(self, acked: int) -> None:
+        self.acked = acked
+        # What the control plane says it holds. Less than `acked` when a ledger was lost and the
+        # device still has what that one had acknowledged.
+        self.confirmed = acked
+        self.next_seq = acked + 1
+        self.oldest = acked + 1
+        self.newest = acked
+        # Up to here frames were sent before; an acknowledgement of them says nothing about the
+        # round trip, because it may answer the first of them (Karn's rule).
+        self.resent_to = 0
+        self.offered: Sequence[Record] = ()
+        self.flights: deque[_Flight] = deque()
+        # Since when nothing of what is under way has been acknowledged.
+        self.waiting_since_s = 0.0
+
+    def rewind(self) -> None:
+        """Begin again behind what the control plane holds."""
+        self.resent_to = max(self.resent_to, self.next_seq - 1)
+        self.next_seq = max(self.confirmed + 1, self.oldest)
+        self.offered = ()
+        self.flights.clear()
+
+    def land(self, seq: int) -> float | None:
+        """Take an acknowledgement; when the newest frame it covers was sent, if that counts."""
+        sent_s = None
+        while self.flights and self.flights[0].last_seq <= seq:
+            flight = self.flights.popleft()
+            if flight.last_seq > self.resent_to:
+                sent_s = flight.sent_s
+        self.confirmed = seq
+        if self.next_seq <= seq:
+            self.next_seq = seq + 1
+            self.offered = ()
+        return sent_s
+
+
+class Session:
+    """One device's conversation with its control plane, over any number of connections."""
+
+    def __init__(
+        self,
+        *,
+        epoch: int,
+        boot: int,
+        version: str,
+        acked: Mapping[Lane, int],
+        codecs: Sequence[Codec] = frames.CODECS,
+    ) -> None:
+        """Start from what the store holds.
+
+        Args:
+            epoch: the lineage of the device's history, from 1.
+            boot: the present boot.
+            version: the release, for the control plane to show.
+            acked: the durable cursors.
+            codecs: what to offer.
+        """
+        self.state = State.OFFLINE
+        self.halted_because = ""
+        self.last_ack_s: float | None = None
+        """When the last acknowledgement came; None before the first."""
+        self._epoch = epoch
+        self._boot = boot
+        self._version = version
+        self._codecs = tuple(codecs)
+        self._codec = Codec.ZLIB
+        self._lanes = {lane: _LaneSide(acked.get(lane, 0)) for lane in Lane}
+        self._credit_bytes = FIRST_CREDIT_BYTES
+        self._durable: dict[Lane, int] = {}
+        self._hello_due = False
+        self._nonce = 0
+        self._greeted_s = 0.0
+        self._srtt_s: float | None = None
+        self._rttvar_s = 0.0
+        self._backoff = 1
+
+    # What the driver tells.
+
+    def connected(self, now_s: float, *, nonce: int) -> None:
+        """The broker has taken the connection; `nonce` is larger than on any one before."""
+        self._nonce = max(self._nonce + 1, nonce)
+        self._backoff = 1
+        self._greet(Event.CONNECTED, now_s)
+
+    def disconnected(self, now_s: float) -> None:
+        """The connection is gone, and with it all that was under way."""
+        del now_s
+        self._move(Event.DISCONNECTED)
+        self._hello_due = False
+        for side in self._lanes.values():
+            side.rewind()
+
+    def unheard(self, now_s: float) -> None:
+        """The broker has said that nobody listens (MQTT 5, reason 0x10): stop, and ask later."""
+        if self.state is State.STREAMING:
+            self._move(Event.UNHEARD)
+            self._greeted_s = now_s
+
+    def server_started(self, now_s: float) -> None:
+        """A control plane has begun to listen; what was under way may never have reached one."""
+        if self.state in (State.OFFLINE, State.HALTED):
+            return
+        self._backoff = 1
+        self._greet(Event.SERVER_STARTED, now_s)
+
+    def note_bounds(self, bounds: Mapping[Lane, tuple[int, int]]) -> None:
+        """Take the oldest and newest sequence that the store holds in each lane."""
+        for lane, (oldest, newest) in bounds.items():
+            side = self._lanes[lane]
+            side.newest = max(side.newest, newest)
+            # The store may hold more than was not acknowledged: a ledger that was lost gets it.
+            side.oldest = oldest or side.oldest
+            if side.next_seq < side.oldest:
+                side.next_seq, side.offered = side.oldest, ()
+
+    def receive(self, suffix: str, payload: bytes, now_s: float) -> None:
+        """Take a message from the control plane.
+
+        Raises:
+            FrameError: it cannot be read; nothing has changed.
+        """
+        if suffix != topics.ACK:
+            return
+        ack = frames.decode_ack(payload)
+        if self.state is State.OFFLINE:
+            return
+        if ack.refused or ack.epoch != self._epoch:
+            self._take_refusal(ack)
+            return
+        self._take_ack(ack, now_s)
+
+    # What the driver asks.
+
+    def wants(self) -> list[Want]:
+        """Records that could be sent at once, most pressing lane first."""
+        if self.state is not State.STREAMING:
+            return []
+        found = []
+        for lane in Lane:
+            side = self._lanes[lane]
+            ready = side.newest - side.next_seq + 1
+            if side.offered or ready <= 0 or not self._room(lane):
+                continue
+            if lane in CREDITED and side.flights and ready < WORTH_A_FRAME:
+                continue
+            found.append(Want(lane, side.next_seq - 1, frames.MAX_RECORDS))
+        return found
+
+    def offer(self, lane: Lane, records: Sequence[Record]) -> bool:
+        """Hand over what a want asked for; False when it does not continue where the lane stands.
+
+        Records that are not consecutive are taken up to the hole.
+        """
+        side = self._lanes[lane]
+        if not records or self.state is not State.STREAMING or records[0].seq != side.next_seq:
+            return False
+        if records[-1].seq != side.next_seq + len(records) - 1:
+            records = [one for at, one in enumerate(records) if one.seq == side.next_seq + at]
+        side.offered = records
+        return True
+
+    def to_send(self, now_s: float) -> list[Message]:
+        """What to publish now, in this order."""
+        out = []
+        if self._hello_due:
+            self._hello_due = False
+            out.append(self._hello())
+        if self.state is not State.STREAMING:
+            return out
+        for lane in Lane:
+            side = self._lanes[lane]
+            while side.offered and self._room(lane):
+                out.append(self._frame(lane, side, now_s))
+        return out
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` wants to be called; None when nothing is waited for."""
+        if self.state in (State.OFFLINE, State.HALTED):
+            return None
+        since_s: float | None = self._greeted_s
+        if self.state is State.STREAMING:
+            # Each lane waits for itself: the progress of one must not hide another's loss.
+            waiting = [side.waiting_since_s for side in self._lanes.values() if side.flights]
+            since_s = min(waiting, default=None)
+        return None if since_s is None else since_s + self._rto_s()
+
+    def handle_timer(self, now_s: float) -> None:
+        """Nothing was heard for as long as it ever takes: ask what has arrived."""
+        due_s = self.next_timer()
+        if due_s is None or now_s < due_s:
+            return
+        self._backoff = min(self._backoff * 2, 64)
+        self._greet(Event.TIMED_OUT, now_s)
+
+    def take_durable(self) -> dict[Lane, int]:
+        """The cursors that have moved since this was last asked; write them, then prune."""
+        durable, self._durable = self._durable, {}
+        return durable
+
+    @property
+    def epoch(self) -> int:
+        """The lineage this session speaks for."""
+        return self._epoch
+
+    def acked(self) -> dict[Lane, int]:
+        """How far each lane is stored in the control plane."""
+        return {lane: side.acked for lane, side in self._lanes.items()}
+
+    def backlog(self) -> dict[Lane, int]:
+        """How many records of each lane the control plane does not have yet."""
+        return {lane: max(0, side.newest - side.acked) for lane, side in self._lanes.items()}
+
+    # How it works.
+
+    def _move(self, event: Event) -> None:
+        following = TRANSITIONS[self.state].get(event)
+        if following is None:
+            raise IllegalEvent(f"{event.value} while {self.state.value}")
+        self.state = following
+
+    def _greet(self, event: Event, now_s: float) -> None:
+        self._move(event)
+        if event is not Event.CONNECTED:
+            self._nonce += 1
+        self._hello_due = True
+        self._greeted_s = now_s
+
+    def _take_refusal(self, ack: Ack) -> None:
+        if ack.epoch <= self._epoch:
+            # Meant for an older history under our name, or said before ours was known.
+            return
+        self.halted_because = ack.refused or "another epoch is live"
+        self._move(Event.REFUSED)
+
+    def _take_ack(self, ack: Ack, now_s: float) -> None:
+        ahead = [lane for lane, seq in ack.cursors.items() if seq > self._lanes[lane].newest]
+        if ahead and ack.nonce == self._nonce:
+            # The hello carried our newest: the control plane holds a future of ours that we do
+            # not know, so this database was put back to an earlier state.
+            self.halted_because = "the control plane is ahead of this database"
+            self._move(Event.REFUSED)
+            return
+        if ahead:
+            return
+        moved = False
+        for lane, seq in ack.cursors.items():
+            # The answer to a hello says nothing about how long the frames before it took.
+            moved = self._take_cursor(lane, seq, now_s, measured=not ack.nonce) or moved
+        self.last_ack_s = now_s
+        self._credit_bytes = ack.credit_bytes
+        if ack.nonce and ack.nonce == self._nonce:
+            self._take_answer(ack)
+        elif moved:
+            self._backoff = 1
+            self._move(Event.PROGRESSED)
+
+    def _take_cursor(self, lane: Lane, seq: int, now_s: float, *, measured: bool) -> bool:
+        side = self._lanes[lane]
+        if seq <= side.confirmed:
+            return False
+        sent_s = side.land(seq)
+        side.waiting_since_s = now_s
+        if sent_s is not None and measured:
+            self._note_round_trip(now_s - sent_s)
+        if seq > side.acked:
+            side.acked = seq
+            self._durable[lane] = seq
+        return True
+
+    def _take_answer(self, ack: Ack) -> None:
+        """The control plane has said what it holds: send from there."""
+        self._move(Event.ANSWERED)
+        self._nonce += 1
+        self._backoff = 1
+        both = [codec for codec in self._codecs if codec in ack.codecs]
+        self._codec = frames.best_codec(both)
+        for lane, side in self._lanes.items():
+            side.confirmed = ack.cursors.get(lane, side.confirmed)
+            side.rewind()
+
+    def _room(self, lane: Lane) -> bool:
+        side = self._lanes[lane]
+        if len(side.flights) >= WINDOW_FRAMES[lane]:
+            return False
+        if lane not in CREDITED:
+            return True
+        under_way = sum(
+            flight.size_bytes for one in CREDITED for flight in self._lanes[one].flights
+        )
+        # One frame may always be under way, or a credit below its size would stop the lane.
+        return under_way == 0 or under_way + frames.MAX_FRAME_BYTES <= self._credit_bytes
+
+    def _frame(self, lane: Lane, side: _LaneSide, now_s: float) -> Message:
+        if not side.flights:
+            side.waiting_since_s = now_s
+        payload, taken = frames.pack(
+            side.offered, epoch=self._epoch, oldest_seq=side.oldest, codec=self._codec
+        )
+        side.offered = side.offered[taken:]
+        side.next_seq += taken
+        side.flights.append(_Flight(side.next_seq - 1, len(payload), now_s))
+        return Message(topics.up(lane), payload)
+
+    def _hello(self) -> Message:
+        hello = Hello(
+            boot=self._boot,
+            nonce=self._nonce,
+            lanes={lane: (side.oldest, side.newest) for lane, side in self._lanes.items()},
+            codecs=list(self._codecs),
+            version=self._version,
+        )
+        return Message(topics.up(Lane.CONTROL), frames.encode_hello(hello, epoch=self._epoch))
+
+    def _note_round_trip(self, took_s: float) -> None:
+        """Smooth the round trip as RFC 6298 section 2 does for TCP."""
+        if self._srtt_s is None:
+            self._srtt_s, self._rttvar_s = took_s, took_s / 2
+        else:
+            self._rttvar_s += (abs(self._srtt_s - took_s) - self._rttvar_s) / 4
+            self._srtt_s += (took_s - self._srtt_s) / 8
+
+    def _rto_s(self) -> float:
+        base_s = RTO_MIN_S if self._srtt_s is None else self._srtt_s + 4 * self._rttvar_s
+        return min(RTO_MAX_S, max(RTO_MIN_S, base_s) * self._backoff)

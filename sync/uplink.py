@@ -1,0 +1,525 @@
+"""The uplink: drives the session over MQTT and publishes what workflows publish.
+
+No protocol rule stands here (see `session`) and nothing of the engine is known: records come from
+an Outbox and cursors go back to it. A broker that is down is not an error; history waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import structlog
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from sync import frames, topics
+from sync.frames import FrameError
+from sync.identity import Identity
+from sync.link import (
+    Backoff,
+    Broker,
+    BrokerRefused,
+    Chance,
+    Link,
+    LinkError,
+    Lost,
+    Received,
+    Taken,
+    Will,
+)
+from sync.records import (
+    EVIDENCE_CHUNK_BYTES,
+    EvidenceRecord,
+    Lane,
+    Record,
+    RecordError,
+    decode_body,
+    encode_body,
+)
+from sync.session import Session, State
+
+# What is read from the outbox at once. Text compresses some five times, so that this fills a frame
+# of at most 100 KB; what does not compress is sent in more than one.
+READ_BYTES = 400_000
+# A power cut repeats at most so many published messages, and so many wait in memory.
+PUBLICATIONS_AT_ONCE = 50
+WILL_DELAY_S = 10
+
+_log = structlog.get_logger("sync.uplink")
+
+
+class Outbox(Protocol):
+    """The device's history as the uplink needs it: the engine's store keeps it."""
+
+    @property
+    def epoch(self) -> int:
+        """The lineage of this database, from 1."""
+        ...
+
+    async def cursors(self) -> Mapping[Lane, int]:
+        """How far each lane was acknowledged, durably."""
+        ...
+
+    async def bounds(self) -> Mapping[Lane, tuple[int, int]]:
+        """The oldest and newest sequence held in each lane; (newest + 1, newest) when empty."""
+        ...
+
+    async def read(
+        self, lane: Lane, after_seq: int, limit: int, max_bytes: int
+    ) -> Sequence[Record]:
+        """The next records in order; at least one if there is one, whatever its size."""
+        ...
+
+    async def acknowledge(self, epoch: int, cursors: Mapping[Lane, int]) -> None:
+        """Move the cursors durably, never backwards; what is behind them may be pruned."""
+        ...
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """A message that a workflow publishes (an EVENT task with an `mqtt:` sink)."""
+
+    key: int
+    message_id: str
+    topic: str
+    payload: bytes
+
+
+class Publications(Protocol):
+    """What workflows have published and the broker has not taken yet."""
+
+    async def pending(self, limit: int) -> Sequence[Publication]:
+        """The oldest that wait, in order."""
+        ...
+
+    async def published(self, keys: Sequence[int]) -> None:
+        """Mark them durably."""
+        ...
+
+
+class LinkState(Enum):
+    """What a person sees of the uplink."""
+
+    WAITING = "waiting"
+    """No broker; history waits."""
+    GREETING = "greeting"
+    """Connected to the broker; the control plane has not answered yet."""
+    SYNCING = "syncing"
+    SYNCED = "synced"
+    HALTED = "halted"
+    """The control plane refuses this history; see `reason`."""
+
+
+class UplinkStatus(msgspec.Struct, frozen=True):
+    """How far the history has come."""
+
+    state: str
+    """One of LinkState's values."""
+    broker: str
+    reason: str
+    """Why it waits or has halted; empty when all is well."""
+    synced_to: dict[str, int]
+    """The last acknowledged sequence, by lane name."""
+    backlog: dict[str, int]
+    """Records not acknowledged yet, by lane name, as of the last look."""
+    last_ack_ms: int
+    """Wall clock of the last acknowledgement; 0 before the first."""
+    last_connected_ms: int
+    """0 before the first connection."""
+    records_sent: int
+    """Since the start, including what was sent again."""
+    frames_sent: int
+    bytes_sent: int
+
+
+class Uplink:
+    """Carries the outbox to the control plane for as long as `run` runs."""
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        identity: Identity,
+        outbox: Outbox,
+        publications: Publications | None,
+        evidence_root: Path,
+        boot: int,
+        version: str,
+        now_ms: Callable[[], int],
+        chance: Chance,
+    ) -> None:
+        """Prepare; nothing is opened.
+
+        Args:
+            broker: where to connect.
+            identity: who we are.
+            outbox: the history.
+            publications: what workflows publish; None when nothing does.
+            evidence_root: the folder that evidence records name files in.
+            boot: the present boot's number.
+            version: this release, shown in the control plane.
+            now_ms: the wall clock, which never steps back.
+            chance: draws the jitter between attempts, usually a seeded `random.Random`.
+        """
+        self._broker = broker
+        self._identity = identity
+        self._outbox = outbox
+        self._publications = publications
+        self._evidence_root = evidence_root
+        self._boot = boot
+        self._version = version
+        self._now_ms = now_ms
+        self._backoff = Backoff(chance)
+        self._session: Session | None = None
+        self._news = asyncio.Event()
+        self._records_waiting = True
+        self._publications_waiting = True
+        # Publications under way, by ticket, and those the broker has taken since they were marked.
+        self._publishing: dict[int, Publication] = {}
+        self._taken: list[int] = []
+        self._speaks = (
+            MQTTProtocolVersion.MQTTv311
+            if broker.protocol == "3.1.1"
+            else MQTTProtocolVersion.MQTTv5
+        )
+        self._announced: LinkState | None = None
+        self._connected = False
+        self._reason = ""
+        self._last_ack_ms = 0
+        self._last_connected_ms = 0
+        self._last_session = 0
+        self._records_sent = 0
+        self._frames_sent = 0
+        self._bytes_sent = 0
+
+    def wake(self) -> None:
+        """Rows may be waiting. A hint, on the loop's own thread; losing one costs only time."""
+        self._records_waiting = True
+        self._publications_waiting = True
+        self._news.set()
+
+    def status(self) -> UplinkStatus:
+        """How far the history has come."""
+        session = self._session
+        acked = session.acked() if session else {}
+        backlog = session.backlog() if session else {}
+        return UplinkStatus(
+            state=self._state().value,
+            broker=self._broker.address,
+            reason=self._reason,
+            synced_to={lane.name.lower(): acked.get(lane, 0) for lane in Lane},
+            backlog={lane.name.lower(): backlog.get(lane, 0) for lane in Lane},
+            last_ack_ms=self._last_ack_ms,
+            last_connected_ms=self._last_connected_ms,
+            records_sent=self._records_sent,
+            frames_sent=self._frames_sent,
+            bytes_sent=self._bytes_sent,
+        )
+
+    async def run(self) -> None:
+        """Connect, carry, and connect again, until cancelled; then say goodbye."""
+        outbox = self._outbox
+        session = Session(
+            epoch=outbox.epoch,
+            boot=self._boot,
+            version=self._version,
+            acked=await outbox.cursors(),
+        )
+        session.note_bounds(await outbox.bounds())
+        self._session = session
+        while True:
+            try:
+                await self._converse(session)
+            except LinkError as error:
+                self._reason = str(error)
+            self._connected = False
+            session.disconnected(_monotonic_s())
+            self._publishing.clear()
+            self._publications_waiting = True
+            self._announce()
+            await asyncio.sleep(self._backoff.next_s())
+
+    async def _converse(self, session: Session) -> None:
+        """One connection, from birth to loss."""
+        # The clock never steps back, so that a will of an older connection has a smaller number.
+        self._last_session = max(self._last_session + 1, self._now_ms())
+        session_no = self._last_session
+        address = self._identity.address
+        link = Link(
+            self._broker,
+            client_id=f"baton-{address.tenant}-{address.device}",
+            version=self._speaks,
+            on_news=self._news.set,
+            will=Will(
+                address.topic(topics.PRESENCE),
+                self._presence("offline", session_no),
+                delay_s=WILL_DELAY_S,
+            ),
+        )
+        await self._open(link)
+        try:
+            link.subscribe([address.topic(topics.ACK), topics.server(address.tenant)])
+            link.publish(
+                address.topic(topics.PRESENCE), self._presence("online", session_no), retain=True
+            )
+            self._connected = True
+            self._reason = ""
+            self._last_connected_ms = self._now_ms()
+            session.note_bounds(await self._outbox.bounds())
+            session.connected(_monotonic_s(), nonce=session_no)
+            await self._carry(link, session)
+        finally:
+            await self._part(link, session_no)
+
+    async def _open(self, link: Link) -> None:
+        try:
+            await link.open()
+        except BrokerRefused:
+            if self._broker.protocol == "auto":
+                five = self._speaks is MQTTProtocolVersion.MQTTv5
+                self._speaks = MQTTProtocolVersion.MQTTv311 if five else MQTTProtocolVersion.MQTTv5
+            raise
+
+    async def _part(self, link: Link, session_no: int) -> None:
+        """Leave in good order where there is still something to leave."""
+        if self._connected:
+            link.publish(
+                self._identity.address.topic(topics.PRESENCE),
+                self._presence("offline", session_no),
+                retain=True,
+            )
+        await link.close()
+
+    def _presence(self, state: str, session_no: int) -> bytes:
+        return msgspec.json.encode(
+            {
+                "state": state,
+                "epoch": self._outbox.epoch,
+                "boot": self._boot,
+                "session": session_no,
+                "version": self._version,
+            }
+        )
+
+    async def _carry(self, link: Link, session: Session) -> None:
+        """Everything that happens on one connection, one thing at a time."""
+        while True:
+            self._news.clear()
+            for event in link.news():
+                if isinstance(event, Lost):
+                    self._connected = False
+                    self._reason = f"connection to {self._broker.address} lost: {event.reason}"
+                    return
+                if isinstance(event, Received):
+                    self._receive(session, event)
+                    link.settle(event)
+                    continue
+                self._note_taken(session, event)
+            session.handle_timer(_monotonic_s())
+            await self._keep_cursors(session)
+            await self._keep_published(link)
+            if self._records_waiting:
+                self._records_waiting = False
+                session.note_bounds(await self._outbox.bounds())
+            self._send(link, session)
+            await self._feed(link, session)
+            self._announce()
+            await self._sleep(session)
+
+    async def _sleep(self, session: Session) -> None:
+        due_s = session.next_timer()
+        if due_s is None:
+            await self._news.wait()
+            return
+        try:
+            async with asyncio.timeout(max(0.0, due_s - _monotonic_s())):
+                await self._news.wait()
+        except TimeoutError:
+            # The session's timer is due; the loop above looks at it.
+            return
+
+    def _receive(self, session: Session, message: Received) -> None:
+        now_s = _monotonic_s()
+        if message.topic == topics.server(self._identity.tenant):
+            session.server_started(now_s)
+            return
+        place = topics.parse(message.topic)
+        if place is None or place[0] != self._identity.address:
+            return
+        try:
+            session.receive(place[1], message.payload, now_s)
+        except FrameError as error:
+            _log.warning("message_unreadable", topic=message.topic, error=str(error))
+            return
+        if session.last_ack_s == now_s:
+            self._last_ack_ms = self._now_ms()
+            self._backoff.reset()
+        if session.state is State.HALTED:
+            self._reason = session.halted_because
+
+    async def _keep_cursors(self, session: Session) -> None:
+        durable = session.take_durable()
+        if durable:
+            await self._outbox.acknowledge(session.epoch, durable)
+
+    async def _feed(self, link: Link, session: Session) -> None:
+        """Hand records over until nothing more is wanted; the windows bound how many."""
+        stuck = False
+        while not stuck:
+            wants = session.wants()
+            if not wants:
+                return
+            # The most pressing lane first, and asked again after each: urgent never waits behind
+            # more than the one read that was under way.
+            want = wants[0]
+            records = await self._outbox.read(want.lane, want.after_seq, want.limit, READ_BYTES)
+            ready = await self._with_contents(records)
+            if not session.offer(want.lane, ready):
+                # The store has pruned or not yet shown what its bounds promised; look again when
+                # something happens instead of asking in a circle.
+                stuck = True
+                session.note_bounds(await self._outbox.bounds())
+            self._send(link, session)
+
+    def _send(self, link: Link, session: Session) -> None:
+        for message in session.to_send(_monotonic_s()):
+            self._frames_sent += 1
+            self._bytes_sent += len(message.payload)
+            self._records_sent += frames.decode_header(message.payload)[0].count
+            link.publish(self._identity.address.topic(message.suffix), message.payload)
+
+    async def _with_contents(self, records: Sequence[Record]) -> Sequence[Record]:
+        """The records with the bytes of the files that evidence records name."""
+        if all(record.kind != "evidence" for record in records):
+            return records
+        return await asyncio.to_thread(_with_contents, records, self._evidence_root)
+
+    async def _keep_published(self, link: Link) -> None:
+        """Publish what waits; nothing is marked before the broker has taken it."""
+        publications = self._publications
+        if publications is None:
+            return
+        if self._taken:
+            taken, self._taken = self._taken, []
+            await publications.published(taken)
+            self._publications_waiting = True
+        if self._publishing or not self._publications_waiting:
+            return
+        self._publications_waiting = False
+        for publication in await publications.pending(PUBLICATIONS_AT_ONCE):
+            fault = _fault(publication)
+            if fault:
+                # It can never be sent, and must not stand in the way of those that can.
+                self._set_aside(publication, fault)
+                continue
+            ticket = link.publish(publication.topic, publication.payload)
+            self._publishing[ticket] = publication
+        if self._taken:
+            self._news.set()
+
+    def _note_taken(self, session: Session, taken: Taken) -> None:
+        publication = self._publishing.pop(taken.ticket, None)
+        if publication is None:
+            if taken.unheard:
+                session.unheard(_monotonic_s())
+            return
+        if taken.refused:
+            self._set_aside(publication, "the broker does not allow it")
+        else:
+            self._taken.append(publication.key)
+
+    def _set_aside(self, publication: Publication, fault: str) -> None:
+        _log.error(
+            "publication_refused",
+            topic=publication.topic,
+            message_id=publication.message_id,
+            reason=fault,
+        )
+        self._taken.append(publication.key)
+
+    def _state(self) -> LinkState:
+        session = self._session
+        if session is None or not self._connected:
+            return LinkState.WAITING
+        if session.state is State.HALTED:
+            return LinkState.HALTED
+        if session.state is not State.STREAMING:
+            return LinkState.GREETING
+        return LinkState.SYNCING if any(session.backlog().values()) else LinkState.SYNCED
+
+    def _announce(self) -> None:
+        """One line for each change of state that a person would want to know of."""
+        state = self._state()
+        told = LinkState.SYNCED if state is LinkState.SYNCING else state
+        if told is self._announced:
+            return
+        self._announced = told
+        facts = {"broker": self._broker.address, "device": self._identity.device}
+        match told:
+            case LinkState.WAITING:
+                _log.info("broker_awaited", reason=self._reason, **facts)
+            case LinkState.GREETING:
+                _log.info("control_plane_awaited", **facts)
+            case LinkState.HALTED:
+                _log.error("sync_halted", reason=self._reason, **facts)
+            case _:
+                _log.info("sync_connected", **facts)
+
+
+def _fault(publication: Publication) -> str:
+    """Why a publication can never be sent; empty when it can."""
+    topic = publication.topic
+    if not topic or len(topic.encode()) > 1_000 or any(sign in topic for sign in "+#\0"):
+        return "the topic is empty, too long or has a wildcard in it"
+    if topics.reserved(topic) or topic.startswith("$"):
+        return "the topic belongs to the protocol or to the broker"
+    if len(publication.payload) > frames.MAX_FRAME_BYTES:
+        return f"the payload is over {frames.MAX_FRAME_BYTES} bytes"
+    return ""
+
+
+def _with_contents(records: Sequence[Record], root: Path) -> list[Record]:
+    """As many of the records as READ_BYTES allow, with their contents: the rest is read again."""
+    filled = []
+    total = 0
+    for record in records:
+        one = _with_content(record, root) if record.kind == "evidence" else record
+        total += len(one.body)
+        filled.append(one)
+        if total >= READ_BYTES:
+            break
+    return filled
+
+
+def _with_content(record: Record, root: Path) -> Record:
+    """An evidence record with its chunk of the file, or marked missing."""
+    try:
+        body = decode_body(record.kind, record.body)
+    except RecordError:
+        return record
+    if not isinstance(body, EvidenceRecord):
+        return record
+    content = _read_chunk(root, body)
+    filled = msgspec.structs.replace(body, content=content or b"", missing=content is None)
+    return msgspec.structs.replace(record, body=encode_body(filled))
+
+
+def _read_chunk(root: Path, body: EvidenceRecord) -> bytes | None:
+    """One chunk of a kept file; None when it is gone, is another, or would lie outside the root."""
+    try:
+        path = (root / body.path).resolve()
+        if not path.is_relative_to(root.resolve()) or path.stat().st_size != body.size_bytes:
+            return None
+        with path.open("rb") as file:
+            file.seek(body.index * EVIDENCE_CHUNK_BYTES)
+            return file.read(EVIDENCE_CHUNK_BYTES)
+    except (OSError, ValueError):
+        return None
+
+
+def _monotonic_s() -> float:
+    """The loop's own time, which a simulated loop may hold."""
+    return asyncio.get_running_loop().time()

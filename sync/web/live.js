@@ -1,0 +1,184 @@
+// Requests, the stream of changes, and the hook that keeps a component's data current.
+// Nothing here draws.
+
+import { signal, useEffect, useRef, useState } from "./dom.js";
+
+/** What a request that failed says: the server's own message, and the HTTP status (0 = no answer). */
+export class Problem extends Error {
+  constructor(status, message) {
+    super(message);
+    this.name = "Problem";
+    this.status = status;
+  }
+}
+
+/** Wall time by the server's clock, once a second: an edge box is rarely in step with the reader. */
+export const now = signal(Date.now());
+/** "live", "connecting" or "lost": what the stream of changes is doing. */
+export const streamState = signal("connecting");
+
+let clockOffsetMs = 0;
+setInterval(() => {
+  if (!document.hidden) now.value = Date.now() + clockOffsetMs;
+}, 1000);
+
+function noteServerClock(response) {
+  const serverMs = Date.parse(response.headers.get("date") ?? "");
+  // The Date header has whole seconds, so anything under two is not a difference.
+  if (Number.isNaN(serverMs)) return;
+  const offset = serverMs + 500 - Date.now();
+  clockOffsetMs = Math.abs(offset) > 2000 ? offset : 0;
+  // What just began is measured to this moment, not to the last tick.
+  now.value = Date.now() + clockOffsetMs;
+}
+
+async function request(method, path, body, abort) {
+  const options = { method, signal: abort, headers: { Accept: "application/json, text/plain" } };
+  if (body !== undefined) {
+    options.headers["Content-Type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "No answer. Check that the daemon is running and reachable.");
+  }
+  noteServerClock(response);
+  const text = await response.text();
+  const parsed = parseBody(text, response.headers.get("content-type") ?? "");
+  if (!response.ok) {
+    const message = parsed?.message ?? (text.slice(0, 300) || response.statusText);
+    throw new Problem(response.status, String(message));
+  }
+  return parsed;
+}
+
+function parseBody(text, type) {
+  if (text === "") return null;
+  if (!type.includes("json")) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Problem(502, "The answer was cut short or is not JSON. Try again.");
+  }
+}
+
+export const getJson = (path, abort) => request("GET", path, undefined, abort);
+export const send = (method, path, body) => request(method, path, body);
+
+/** A path with its query; empty values are left out, every value is escaped. */
+export function withQuery(path, values) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) {
+    if (value !== undefined && value !== null && value !== "") query.set(name, String(value));
+  }
+  const text = query.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+const listeners = new Set();
+const RETRY_FIRST_MS = 1000;
+const RETRY_CAP_MS = 15_000;
+
+/** Tell every component that shows something of this change; `null` = anything may have changed. */
+export function announce(change) {
+  for (const listener of [...listeners]) listener(change);
+}
+
+/**
+ * Follow the server's stream for as long as the page is open.
+ *
+ * The browser resumes by itself and sends Last-Event-ID. When the server refuses for a while
+ * (a restart behind a proxy), a new stream is opened and the id goes along as a query instead.
+ */
+export function followStream(path, names) {
+  let delayMs = RETRY_FIRST_MS;
+  let lastId = "";
+  const open = () => {
+    const source = new EventSource(withQuery(path, { lastEventId: lastId }));
+    source.onopen = () => {
+      delayMs = RETRY_FIRST_MS;
+      streamState.value = "live";
+      // Hints may have been missed while away: everything on the screen is asked for again.
+      announce(null);
+    };
+    source.onerror = () => {
+      streamState.value = "lost";
+      if (source.readyState !== EventSource.CLOSED) return;
+      setTimeout(open, delayMs);
+      delayMs = Math.min(delayMs * 2, RETRY_CAP_MS);
+    };
+    // A server that had to drop hints says so instead.
+    source.addEventListener("resync", () => announce(null));
+    for (const name of names) {
+      source.addEventListener(name, (event) => {
+        if (event.lastEventId) lastId = event.lastEventId;
+        announce({ name, ...JSON.parse(event.data) });
+      });
+    }
+  };
+  open();
+}
+
+const LEAST_PAUSE_MS = 400;
+
+/**
+ * Data for a component, kept current: `{data, error, reload}`.
+ *
+ * Args: `load(abort)` gives a promise; `key` names what is shown, a new key clears what was there;
+ * `affects(change)` says whether a change from the stream calls for a reload; `everyMs` polls as
+ * well, for figures the stream does not carry. At most one request at a time and one each 400 ms:
+ * a burst of a thousand changes costs two requests, not a thousand.
+ */
+export function useResource(load, key, { affects = () => false, everyMs = 0 } = {}) {
+  const [state, setState] = useState({ key, data: null, error: null });
+  const run = useRef(() => {});
+  const latest = useRef({ load, affects });
+  latest.current = { load, affects };
+
+  useEffect(() => {
+    const abort = new AbortController();
+    let busy = false;
+    let again = false;
+    let timer = 0;
+    const fetchNow = async () => {
+      if (busy) {
+        again = true;
+        return;
+      }
+      busy = true;
+      again = false;
+      try {
+        const data = await latest.current.load(abort.signal);
+        if (!abort.signal.aborted) setState({ key, data, error: null });
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        // What is on the screen stays there: stale and marked is better than gone.
+        setState((old) => ({ key, data: old.key === key ? old.data : null, error }));
+      } finally {
+        timer = setTimeout(() => {
+          busy = false;
+          if (again) fetchNow();
+        }, LEAST_PAUSE_MS);
+      }
+    };
+    run.current = fetchNow;
+    const listener = (change) => {
+      if (change === null || latest.current.affects(change)) fetchNow();
+    };
+    listeners.add(listener);
+    const poll = everyMs ? setInterval(() => document.hidden || fetchNow(), everyMs) : 0;
+    fetchNow();
+    return () => {
+      abort.abort();
+      listeners.delete(listener);
+      clearTimeout(timer);
+      clearInterval(poll);
+    };
+  }, [key, everyMs]);
+
+  const current = state.key === key ? state : { data: null, error: null };
+  return { data: current.data, error: current.error, reload: () => run.current() };
+}

@@ -1,0 +1,199 @@
+// The small parts both faces are built from: tables, tiles, notices, dialogs, the frame of a page.
+// Nothing here knows an API.
+
+import { html, signal, useLayoutEffect, useRef, useState } from "./dom.js";
+import { ago, count, dateTime } from "./format.js";
+import { now, streamState } from "./live.js";
+import { link, place } from "./router.js";
+import { Shape } from "./status.js";
+
+/** A time as a distance that keeps counting; the exact time stands in the title. */
+export function Ago({ at }) {
+  return html`<time title=${dateTime(at)}>${ago(at, now.value)}</time>`;
+}
+
+/**
+ * A table that becomes a list of cards on a narrow screen.
+ *
+ * Args: columns `{title, cell(row), num, grow, bare}` (`bare`: a card needs no name beside it);
+ * `href(row)` makes the first cell the row's link.
+ */
+export function Table({ label, columns, rows, keyOf, href }) {
+  return html`<table role="table" aria-label=${label}>
+    <thead role="rowgroup"><tr role="row">
+      ${columns.map((column) => html`<th role="columnheader" scope="col" key=${column.title}
+        class=${column.num ? "num" : ""}>${column.title}</th>`)}
+    </tr></thead>
+    <tbody role="rowgroup">
+      ${rows.map((row) => html`<tr role="row" key=${keyOf(row)} class=${href ? "linked" : ""}>
+        ${columns.map((column, index) => html`<td role="cell" key=${column.title}
+          data-label=${column.bare ? null : column.title}
+          class=${`${column.num ? "num" : ""} ${column.grow ? "grow" : ""}`}>
+          ${index === 0 && href
+            ? html`<a class="rowlink" href=${href(row)}>${column.cell(row)}</a>`
+            : column.cell(row)}
+        </td>`)}
+      </tr>`)}
+    </tbody>
+  </table>`;
+}
+
+/** One figure with its name; a link when there is more behind it. */
+export function Figure({ label, value, note, status, href }) {
+  const inside = html`
+    <span class="label">${status && html`<${Shape} status=${status} />`}${label}</span>
+    <span class="figure">${typeof value === "number" ? count(value) : value}</span>
+    ${note && html`<span class="note">${note}</span>`}`;
+  return href
+    ? html`<a class="tile" href=${href}>${inside}</a>`
+    : html`<div class="tile">${inside}</div>`;
+}
+
+/** A titled block of a page. */
+export function Panel({ title, aside, children, className = "" }) {
+  return html`<section class=${`panel ${className}`} aria-label=${title}>
+    <header><h2>${title}</h2>${aside && html`<div class="aside">${aside}</div>`}</header>
+    ${children}
+  </section>`;
+}
+
+/** What stands where nothing is yet: what this place is for, and what to do next. */
+export function Empty({ title, children }) {
+  return html`<div class="empty"><p class="strong">${title}</p><div>${children}</div></div>`;
+}
+
+/** What a request that failed said; `again` asks once more. */
+export function Trouble({ error, again }) {
+  if (!error) return null;
+  return html`<div class="trouble" role="alert">
+    <${Shape} status="FAILED" /><span>${error.message}</span>
+    ${again && html`<button type="button" onClick=${again}>Try again</button>`}
+  </div>`;
+}
+
+/** The three states every page of data has before it has data: waiting, failed, there. */
+export function Waiting({ resource, children }) {
+  if (resource.data !== null) {
+    return html`<${Trouble} error=${resource.error} again=${resource.reload} />${children()}`;
+  }
+  if (resource.error) return html`<${Trouble} error=${resource.error} again=${resource.reload} />`;
+  return html`<p class="waiting" role="status">Loading…</p>`;
+}
+
+/** Name and value pairs. */
+export function Facts({ facts }) {
+  return html`<dl class="facts">${facts.filter(Boolean).map(([name, value]) => html`<div key=${name}>
+    <dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+const question = signal(null);
+
+/** Ask before acting; resolves to null (no) or `{text}` (yes, with what was written). */
+export function ask({ title, text, action, danger = false, field = "" }) {
+  return new Promise((answer) => {
+    question.value = { title, text, action, danger, field, answer };
+  });
+}
+
+/** The one dialog of a page; `ask` opens it. */
+export function Question() {
+  const box = useRef(null);
+  const asked = question.value;
+  const [text, setText] = useState("");
+  useLayoutEffect(() => {
+    if (asked && !box.current.open) {
+      setText("");
+      box.current.showModal();
+    }
+  }, [asked]);
+  const finish = (result) => {
+    question.value = null;
+    if (box.current.open) box.current.close();
+    asked?.answer(result);
+  };
+  return html`<dialog ref=${box} aria-labelledby="question-title"
+    onCancel=${(event) => { event.preventDefault(); finish(null); }}>
+    ${asked && html`<form method="dialog"
+      onSubmit=${(event) => { event.preventDefault(); finish({ text: text.trim() }); }}>
+      <h2 id="question-title">${asked.title}</h2>
+      <p>${asked.text}</p>
+      ${asked.field && html`<label>${asked.field}
+        <input type="text" maxlength="300" value=${text}
+          onInput=${(event) => setText(event.currentTarget.value)} /></label>`}
+      <div class="buttons">
+        <button type="button" onClick=${() => finish(null)}>Cancel</button>
+        <button type="submit" class=${asked.danger ? "danger" : "primary"}>${asked.action}</button>
+      </div>
+    </form>`}
+  </dialog>`;
+}
+
+const notice = signal(null);
+
+/** Say in passing that something was done, or that it was not. */
+export function tell(text, { bad = false } = {}) {
+  const mine = { text, bad };
+  notice.value = mine;
+  setTimeout(() => {
+    if (notice.value === mine) notice.value = null;
+  }, bad ? 9000 : 4000);
+}
+
+/** Where `tell` speaks; it stays in the document so that screen readers hear it. */
+export function Notice() {
+  const shown = notice.value;
+  return html`<div class="notices" role="status" aria-live="polite">
+    ${shown && html`<div class=${`notice ${shown.bad ? "bad" : ""}`}>
+      <${Shape} status=${shown.bad ? "FAILED" : "COMPLETED"} /><span>${shown.text}</span>
+      <button type="button" class="quiet" aria-label="Dismiss"
+        onClick=${() => { notice.value = null; }}>×</button>
+    </div>`}
+  </div>`;
+}
+
+/** Previous and next, with what is being looked at between them. */
+export function Pager({ text, previous, next }) {
+  return html`<nav class="pager" aria-label="Pages">
+    <button type="button" disabled=${!previous} onClick=${previous}>Newer</button>
+    <span class="soft" aria-live="polite">${text}</span>
+    <button type="button" disabled=${!next} onClick=${next}>Older</button>
+  </nav>`;
+}
+
+const STREAM_WORDS = { live: "Live", connecting: "Connecting", lost: "Reconnecting" };
+
+/** The frame around every page: brand, the way to the pages, the state of the stream. */
+export function Frame({ title, pages, children, strip }) {
+  const here = place.value.parts[0] ?? pages[0].path;
+  return html`
+    <a class="skip" href="#main" onClick=${skipToMain}>Skip to content</a>
+    <header class="top">
+      <div class="bar">
+        <a class="brand" href=${link([])}><${Mark} /><span>Baton</span>
+          <span class="face">${title}</span></a>
+        <nav aria-label="Pages of this console">
+          ${pages.map((page) => html`<a key=${page.path} href=${link([page.path])}
+            aria-current=${(page.also ?? []).concat(page.path).includes(here) ? "page" : null}
+            >${page.title}</a>`)}
+        </nav>
+        <span class=${`stream ${streamState.value}`} role="status">
+          <${Shape} status=${streamState.value} />${STREAM_WORDS[streamState.value]}
+        </span>
+      </div>
+      ${strip}
+    </header>
+    <main id="main" tabindex="-1">${children}</main>
+    <${Question} /><${Notice} />`;
+}
+
+/** The hash belongs to the router, so the skip link moves the focus by itself. */
+function skipToMain(event) {
+  event.preventDefault();
+  document.getElementById("main").focus();
+}
+
+function Mark() {
+  return html`<svg class="mark" viewBox="0 0 24 24" aria-hidden="true">
+    <path d="M5 19 18 6" /><circle cx="5.6" cy="18.4" r="3" /><path d="M13.5 17.5a7 7 0 0 0 5-5" />
+  </svg>`;
+}

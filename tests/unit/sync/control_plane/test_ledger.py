@@ -1,0 +1,391 @@
+"""The ledger over real SQLite: what is committed is shown, found, told and made again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from sync import frames, receiver
+from sync.control_plane.ledger import Ledger, LedgerUnavailable
+from sync.control_plane.truth import Presence
+from sync.frames import Hello
+from sync.receiver import Arrival
+from sync.records import (
+    KINDS,
+    Body,
+    EvidenceRecord,
+    Lane,
+    Record,
+    TaskRecord,
+    WorkflowRecord,
+    encode_body,
+)
+from sync.topics import Address
+
+NOW_MS = 1_000_000
+
+
+class Sender:
+    """Writes a device's records as frames."""
+
+    def __init__(self, device: str = "roof", tenant: str = "default") -> None:
+        self.address = Address(tenant, device)
+        self.next = {lane: count(1) for lane in Lane}
+
+    def frame(self, *bodies: Body, lane: Lane = Lane.HISTORY, at_ms: int = NOW_MS) -> Arrival:
+        records = [
+            Record(lane, next(self.next[lane]), KINDS[type(body)], at_ms, 1, encode_body(body))
+            for body in bodies
+        ]
+        return self.arrival(frames.encode(records, epoch=1, oldest_seq=1), lane)
+
+    def arrival(self, payload: bytes, lane: Lane = Lane.HISTORY) -> Arrival:
+        topic = self.address.topic(f"up/{lane.value}")
+        arrival = receiver.read(topic, payload, received_ms=NOW_MS + 100)
+        assert arrival is not None
+        return arrival
+
+    def hello(self, **newest: int) -> Arrival:
+        lanes = {Lane[name.upper()]: (1, seq) for name, seq in newest.items()}
+        hello = Hello(boot=2, nonce=1, lanes=lanes, version="1.0")
+        return self.arrival(frames.encode_hello(hello, epoch=1), Lane.CONTROL)
+
+
+def workflow(identity: str, status: str = "RUNNING", at_ms: int = 10, **more: object) -> Body:
+    """A workflow's record."""
+    return WorkflowRecord(
+        identity, "video", 1, status, 1, at_ms, **more  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def task(identity: str, task_id: str, status: str, at_ms: int, seq: int = 1) -> Body:
+    """A task's record."""
+    return TaskRecord(identity, task_id, seq, f"ref{seq}", "SIMPLE", "detect", status, at_ms)
+
+
+def with_ledger(tmp_path: Path, scenario: Callable[[Ledger], Awaitable[None]]) -> None:
+    """Run a scenario over a fresh ledger."""
+
+    async def run() -> None:
+        ledger = await Ledger.open(tmp_path / "ledger.db", now_ms=lambda: NOW_MS)
+        try:
+            await scenario(ledger)
+        finally:
+            await ledger.close()
+
+    asyncio.run(run())
+
+
+async def bring(ledger: Ledger, *arrivals: Arrival) -> list[receiver.Outgoing]:
+    """Commit and project."""
+    outgoing = await ledger.commit(arrivals)
+    while await ledger.project():
+        pass
+    return outgoing
+
+
+def test_a_workflow_is_shown_with_its_tasks(tmp_path: Path) -> None:
+    """Input, output, definition, tasks in order, and the latest status."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        await bring(
+            ledger,
+            roof.frame(
+                workflow("w1", input=b'{"a":1}', definition=b'{"name":"video"}'),
+                task("w1", "t2", "SCHEDULED", 12, seq=2),
+                task("w1", "t1", "COMPLETED", 11, seq=1),
+                workflow("w1", "COMPLETED", 20, output=b"not json", ended_ms=20),
+            ),
+        )
+
+        view = await ledger.execution("roof", "w1")
+        assert view is not None
+        assert ("COMPLETED", 20, 1) == (view.row.status, view.row.ended_ms, view.row.created_ms)
+        assert ({"a": 1}, "not json", {"name": "video"}) == (
+            view.input,
+            view.output,
+            view.definition,
+        )
+        assert [("t1", "COMPLETED"), ("t2", "SCHEDULED")] == [
+            (one.task_id, one.status) for one in view.tasks
+        ]
+        assert await ledger.execution("roof", "other") is None
+        assert await ledger.execution("cellar", "w1") is None
+        assert await ledger.execution("roof", "w1", tenant="acme") is None
+
+    with_ledger(tmp_path, scenario)
+
+
+def test_executions_are_found_and_paged(tmp_path: Path) -> None:
+    """Newest first, in pages that follow on, by device, status, name and text."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof, cellar = Sender("roof"), Sender("cellar")
+        bodies = [
+            WorkflowRecord(f"w{at}", "ota" if at % 2 else "video", 1, "RUNNING", at, at)
+            for at in range(1, 8)
+        ]
+        failed = workflow("bad", "FAILED", 9, reason="Camera gone", correlation_id="Order-7")
+        await bring(ledger, roof.frame(*bodies), cellar.frame(failed))
+
+        seen: list[str] = []
+        after = None
+        for _ in range(4):
+            page = await ledger.executions(device="roof", after=after, limit=3)
+            seen += [row.workflow_id for row in page.rows]
+            after = page.next
+        assert ["w7", "w6", "w5", "w4", "w3", "w2", "w1", "w7", "w6", "w5"] == seen
+        for conditions, expected in (
+            ({"status": "FAILED"}, ["bad"]),
+            ({"name": "ota"}, ["w7", "w5", "w3", "w1"]),
+            ({"text": "camera"}, ["bad"]),
+            ({"text": "ORDER-7"}, ["bad"]),
+            ({"text": "cell"}, ["bad"]),
+            ({"text": "%"}, []),
+            ({"tenant": "acme"}, []),
+            ({"tenant": None, "status": "FAILED"}, ["bad"]),
+            ({"after": "rubbish", "limit": 1}, ["w7"]),
+        ):
+            page = await ledger.executions(**conditions)
+            assert expected == [row.workflow_id for row in page.rows], conditions
+
+    with_ledger(tmp_path, scenario)
+
+
+def test_devices_are_shown_honestly(tmp_path: Path) -> None:
+    """Online, lagging, offline; backlog and synced-to; a record behind a hole is not synced."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        first = roof.frame(workflow("w1"), at_ms=500)
+        lost = roof.frame(workflow("w2"), at_ms=600)
+        third = roof.frame(workflow("w3"), at_ms=700)
+        del lost
+        await bring(ledger, roof.hello(history=3), first, third)
+        device = await ledger.device("roof")
+        assert device is not None
+        assert ("offline", 2, 1, 500, "1.0") == (
+            device.state,
+            device.backlog,
+            device.records,
+            device.synced_to_ms,
+            device.version,
+        )
+
+        await ledger.note_presence([Presence(roof.address, True, 1, 2, 9, "1.1")])
+        assert ["online"] == [one.state for one in await ledger.devices()]
+        await bring(ledger, roof.hello(history=5_000))
+        assert ["lagging"] == [one.state for one in await ledger.devices(tenant=None)]
+        assert [] == await ledger.devices(tenant="acme")
+        assert await ledger.device("cellar") is None
+
+    with_ledger(tmp_path, scenario)
+
+
+def test_an_older_connection_never_speaks_over_a_newer_one(tmp_path: Path) -> None:
+    """I-11: a will of an earlier session, boot or epoch changes nothing."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Address("default", "roof")
+
+        async def say(*, online: bool, place: Sequence[int]) -> str:
+            epoch, boot, session = place
+            await ledger.note_presence([Presence(roof, online, epoch, boot, session)])
+            found = await ledger.device("roof")
+            return found.state if found else "unknown"
+
+        assert "unknown" == await say(online=False, place=(1, 1, 5))
+        assert "online" == await say(online=True, place=(1, 1, 7))
+        assert "online" == await say(online=False, place=(1, 1, 6))
+        assert "offline" == await say(online=False, place=(1, 1, 7))
+        assert "online" == await say(online=True, place=(1, 2, 1))
+        assert "online" == await say(online=False, place=(1, 1, 99))
+        assert "online" == await say(online=True, place=(2, 1, 1))
+        assert "online" == await say(online=False, place=(1, 9, 9))
+        await ledger.note_broker_lost()
+        found = await ledger.device("roof")
+        assert found is not None
+        assert not found.online
+
+    with_ledger(tmp_path, scenario)
+
+
+def test_a_file_is_put_together_and_checked(tmp_path: Path) -> None:
+    """Chunks in any order make the file; a missing, changed or incomplete one is never served."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        content = bytes(range(256)) * 500
+        digest = hashlib.sha256(content).hexdigest()
+
+        def chunk(index: int, key: str = "snap", **more: object) -> Body:
+            part = content[index * 60_000 : (index + 1) * 60_000]
+            fields = {"content": part, "sha256": digest} | more
+            return EvidenceRecord(
+                "w1", "t1", key, "image/jpeg", size_bytes=len(content), path="a.jpg",
+                index=index, count=3, **fields,  # type: ignore[arg-type]
+            )  # fmt: skip
+
+        await bring(ledger, roof.frame(workflow("w1")), roof.frame(chunk(2)), roof.frame(chunk(0)))
+        view = await ledger.execution("roof", "w1")
+        assert view is not None
+        assert [("snap", 2, False)] == [
+            (one.key, one.chunks_held, one.complete) for one in view.evidence
+        ]
+        assert await ledger.evidence_content("roof", "w1", "t1", "snap") is None
+
+        await bring(
+            ledger,
+            roof.frame(chunk(1)),
+            *[roof.frame(chunk(at, "gone", content=b"", missing=True)) for at in range(3)],
+            *[roof.frame(chunk(at, "changed", sha256="00")) for at in range(3)],
+        )
+        found = await ledger.evidence_content("roof", "w1", "t1", "snap")
+        assert found is not None
+        assert (content, "image/jpeg", digest) == (found.content, found.media_type, found.sha256)
+        for key in ("gone", "changed", "never"):
+            assert await ledger.evidence_content("roof", "w1", "t1", key) is None
+        assert await ledger.evidence_content("cellar", "w1", "t1", "snap") is None
+
+        # A handler that runs again may report as gone what has already arrived.
+        await bring(ledger, roof.frame(chunk(0, content=b"", missing=True)))
+        assert await ledger.evidence_content("roof", "w1", "t1", "snap") is not None
+
+    with_ledger(tmp_path, scenario)
+
+
+def test_changes_are_told_once_and_in_order(tmp_path: Path) -> None:
+    """The feed names what changed since a cursor; a sleeper is woken by the next change."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        assert not await ledger.wait_for_change(await ledger.newest_change(), timeout_s=0.02)
+        before = await ledger.newest_change()
+        async with asyncio.TaskGroup() as group:
+            sleeper = group.create_task(ledger.wait_for_change(before, timeout_s=10))
+            await bring(ledger, roof.frame(workflow("w1"), workflow("w2"), workflow("w1")))
+        assert sleeper.result()
+
+        changes = await ledger.changes_after(before)
+        assert [("device", None), ("execution", "w1"), ("execution", "w2")] == [
+            (one.kind, one.workflow_id) for one in changes
+        ]
+        assert [] == await ledger.changes_after(changes[-1].cursor)
+        await bring(ledger, roof.frame(task("w1", "t1", "SCHEDULED", 50)))
+        again = await ledger.changes_after(changes[-1].cursor)
+        assert [("device", None), ("execution", "w1")] == [
+            (one.kind, one.workflow_id) for one in again
+        ]
+        assert again[:1] == await ledger.changes_after(changes[-1].cursor, 1)
+
+    with_ledger(tmp_path, scenario)
+
+
+def test_figures_of_the_fleet(tmp_path: Path) -> None:
+    """Counts by status, what is stored, quarantined, unread and missing, and the lag."""
+
+    async def scenario(ledger: Ledger) -> None:
+        assert 0 == (await ledger.lag_percentiles()).records
+        roof = Sender()
+        good = roof.frame(workflow("w1"), workflow("w2", "FAILED"), at_ms=NOW_MS - 900)
+        strange = frames.encode(
+            [Record(Lane.HISTORY, 3, "of-tomorrow", NOW_MS, 1, b"")], epoch=1, oldest_seq=1
+        )
+        poisoned = bytearray(
+            frames.encode([Record(Lane.HISTORY, 4, "task", NOW_MS, 1, b"")], epoch=1, oldest_seq=1)
+        )
+        poisoned[-1] ^= 1
+        noise = roof.arrival(b"noise")
+        await bring(ledger, good, roof.arrival(strange), roof.arrival(bytes(poisoned)), noise)
+
+        figures = await ledger.summary()
+        assert {"RUNNING": 1, "FAILED": 1} == figures.executions
+        assert (1, 0, 4, 1, 1, 0, 0) == (
+            figures.devices,
+            figures.online,
+            figures.records,
+            figures.quarantined,
+            figures.unread,
+            figures.missing,
+            figures.projection_lag,
+        )
+        lag = await ledger.lag_percentiles()
+        assert 3 == lag.records
+        assert 1_000 <= lag.p50_ms <= 1_050
+        assert lag.p50_ms <= lag.p99_ms <= lag.max_ms
+        assert 0 == (await ledger.lag_percentiles(since_ms=10**12)).records
+
+    with_ledger(tmp_path, scenario)
+
+
+def test_rebuilding_shows_the_same(tmp_path: Path) -> None:
+    """I-7: pages read the same after the projections were thrown away and made again."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        for at in range(20):
+            status = "COMPLETED" if at % 2 else "RUNNING"
+            await bring(
+                ledger,
+                roof.frame(
+                    workflow(f"w{at % 5}", status, at + 1), task("w1", "t1", "SCHEDULED", at)
+                ),
+            )
+        page = await ledger.executions()
+        view = await ledger.execution("roof", "w1")
+        lag = await ledger.lag_percentiles()
+
+        assert 20 == await ledger.rebuild()
+        assert page.rows == (await ledger.executions()).rows
+        assert view == await ledger.execution("roof", "w1")
+        assert lag == await ledger.lag_percentiles()
+
+    with_ledger(tmp_path, scenario)
+
+
+def test_a_ledger_survives_its_process(tmp_path: Path) -> None:
+    """What was acknowledged before is acknowledged after, and is not stored twice."""
+    roof = Sender()
+    frame = roof.frame(workflow("w1"))
+
+    async def first(ledger: Ledger) -> None:
+        await ledger.commit([frame])
+
+    async def second(ledger: Ledger) -> None:
+        (outgoing,) = await bring(ledger, frame)
+        assert {Lane.HISTORY: 1} == frames.decode_ack(outgoing.payload).cursors
+        assert 1 == (await ledger.summary()).records
+        assert await ledger.execution("roof", "w1") is not None
+
+    with_ledger(tmp_path, first)
+    with_ledger(tmp_path, second)
+
+
+def test_a_full_disk_is_named_and_loses_nothing(tmp_path: Path) -> None:
+    """I-20: nothing is acknowledged while the ledger cannot be written; afterwards all of it is."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        await ledger.commit([roof.frame(workflow("w0"))])
+
+        def limit(pages: int) -> Callable[[sqlite3.Connection], object]:
+            return lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}")
+
+        await ledger._database.hop(limit(1))
+        body = workflow("w1", input=b'"' + b"".join(b"%d" % at for at in range(9_000)) + b'"')
+        arrivals = [roof.frame(body) for _ in range(8)]
+        with pytest.raises(LedgerUnavailable, match=r"ledger\.db"):
+            await ledger.commit(arrivals)
+        await ledger._database.hop(limit(1_000_000))
+
+        (outgoing,) = await ledger.commit(arrivals)
+        assert {Lane.HISTORY: 9} == frames.decode_ack(outgoing.payload).cursors
+
+    with_ledger(tmp_path, scenario)

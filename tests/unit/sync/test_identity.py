@@ -1,0 +1,85 @@
+"""Identity: made once, kept secret, never swapped by accident."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from sync import identity, topics
+
+
+def test_the_first_start_makes_it_and_the_next_finds_it(tmp_path: Path) -> None:
+    """The key pair is made once; a signature of one start is good at the next."""
+    first = identity.load(tmp_path / "identity", device="roof")
+    again = identity.load(tmp_path / "identity", device="roof")
+
+    assert first.public_key == again.public_key
+    Ed25519PublicKey.from_public_bytes(again.public_key).verify(first.sign(b"m"), b"m")
+    assert topics.Address("default", "roof") == first.address
+
+
+def test_nobody_else_may_read_the_key(tmp_path: Path) -> None:
+    """The folder is 0700 and the files are 0600."""
+    folder = tmp_path / "identity"
+    identity.load(folder, device="roof")
+
+    assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
+    assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def test_another_name_is_refused(tmp_path: Path) -> None:
+    """One data directory is one device: its history must not be filed under a second name."""
+    identity.load(tmp_path, device="roof")
+
+    with pytest.raises(identity.NameChanged, match="default/roof"):
+        identity.load(tmp_path, device="cellar")
+
+
+def test_a_bad_name_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    """A name with a slash would reach into another topic."""
+    with pytest.raises(topics.BadName):
+        identity.load(tmp_path / "identity", device="a/b")
+
+    assert not (tmp_path / "identity").exists()
+
+
+def test_a_cut_first_start_begins_again(tmp_path: Path) -> None:
+    """What a power cut left of a file being made is thrown away."""
+    (tmp_path / "device.key.new").write_bytes(b"half a k")
+
+    assert 32 == len(identity.load(tmp_path, device="roof").public_key)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"rubbish",
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    ],
+)
+def test_a_damaged_key_is_named(tmp_path: Path, content: bytes) -> None:
+    """A key that cannot be read is never replaced silently: the device would be another one."""
+    identity.load(tmp_path, device="roof")
+    (tmp_path / "device.key").write_bytes(content)
+
+    with pytest.raises(identity.IdentityUnreadable):
+        identity.load(tmp_path, device="roof")
+
+
+def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """Only Ed25519 is spoken."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (tmp_path / "device.key").write_bytes(pem)
+
+    with pytest.raises(identity.IdentityUnreadable, match="no Ed25519"):
+        identity.load(tmp_path, device="roof")

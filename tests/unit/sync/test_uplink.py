@@ -1,0 +1,96 @@
+"""The uplink's leaves: which files it reads and which publications it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sync import uplink
+from sync.records import EvidenceRecord, Lane, Record, decode_body, encode_body
+from sync.uplink import Publication
+
+SIZE_BYTES = 130_000
+
+
+def evidence(path: str, index: int = 0, size_bytes: int = SIZE_BYTES) -> Record:
+    """A record that names a chunk of a file."""
+    body = EvidenceRecord("w1", "t1", "k", "image/jpeg", "00", size_bytes, path, index, 3)
+    return Record(Lane.BULK, 1 + index, "evidence", 1, 1, encode_body(body))
+
+
+def filled(record: Record, root: Path) -> EvidenceRecord:
+    """The body after its content was looked for."""
+    body = decode_body("evidence", uplink._with_content(record, root).body)
+    assert isinstance(body, EvidenceRecord)
+    return body
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An evidence folder with one file, and a secret beside it."""
+    root = tmp_path / "evidence"
+    (root / "w1").mkdir(parents=True)
+    (root / "w1" / "a.jpg").write_bytes(b"ab" * (SIZE_BYTES // 2))
+    (tmp_path / "secret").write_bytes(b"ab" * (SIZE_BYTES // 2))
+    (root / "link").symlink_to(tmp_path / "secret")
+    return root
+
+
+def test_a_file_is_read_in_chunks(root: Path) -> None:
+    """Two full chunks and the rest."""
+    sizes = [len(filled(evidence("w1/a.jpg", index), root).content) for index in range(3)]
+
+    assert [60_000, 60_000, 10_000] == sizes
+
+
+@pytest.mark.parametrize("path", ["w1/none.jpg", "../secret", "/etc/passwd", "link", "w1", "a\0b"])
+def test_nothing_outside_the_root_is_read(root: Path, path: str) -> None:
+    """A file that is gone, or lies elsewhere by any trick, is reported as missing."""
+    body = filled(evidence(path), root)
+
+    assert (b"", True) == (body.content, body.missing)
+
+
+def test_another_file_of_that_name_is_missing(root: Path) -> None:
+    """A file of another size is not the one that was recorded."""
+    assert filled(evidence("w1/a.jpg", size_bytes=SIZE_BYTES - 1), root).missing
+
+
+def test_what_is_no_evidence_is_left_alone(root: Path) -> None:
+    """Unreadable bodies travel as they are; the control plane sets them aside."""
+    record = msgspec.structs.replace(evidence("w1/a.jpg"), body=b"\xc1")
+
+    assert record == uplink._with_content(record, root)
+
+
+def test_memory_is_bounded_by_what_one_read_may_fill(root: Path) -> None:
+    """However many chunks wait, only some 400 KB of them are held at once."""
+    records = [evidence("w1/a.jpg", index % 2) for index in range(500)]
+
+    taken = uplink._with_contents(records, root)
+
+    assert uplink.READ_BYTES <= sum(len(one.body) for one in taken) < uplink.READ_BYTES + 61_000
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "allowed"),
+    [
+        ("alarms/roof", b"{}", True),
+        ("", b"{}", False),
+        ("a/+/b", b"{}", False),
+        ("a/#", b"{}", False),
+        ("a\0", b"{}", False),
+        ("x" * 1_001, b"{}", False),
+        ("baton/1/default/roof/presence", b"{}", False),
+        ("baton/events/front", b"{}", True),
+        ("$SYS/x", b"{}", False),
+        ("alarms/roof", bytes(100_001), False),
+    ],
+)
+def test_publications_that_can_never_be_sent_are_named(
+    topic: str, payload: bytes, *, allowed: bool
+) -> None:
+    """Wildcards, our own topics, the broker's and oversized payloads are refused with a reason."""
+    assert allowed is (uplink._fault(Publication(1, "m", topic, payload)) == "")
