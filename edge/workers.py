@@ -219,7 +219,7 @@ def _attempt(handler: Handler, running: _Running) -> Answer:
         again = isinstance(error, Unreachable)
         status = TaskStatus.FAILED if again else TaskStatus.FAILED_WITH_TERMINAL_ERROR
         return Answer(status, reason=str(error), logs=running.lines())
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a rim: a handler may be anybody's
         running.log(traceback.format_exc())
         reason = f"{type(error).__name__}: {error}"
         return Answer(TaskStatus.FAILED, reason=reason, logs=running.lines())

@@ -1,0 +1,1 @@
+"""Everything that shows what Baton does; nothing of it is installed."""

@@ -14,7 +14,14 @@ from edge.decider import policies
 from edge.decider.expressions import SnapshotLookup, resolve
 from edge.model.decision import Decision, LogLine, Publication, Snapshot, step_of
 from edge.model.definitions import JsonObject, WorkflowTask
-from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, task_uuid
+from edge.model.executions import (
+    EMPTY,
+    ORDINAL_BITS,
+    Task,
+    TaskStatus,
+    WorkflowStatus,
+    task_uuid,
+)
 
 
 class ScriptFailed(Exception):
@@ -63,6 +70,8 @@ class Visit(NamedTuple):
     """The attempt that failed before; None = this is the first."""
     delay_s: int = 0
     """Seconds before a worker may have the new attempt."""
+    jitter_ms: int = 0
+    """Milliseconds on top of them; the record does not show these."""
 
     @property
     def ref(self) -> str:
@@ -89,19 +98,20 @@ class Draft:
         self.ending: Ending | None = None
         self.publications: list[Publication] = []
         self.logs: list[LogLine] = []
-        self._changed: dict[int, None] = {}
+        self._before: dict[int, Task | None] = {}
+        """What the records that were touched were before; None = they are new."""
+        # A workflow without tasks is one that starts, and has never been written.
+        self._workflow_before = snapshot.workflow if snapshot.tasks else None
         self._dropped: list[int] = []
-        self._workflow_changed = False
         self._next_ordinal = snapshot.next_ordinal
 
     # Looking up.
 
     def step(self, task: Task) -> WorkflowTask:
         """The step of the definition that a record is an attempt at."""
-        if task.step is not None:
-            own = step_of(task)
-            if own is not None:
-                return own
+        own = step_of(task)
+        if own is not None:
+            return own
         ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
         place = self.snapshot.pinned.outline.place(ref)
         if place is None:
@@ -131,7 +141,13 @@ class Draft:
     # Changing.
 
     def new_ordinal(self) -> int:
-        """A number for a new record."""
+        """A number for a new record.
+
+        Raises:
+            FlowBroken: the execution has had as many records as it can have.
+        """
+        if self._next_ordinal >> ORDINAL_BITS:
+            raise FlowBroken(f"an execution cannot have more than {2**ORDINAL_BITS - 1} tasks")
         self._next_ordinal += 1
         return self._next_ordinal - 1
 
@@ -148,7 +164,6 @@ class Draft:
         queue: str | None = None,
         reason: str | None = None,
         due_ms: int = 0,
-        executed: bool = False,
         domain: str | None = None,
     ) -> Task:
         """Create a record.
@@ -159,19 +174,20 @@ class Draft:
             values: its input; resolved from the step when None.
             output: its output.
             ordinal: when the caller has taken one already.
-            type_, name: taskType and taskDefName; the step's type and name when None.
+            type_: taskType; the step's type when None.
+            name: taskDefName; the step's name when None.
             queue: where workers find it; None = nowhere.
             due_ms: when the decider has to look at it, besides the deadlines of its definition.
-            executed: True when what follows has been scheduled already.
+            reason: why it failed, if it did.
+            domain: of the workers that may have it.
         """
         step, old = visit.step, visit.replaces
         ordinal = ordinal or self.new_ordinal()
         if values is None:
             values = self.input_of(visit, ordinal)
+        # What no worker polls runs at once, the first time and again.
         delay_s = 0 if queue is None else (visit.delay_s if old else step.start_delay)
-        wait_ms = delay_s * 1000
-        if old is not None and wait_ms:
-            wait_ms += policies.jitter_ms(policies.settings(step), self.task_id(ordinal))
+        wait_ms = 0 if queue is None else delay_s * 1000 + visit.jitter_ms
         task = Task(
             ordinal=ordinal,
             seq=self.snapshot.next_seq,
@@ -198,10 +214,10 @@ class Draft:
             retried_from=old.ordinal if old else 0,
             queue=queue,
             domain=domain,
-            executed=executed,
         )
-        self.put(self._with_deadline(step, task))
-        if status.terminal and not executed:
+        task = self._with_deadline(step, task)
+        self.put(task)
+        if status.terminal:
             self.agenda.append(ordinal)
         return task
 
@@ -211,8 +227,8 @@ class Draft:
 
     def put(self, task: Task) -> None:
         """Add or replace a record."""
+        self._before.setdefault(task.ordinal, self.snapshot.tasks.get(task.ordinal))
         self.snapshot.put(task)
-        self._changed[task.ordinal] = None
 
     def change(self, task: Task, **fields: Any) -> Task:
         """Replace fields of a record; a finished record stops waiting for anything."""
@@ -234,7 +250,6 @@ class Draft:
         """Replace fields of the workflow's record."""
         workflow = msgspec.structs.replace(self.snapshot.workflow, updated_ms=self.now_ms, **fields)
         self.snapshot.put_workflow(workflow)
-        self._workflow_changed = True
 
     def end(self, ending: Ending) -> None:
         """Let the workflow end; the first ending of a decision counts."""
@@ -244,22 +259,20 @@ class Draft:
     def clear_tasks(self) -> None:
         """Take all records away, for a restart; their ordinals are not used again."""
         self._dropped = self.snapshot.clear()
-        self._changed.clear()
+        self._before.clear()
         self.change_workflow(next_ordinal=self._next_ordinal)
-
-    def log(self, task: Task, line: str) -> None:
-        """Add a line to a task's log."""
-        self.logs.append(LogLine(task.ordinal, line, self.now_ms))
 
     def task_id(self, ordinal: int) -> str:
         """Id of a record as text."""
         return task_uuid(self.snapshot.workflow.id, ordinal)
 
     def decision(self) -> Decision:
-        """Everything that has changed."""
+        """Everything that is not as it was."""
+        workflow = self.snapshot.workflow
+        touched = ((self.snapshot.tasks[o], old) for o, old in sorted(self._before.items()))
         return Decision(
-            workflow=self.snapshot.workflow if self._workflow_changed else None,
-            tasks=tuple(self.snapshot.tasks[ordinal] for ordinal in sorted(self._changed)),
+            workflow=None if workflow == self._workflow_before else workflow,
+            tasks=tuple(task for task, old in touched if task != old),
             dropped=tuple(self._dropped),
             publications=tuple(self.publications),
             logs=tuple(self.logs),

@@ -38,6 +38,7 @@ def resolve(value: Any, lookup: Lookup, depth: int = 0) -> Any:
     Args:
         value: a definition's parameter: map, list, string or scalar.
         lookup: gives the value of an expression.
+        depth: maps and lists around it.
 
     Returns:
         A new value. A string that is one expression becomes the value itself, of any type; an
@@ -181,7 +182,7 @@ _Segments = tuple[str | int | _Call, ...]
 @functools.lru_cache(maxsize=8192)
 def _segments(path: str) -> _Segments | None:
     """A plain path as its steps; None for one that needs a JSONPath library."""
-    text = path[2:] if path.startswith("$.") else path
+    text = path.removeprefix("$.")
     steps: list[str | int | _Call] = []
     position = 0
     while position < len(text):
@@ -216,8 +217,7 @@ def read_path(root: Callable[[str], Any], path: str) -> Any:
         if number == 0:
             value = root(step) if isinstance(step, str) else None
         elif isinstance(step, _Call):
-            function = _FUNCTIONS.get(step.function)
-            value = None if function is None else function(value)
+            value = _call(step.function, _whole(value))
         elif isinstance(step, int):
             inside = isinstance(value, list) and -len(value) <= step < len(value)
             value = value[step] if inside else None
@@ -225,7 +225,20 @@ def read_path(root: Callable[[str], Any], path: str) -> Any:
             value = value.get(step) if isinstance(value, dict) else None
         if value is None:
             return None
-    return value
+    return _whole(value)
+
+
+def _call(name: str, value: Any) -> Any:
+    function = _FUNCTIONS.get(name)
+    try:
+        return None if function is None else function(value)
+    except OverflowError:
+        # JSON knows integers that no double can hold.
+        return None
+
+
+def _whole(value: Any) -> Any:
+    return value.whole() if isinstance(value, _Fields) else value
 
 
 _FIRST_NAME = re.compile(r"^(?:\$\.)?(?P<name>[^\s.\[\]()'\"*?@,:]+)(?P<rest>[.\[].*)$", re.DOTALL)
@@ -240,18 +253,20 @@ def _read_jsonpath(root: Callable[[str], Any], path: str) -> Any:
         return None
     import jsonpath
 
-    rest, function = match["rest"], None
+    rest = match["rest"]
     call = re.search(r"\.(\w+)\(\)$", rest)
     if call:
-        rest, function = rest[: call.start()], _FUNCTIONS.get(call[1])
-    document = root(match["name"])
-    if isinstance(document, _Fields):
-        document = document.whole()
+        rest = rest[: call.start()]
     try:
-        found = Found(jsonpath.findall("$" + rest, document))
+        query = jsonpath.compile("$" + rest)
+        found = Found(query.findall(_whole(root(match["name"]))))
     except (jsonpath.JSONPathError, TypeError, ValueError):
         return None
-    return found if function is None else function(list(found))
+    if call:
+        return _call(call[1], found)
+    if isinstance(query, jsonpath.JSONPath) and query.singular_query():
+        return found[0] if found else None
+    return found
 
 
 # The root of all paths: the workflow and the newest record of each reference.
@@ -262,7 +277,7 @@ class SnapshotLookup:
 
     Args:
         snapshot: the execution.
-        task: the record being scheduled, for ``${CPEWF_TASK_ID}``.
+        ordinal: of the record being scheduled, for ``${CPEWF_TASK_ID}``; 0 = none.
     """
 
     def __init__(self, snapshot: Snapshot, ordinal: int = 0) -> None:
@@ -277,10 +292,10 @@ class SnapshotLookup:
 
     def _root(self, name: str) -> Any:
         if name == "workflow":
-            return _WorkflowFields(self._snapshot)
+            return _workflow_fields(self._snapshot)
         # Inside a loop a reference means its newest iteration.
         task = self._snapshot.find(name)
-        return None if task is None else _TaskFields(self._snapshot, task)
+        return None if task is None else _task_fields(self._snapshot, task)
 
 
 class _Fields(dict[str, Any]):
@@ -299,7 +314,7 @@ class _Fields(dict[str, Any]):
         return {key: maker() for key, maker in self._makers.items()}
 
 
-def _WorkflowFields(snapshot: Snapshot) -> _Fields:  # noqa: N802 - makes a map, like a class
+def _workflow_fields(snapshot: Snapshot) -> _Fields:
     workflow, definition = snapshot.workflow, snapshot.pinned.definition
     return _Fields(
         {
@@ -320,7 +335,7 @@ def _WorkflowFields(snapshot: Snapshot) -> _Fields:  # noqa: N802 - makes a map,
     )
 
 
-def _TaskFields(snapshot: Snapshot, task: Task) -> _Fields:  # noqa: N802 - makes a map
+def _task_fields(snapshot: Snapshot, task: Task) -> _Fields:
     return _Fields(
         {
             "input": lambda: snapshot.parsed(task.ordinal, "input"),

@@ -9,6 +9,7 @@ import msgspec
 
 from edge.decider import policies
 from edge.decider.draft import Draft, Ending, FlowBroken, Visit
+from edge.decider.java_text import java_text
 from edge.decider.operators import operator_for
 from edge.decider.operators.join import member_finished
 from edge.model.definitions import WorkflowTask
@@ -26,13 +27,12 @@ def schedule(draft: Draft, visit: Visit) -> None:
     operator_for(visit.step.type).schedule(draft, visit, schedule)
 
 
-def run_agenda(draft: Draft) -> None:
+def run_agenda(draft: Draft, *, limit: int = _MAX_STEPS) -> None:
     """Draw the consequences of all finished records, until nothing is left or the end is clear."""
-    for _ in range(_MAX_STEPS):
+    for _ in range(limit):
         if draft.ending is not None or not draft.agenda:
             break
         if draft.snapshot.workflow.status is WorkflowStatus.PAUSED:
-            draft.agenda.clear()
             return
         _follow(draft, draft.snapshot.tasks[draft.agenda.popleft()])
     else:
@@ -45,7 +45,7 @@ def run_agenda(draft: Draft) -> None:
 
 def _follow(draft: Draft, task: Task) -> None:
     """What a finished record leads to: another attempt, the end, or its successors."""
-    if task.executed or task.retried:
+    if task.executed:
         return
     step = draft.step(task)
     if not task.status.successful:
@@ -54,6 +54,7 @@ def _follow(draft: Draft, task: Task) -> None:
         task = draft.snapshot.tasks[task.ordinal]
     task = draft.change(task, executed=True)
     if not _leads_into_children(draft, task, step):
+        # For a fork this is its JOIN, which it has opened already.
         following = draft.snapshot.pinned.outline.next(step.task_reference_name)
         if following is not None:
             schedule(draft, Visit(following, task.iteration))
@@ -74,7 +75,13 @@ def _retry_or_end(draft: Draft, step: WorkflowTask, task: Task) -> bool:
     definition = policies.settings(step)
     if policies.attempts_left(step, task):
         if not policies.total_timeout_passed(definition, task, draft.now_ms):
-            new_attempt(draft, step, task, policies.retry_delay_s(definition, task.attempt))
+            new_attempt(
+                draft,
+                step,
+                task,
+                delay_s=policies.retry_delay_s(definition, task.attempt),
+                jitter_ms=policies.jitter_ms(definition, draft.task_id(task.ordinal)),
+            )
             return True
         elapsed = (draft.now_ms - task.first_scheduled_ms) // 1000
         draft.end(
@@ -95,7 +102,7 @@ def _retry_or_end(draft: Draft, step: WorkflowTask, task: Task) -> bool:
     draft.end(
         ending._replace(
             reason=f"Task {draft.task_id(task.ordinal)} failed with status: {ending.status} "
-            f"and reason: '{task.reason}'"
+            f"and reason: '{java_text(task.reason)}'"
         )
     )
     return True
@@ -109,23 +116,23 @@ def _ending_of(task: Task, reason: str) -> Ending:
     return Ending(WorkflowStatus.FAILED, reason, task.ordinal)
 
 
-def new_attempt(draft: Draft, step: WorkflowTask, task: Task, delay_s: int) -> None:
-    """Replace a finished record by a new one of the same step.
-
-    Args:
-        delay_s: seconds before a worker may have it.
-    """
+def new_attempt(
+    draft: Draft, step: WorkflowTask, task: Task, *, delay_s: int = 0, jitter_ms: int = 0
+) -> None:
+    """Replace a finished record by a new one of the same step, which may be told to wait."""
     old = draft.change(task, retried=True, executed=True)
-    schedule(draft, Visit(step, task.iteration, old, delay_s))
+    schedule(draft, Visit(step, task.iteration, old, delay_s, jitter_ms))
 
 
 def not_followed(draft: Draft) -> list[int]:
-    """Ordinals of finished records whose consequences were never drawn: the workflow was paused
-    or had ended when they finished."""
+    """Ordinals of finished records whose consequences were never drawn.
+
+    The workflow was paused or had ended when they finished.
+    """
     return [
         task.ordinal
         for task in draft.snapshot.in_order()
-        if task.status.terminal and not task.executed and not task.retried
+        if task.status.terminal and not task.executed
     ]
 
 
@@ -133,11 +140,9 @@ def _complete_if_done(draft: Draft) -> None:
     snapshot = draft.snapshot
     if snapshot.workflow.status is not WorkflowStatus.RUNNING or snapshot.open:
         return
-    if not snapshot.tasks:
-        return
     failures = [
         f"Task {draft.task_id(task.ordinal)} failed with status: {task.status} "
-        f"and reason: '{task.reason}'"
+        f"and reason: '{java_text(task.reason)}'"
         for task in snapshot.in_order()
         if not task.status.successful and not task.retried
     ]

@@ -6,10 +6,15 @@ Nothing is looked up here.
 from __future__ import annotations
 
 import decimal
+import math
 from typing import Any
 
+_MAX_NESTING = 100
+"""Maps and lists inside each other; what is deeper is shown as three dots, for a payload that
+somebody made to be deep must not stop a decision."""
 
-def java_text(value: Any) -> str:
+
+def java_text(value: Any, depth: int = 0) -> str:
     """The text of a JSON value inside a larger string.
 
     ``null``, ``true``, ``3.0``, ``1.0E10``, ``{k=v, deep={z=3.5}}``, ``[1, 2]``.
@@ -22,18 +27,21 @@ def java_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return _double(value)
+    if depth > _MAX_NESTING and isinstance(value, dict | list):
+        return "..."
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}={java_text(item)}" for key, item in value.items()) + "}"
+        items = (f"{key}={java_text(item, depth + 1)}" for key, item in value.items())
+        return "{" + ", ".join(items) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(java_text(item) for item in value) + "]"
+        return "[" + ", ".join(java_text(item, depth + 1) for item in value) + "]"
     return str(value)
 
 
 def _double(value: float) -> str:
     """Java's Double.toString: decimal from 0.001 up to 10 million, scientific outside."""
-    if value != value:
+    if math.isnan(value):
         return "NaN"
-    if value in (float("inf"), float("-inf")):
+    if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         text = format(decimal.Decimal(repr(value)), "f")

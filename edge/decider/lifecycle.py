@@ -5,14 +5,13 @@ What follows for its tasks stands in ``flow``.
 
 from __future__ import annotations
 
+from edge.decider import policies
 from edge.decider.draft import Draft, Ending, Visit
 from edge.decider.flow import new_attempt, not_followed, schedule
 from edge.decider.operators.join import member_finished
 from edge.model.decision import Terminate, join_refs
 from edge.model.errors import Conflict, IllegalState, NotFound
 from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, workflow_uuid
-
-_REOPENED_IN_PLACE = frozenset({"FORK_JOIN", "JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"})
 
 _RETRYABLE = frozenset(
     {
@@ -84,6 +83,7 @@ def restart(draft: Draft) -> None:
         output=EMPTY,
         reason=None,
         created_ms=draft.now_ms,
+        last_retried_ms=0,
         ended_ms=0,
         failed_task=0,
         failed_refs=[],
@@ -102,12 +102,15 @@ def retry(draft: Draft) -> None:
         raise Conflict("Workflow has not started yet")
     newest = [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.latest.values())]
     failed = [task for task in newest if task.status in _RETRYABLE]
-    again = [task for task in failed if task.kind not in _REOPENED_IN_PLACE]
+    joins = [task for task in failed if task.kind == "JOIN"]
+    again = [task for task in failed if task.kind != "JOIN"]
     if not again and status is not WorkflowStatus.TIMED_OUT:
         raise Conflict(
             "There are no retryable tasks! Use restart if you want to attempt entire workflow "
             "execution again."
         )
+    # What ended the workflow from inside ends it again; the flow never goes on behind it.
+    again += [task for task in newest if task.kind == "TERMINATE" and task.status.successful]
     draft.change_workflow(
         status=WorkflowStatus.RUNNING,
         last_retried_ms=draft.now_ms,
@@ -119,31 +122,32 @@ def retry(draft: Draft) -> None:
         failed_refs=[],
         failed_names=[],
     )
-    for task in failed:
-        if task.kind in _REOPENED_IN_PLACE:
-            _reopen(draft, task)
+    for join in joins:
+        _reopen(draft, join)
     for task in again:
-        new_attempt(draft, draft.step(task), task, 0)
-    for task in failed:
-        if task.kind == "JOIN":
-            # Its members may all have finished before the workflow was cancelled around it.
-            member_finished(draft, draft.snapshot.tasks[task.ordinal])
+        new_attempt(draft, draft.step(task), task)
+    for join in joins:
+        # Its members may all have finished before the workflow was cancelled around it.
+        member_finished(draft, draft.snapshot.tasks[join.ordinal])
     draft.agenda.extend(not_followed(draft))
 
 
-def _reopen(draft: Draft, task: Task) -> None:
+def _reopen(draft: Draft, join: Task) -> None:
+    """Let a JOIN wait again, in the same record."""
     reopened = draft.change(
-        task,
+        join,
         status=TaskStatus.IN_PROGRESS,
-        attempt=task.attempt + 1,
+        attempt=join.attempt + 1,
+        started_ms=draft.now_ms,
         ended_ms=0,
         updated_ms=draft.now_ms,
         executed=False,
         output=EMPTY,
         reason=None,
     )
-    if task.kind == "JOIN":
-        draft.snapshot.await_refs(task.ordinal, join_refs(reopened))
+    due_ms = policies.next_deadline_ms(draft.step(join), reopened)
+    draft.change(reopened, due_ms=due_ms)
+    draft.snapshot.await_refs(join.ordinal, join_refs(reopened))
 
 
 def _id(draft: Draft) -> str:

@@ -10,8 +10,10 @@ import msgspec
 from edge.decider import policies
 from edge.decider.draft import Draft, Ending
 from edge.decider.operators import operator_for
+from edge.decider.operators.wait import moment_ms
 from edge.model.decision import Lease, LeaseExpired, LogLine, TimerDue, UpdateTask
 from edge.model.definitions import WorkflowTask
+from edge.model.errors import NotFound
 from edge.model.executions import Task, TaskStatus, WorkflowStatus
 
 _REASON_LIMIT = 500
@@ -23,7 +25,9 @@ def update_task(draft: Draft, command: UpdateTask) -> None:
 
     A finished task, or any task of a finished workflow, stays as it is.
     """
-    task = draft.snapshot.tasks[command.ordinal]
+    task = draft.snapshot.tasks.get(command.ordinal)
+    if task is None:
+        raise NotFound(f"No such task found by id: {draft.task_id(command.ordinal)}")
     draft.logs += [LogLine(task.ordinal, line, time_ms) for line, time_ms in command.logs]
     if task.status.terminal or draft.snapshot.workflow.status.terminal:
         return
@@ -37,26 +41,27 @@ def update_task(draft: Draft, command: UpdateTask) -> None:
         output=output,
         reason=command.reason[:_REASON_LIMIT] if command.reason else None,
         worker=command.worker or task.worker,
+        callback_after_s=command.callback_after_s,
         updated_ms=draft.now_ms,
         started_ms=task.started_ms or draft.now_ms,
     )
-    if command.status is TaskStatus.IN_PROGRESS:
-        _keep_going(draft, task, command.callback_after_s)
-    else:
+    if command.status.terminal:
         draft.finish(task, command.status)
+    else:
+        _keep_going(draft, task)
 
 
-def _keep_going(draft: Draft, task: Task, callback_after_s: int) -> None:
+def _keep_going(draft: Draft, task: Task) -> None:
     """A worker's task goes back into the queue; a task of the engine's own stays in progress."""
     step = draft.step(task)
     if task.kind in policies.SYSTEM_KINDS:
         changed = draft.change(task, status=TaskStatus.IN_PROGRESS)
     else:
+        wait_ms = max(0, task.callback_after_s) * 1000
         changed = draft.change(
             task,
             status=TaskStatus.SCHEDULED,
-            callback_after_s=callback_after_s,
-            deliver_ms=draft.now_ms + callback_after_s * 1000 if callback_after_s > 0 else 0,
+            deliver_ms=draft.now_ms + wait_ms if wait_ms else 0,
         )
     _renew_deadline(draft, step, changed, changed)
 
@@ -65,15 +70,16 @@ def _renew_deadline(draft: Draft, step: WorkflowTask, task: Task, seen: Task) ->
     """Set the next moment at which the task is looked at.
 
     Args:
+        draft: the decision.
+        step: of the task.
         task: the record.
         seen: the record as its worker sees it, if one holds it.
     """
     moments = [policies.next_deadline_ms(step, seen)]
     if task.kind == "WAIT":
-        moments.append(draft.snapshot.parsed(task.ordinal, "input").get("waitTimeout", 0))
-    due_ms = min((moment for moment in moments if moment > draft.now_ms), default=0)
-    if due_ms != task.due_ms:
-        draft.change(task, due_ms=due_ms)
+        moments.append(moment_ms(draft, task))
+    # A moment that has passed already stays: its timer has yet to be heard.
+    draft.change(task, due_ms=min((moment for moment in moments if moment), default=0))
 
 
 def _with_lease(draft: Draft, task: Task, lease: Lease | None) -> Task:
@@ -85,6 +91,7 @@ def _with_lease(draft: Draft, task: Task, lease: Lease | None) -> Task:
         started_ms=task.started_ms or lease.started_ms,
         worker=lease.worker or task.worker,
         polls=lease.polls,
+        callback_after_s=0,
     )
 
 
@@ -100,7 +107,6 @@ def timer_due(draft: Draft, command: TimerDue) -> None:
     if task is None or task.status.terminal:
         return
     step = draft.step(task)
-    definition = policies.settings(step)
     seen = task
     if command.lease is not None:
         seen = msgspec.structs.replace(
@@ -108,26 +114,35 @@ def timer_due(draft: Draft, command: TimerDue) -> None:
             status=TaskStatus.IN_PROGRESS,
             started_ms=task.started_ms or command.lease.started_ms,
         )
-    if policies.total_timeout_passed(definition, seen, draft.now_ms):
-        elapsed = (draft.now_ms - seen.first_scheduled_ms) // 1000
-        reason = (
+    reason = _limit_passed(draft, step, seen)
+    if reason is None:
+        _own_moment(draft, step, task, seen)
+    else:
+        _time_out(draft, step, _with_lease(draft, task, command.lease), reason)
+
+
+def _limit_passed(draft: Draft, step: WorkflowTask, task: Task) -> str | None:
+    """What to say of the limit that a task has passed; None = it has passed none that counts."""
+    definition = policies.settings(step)
+    if definition.timeout_policy == "ALERT_ONLY":
+        return None
+    if policies.total_timeout_passed(definition, task, draft.now_ms):
+        elapsed = (draft.now_ms - task.first_scheduled_ms) // 1000
+        return (
             f"Task {draft.task_id(task.ordinal)}/{task.name} exceeded total timeout of "
             f"{definition.total_timeout_seconds} seconds (elapsed {elapsed} seconds across all "
             f"attempts including retry delays). Timeout policy: {definition.timeout_policy}"
         )
-        _time_out(draft, step, task, reason)
-    elif policies.poll_timeout_passed(definition, seen, draft.now_ms):
-        waited = (draft.now_ms - seen.scheduled_ms) // 1000
-        reason = (
+    if policies.poll_timeout_passed(definition, task, draft.now_ms):
+        waited = (draft.now_ms - task.scheduled_ms) // 1000
+        return (
             f"Task poll timed out after {waited} seconds. Poll timeout configured as "
             f"{definition.poll_timeout_seconds} seconds. Timeout policy configured to "
             f"{definition.timeout_policy}"
         )
-        _time_out(draft, step, task, reason)
-    elif policies.run_time_passed(definition, seen, draft.now_ms):
-        _time_out(draft, step, task, _run_time_reason(step, draft.now_ms - seen.started_ms))
-    else:
-        _own_moment(draft, step, task, seen)
+    if policies.run_time_passed(definition, task, draft.now_ms):
+        return _run_time_reason(step, draft.now_ms - task.started_ms)
+    return None
 
 
 def _own_moment(draft: Draft, step: WorkflowTask, task: Task, seen: Task) -> None:
@@ -151,12 +166,8 @@ def _run_time_reason(step: WorkflowTask, elapsed_ms: int) -> str:
 
 def _time_out(draft: Draft, step: WorkflowTask, task: Task, reason: str) -> None:
     """End the task by the policy of its definition."""
-    policy = policies.settings(step).timeout_policy
-    if policy == "ALERT_ONLY":
-        draft.change(task, due_ms=0)
-        return
     draft.finish(task, TaskStatus.TIMED_OUT, reason=reason)
-    if policy == "TIME_OUT_WF":
+    if policies.settings(step).timeout_policy == "TIME_OUT_WF":
         # The workflow ends at once: no retry, no optional, no permissive helps.
         draft.end(Ending(WorkflowStatus.TIMED_OUT, reason, task.ordinal))
 
@@ -182,7 +193,12 @@ def lease_expired(draft: Draft, command: LeaseExpired) -> None:
     task = draft.snapshot.tasks.get(command.ordinal)
     if task is None or task.status.terminal or draft.snapshot.workflow.status.terminal:
         return
+    if command.lease.polls <= task.polls:
+        # The worker has answered in the meantime; the hand-over is over.
+        return
     step = draft.step(task)
+    if command.whole_attempt and policies.settings(step).timeout_policy == "ALERT_ONLY":
+        return
     task = _with_lease(draft, task, command.lease)
     if command.whole_attempt:
         _time_out(draft, step, task, _run_time_reason(step, command.elapsed_s * 1000))

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from devices.scenes.film import read_truth, truth_path, write_video
 from edge.clock import SystemClock
+from edge.demo.listen import Listener
 from edge.demo.score import FrameClock, score
-from edge.demo.stage import Stage, StageError
+from edge.demo.stage import EMBEDDED, Stage, StageError
 from edge.demo.watch import Look, cloud_execution, device_executions, frame_clock, look
 
 _SEED = 7
@@ -32,6 +34,9 @@ class Outcome(msgspec.Struct, frozen=True):
 
     events: int
     completed: int
+    published: int
+    """Events that a subscriber of the broker heard, of those that should have been told."""
+    to_publish: int
     arrived: int
     """Executions that the control plane has exactly as the device has them."""
     snapshots: int
@@ -49,6 +54,7 @@ class Outcome(msgspec.Struct, frozen=True):
         """Whether everything that happened was analysed, was right, and arrived."""
         return (
             0 < self.events == self.completed == self.arrived
+            and self.published == self.to_publish
             and self.backlog == 0
             and self.found >= _RECALL_NEEDED * self.shown
         )
@@ -61,13 +67,24 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, default=Path(".demo"), help="where it keeps its files"
     )
+    parser.add_argument(
+        "--broker",
+        choices=["auto", "embedded"],
+        default="auto",
+        help="auto = Mosquitto where it is installed",
+    )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     _film(options.folder / "scene.mp4")
     stage = Stage(options.folder)
+    listener: Listener | None = None
     try:
-        stage.start()
-        return _show(stage, options.folder, options.seconds)
+        stage.start(embedded_broker=options.broker == "embedded")
+        old = stage.broker_name == EMBEDDED
+        protocol = MQTTProtocolVersion.MQTTv311 if old else MQTTProtocolVersion.MQTTv5
+        listener = Listener(stage.broker_port, protocol)
+        listener.start()
+        return _show(stage, listener, options.folder, options.seconds)
     except StageError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -75,6 +92,8 @@ def main() -> int:
         print("\nstopping; start again with `make demo`, the history is kept")
         return 0
     finally:
+        if listener is not None:
+            listener.stop()
         stage.stop()
 
 
@@ -86,7 +105,7 @@ def _film(video: Path) -> None:
     print(f"  {video} ({encoder}), {len(read_truth(video).episodes)} objects will pass")
 
 
-def _show(stage: Stage, folder: Path, seconds: float | None) -> int:
+def _show(stage: Stage, listener: Listener, folder: Path, seconds: float | None) -> int:
     print(f"device console    {stage.device_url}")
     print(f"control plane     {stage.cloud_url}")
     print(f"broker            {stage.broker_name}; logs and data in {folder}/")
@@ -108,7 +127,7 @@ def _show(stage: Stage, folder: Path, seconds: float | None) -> int:
         except OSError as error:
             _line(f"waiting for an answer: {error}")
         time.sleep(1)
-    outcome = _settle(stage, folder, began_ms, clock.now_ms(), frames)
+    outcome = _settle(stage, listener, folder, (began_ms, clock.now_ms()), frames)
     _summary(outcome)
     return 0 if outcome.good else 1
 
@@ -133,7 +152,11 @@ def _line(text: str) -> None:
 
 
 def _settle(
-    stage: Stage, folder: Path, began_ms: int, until_ms: int, frames: FrameClock | None
+    stage: Stage,
+    listener: Listener,
+    folder: Path,
+    span_ms: tuple[int, int],
+    frames: FrameClock | None,
 ) -> Outcome:
     """Wait until what began in time has ended and has arrived, then count."""
     print("\nwaiting for what is under way ...", flush=True)
@@ -141,15 +164,21 @@ def _settle(
     while True:
         executions = [
             execution
-            for execution in device_executions(stage.device_url, began_ms)
-            if execution["createTime"] <= until_ms
+            for execution in device_executions(stage.device_url, span_ms[0])
+            if execution["createTime"] <= span_ms[1]
         ]
         copies = [cloud_execution(stage.cloud_url, e["workflowId"]) for e in executions]
         arrived = [c for e, c in zip(executions, copies, strict=True) if c and _same(e, c)]
         pictures = [file for copy in arrived for file in copy["evidence"]]
         whole = [file for file in pictures if file["complete"]]
         finished = all(e["status"] != "RUNNING" for e in executions)
-        all_there = finished and len(arrived) == len(executions) and len(whole) == len(pictures)
+        told = {e["input"]["event_id"] for e in executions if _tells(e)}
+        all_there = (
+            finished
+            and len(arrived) == len(executions)
+            and len(whole) == len(pictures)
+            and told <= listener.events
+        )
         if all_there or time.monotonic() > deadline:
             break
         time.sleep(0.5)
@@ -160,6 +189,8 @@ def _settle(
     return Outcome(
         events=len(executions),
         completed=len(completed),
+        published=len(told & listener.events),
+        to_publish=len(told),
         arrived=len(arrived),
         snapshots=len(whole),
         records=seen.records,
@@ -170,6 +201,11 @@ def _settle(
         found=result.found if result else 0,
         wrong=result.wrong if result else 0,
     )
+
+
+def _tells(execution: dict[str, Any]) -> bool:
+    """Whether the analysis found something to publish an event about."""
+    return (execution.get("output") or {}).get("verdict") == "objects"
 
 
 def _same(on_device: dict[str, Any], in_cloud: dict[str, Any]) -> bool:
@@ -190,6 +226,7 @@ def _summary(outcome: Outcome) -> None:
     print(
         f"events seen              {outcome.events}\n"
         f"workflows completed      {outcome.completed}\n"
+        f"events published         {outcome.published} of {outcome.to_publish}, heard over MQTT\n"
         f"arrived as they are      {outcome.arrived}, with {outcome.snapshots} snapshots\n"
         f"detections against truth {outcome.found} of {outcome.shown} objects ({share:.0f} %), "
         f"{outcome.wrong} that were not there\n"

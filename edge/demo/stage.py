@@ -16,6 +16,8 @@ from pathlib import Path
 _READY_WITHIN_S = 30.0
 _STOP_WITHIN_S = 15.0
 
+EMBEDDED = "embedded broker"
+
 _MOSQUITTO = """\
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -98,19 +100,24 @@ class Stage:
         self.device_url = ""
         self.cloud_url = ""
         self.broker_name = ""
+        self.broker_port = 0
 
-    def start(self) -> None:
+    def start(self, *, embedded_broker: bool = False) -> None:
         """Start everything; returns when all of it is ready.
+
+        Args:
+            embedded_broker: leave Mosquitto alone even where it is installed.
 
         Raises:
             StageError: a process ended or was not ready in time.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         broker_port, cloud_port, device_port = free_port(18830), free_port(8090), free_port(8080)
+        self.broker_port = broker_port
         self._write("devices.toml", _DEVICES)
         self._write("device.toml", _DEVICE.format(port=device_port, broker=broker_port))
         self._write("cloud.toml", _CLOUD.format(port=cloud_port, broker=broker_port))
-        self._start_broker(broker_port)
+        self._start_broker(broker_port, embedded=embedded_broker)
         baton = [sys.executable, "-m", "edge.cli"]
         self._run("cloud", [*baton, "cloud", "--config", "cloud.toml"], "ready on ")
         self._run("device", [*baton, "run", "--config", "device.toml"], "ready on ")
@@ -118,8 +125,7 @@ class Stage:
         self.device_url = f"http://127.0.0.1:{device_port}"
 
     def stop(self) -> None:
-        """Stop in reverse order: the device hands its last records to a control plane that is
-        there."""
+        """Stop in reverse order: the device's last records meet a control plane that is there."""
         for _, process in reversed(self._processes):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -143,15 +149,15 @@ class Stage:
         """Where a process writes what it has to say."""
         return self._folder / f"{name}.log"
 
-    def _start_broker(self, port: int) -> None:
+    def _start_broker(self, port: int, *, embedded: bool) -> None:
         # Debian puts servers where an ordinary user's path does not lead.
         mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-        if mosquitto is not None:
+        if mosquitto is not None and not embedded:
             self.broker_name = "Mosquitto"
             self._write("mosquitto.conf", _MOSQUITTO.format(port=port))
             self._run("broker", [mosquitto, "-c", "mosquitto.conf"], None)
         else:
-            self.broker_name = "embedded broker"
+            self.broker_name = EMBEDDED
             command = [sys.executable, "-m", "edge.demo.broker", str(port)]
             self._run("broker", command, "broker ready")
         deadline = time.monotonic() + _READY_WITHIN_S

@@ -248,7 +248,7 @@ class Snapshot:
 
     def _finished(self, ref: str) -> bool:
         task = self.find(ref)
-        return task is not None and task.status.terminal
+        return task is not None and _settled(task)
 
     def _index(self, task: Task) -> None:
         self.tasks[task.ordinal] = task
@@ -268,10 +268,19 @@ class Snapshot:
             refs = self.unfinished.get(join)
             if refs is None:
                 continue
-            if task.status.terminal:
+            if _settled(task):
                 refs.discard(task.ref)
             else:
                 refs.add(task.ref)
+
+
+def _settled(task: Task) -> bool:
+    """Whether a JOIN may count the record as finished.
+
+    A failure whose consequences are still to be drawn may yet become another attempt, or
+    COMPLETED_WITH_ERRORS, or the end of the workflow.
+    """
+    return task.status.terminal and task.executed
 
 
 def step_of(task: Task) -> WorkflowTask | None:

@@ -204,14 +204,19 @@ def without_nulls(value: Any) -> Any:
         The same tree without null entries, but for those inside the user's own maps.
     """
     if isinstance(value, dict):
-        return {
-            key: item if key in _FREE_FORM else without_nulls(item)
-            for key, item in value.items()
-            if item is not None
-        }
+        return {key: _field(key, item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         return [without_nulls(item) for item in value]
     return value
+
+
+def _field(name: str, value: Any) -> Any:
+    if name in _FREE_FORM:
+        return value
+    if name == "decisionCases" and isinstance(value, dict):
+        # Its keys are the author's: a case named "data" or "input" holds tasks like any other.
+        return {case: without_nulls(tasks) for case, tasks in value.items() if tasks is not None}
+    return without_nulls(value)
 
 
 def children_of(task: WorkflowTask) -> list[list[WorkflowTask]]:

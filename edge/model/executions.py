@@ -12,7 +12,6 @@ import uuid
 import msgspec
 
 from edge.model.definitions import WorkflowDefinition
-from edge.model.errors import IllegalState
 from edge.model.outline import Outline
 
 EMPTY: bytes = b"{}"
@@ -102,6 +101,10 @@ _NEVER_RETRIED = frozenset(
 )
 _ENDS = frozenset(TaskStatus) - _OPEN_TASK
 
+_AFTER_FAILURE = frozenset({TaskStatus.COMPLETED_WITH_ERRORS, TaskStatus.IN_PROGRESS})
+"""A failure becomes COMPLETED_WITH_ERRORS when the task is optional. A JOIN, however it ended, is
+reopened in place when its workflow is retried."""
+
 TASK_CHANGES: dict[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.SCHEDULED: _ENDS | {TaskStatus.IN_PROGRESS, TaskStatus.SCHEDULED},
     # A worker that asks to be called back puts its task into the queue again.
@@ -109,19 +112,18 @@ TASK_CHANGES: dict[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.COMPLETED: frozenset(),
     TaskStatus.COMPLETED_WITH_ERRORS: frozenset(),
     TaskStatus.SKIPPED: frozenset(),
-    # A failure becomes COMPLETED_WITH_ERRORS when the task is optional. JOIN and loops are
-    # reopened in place when their workflow is retried.
-    TaskStatus.FAILED: frozenset({TaskStatus.COMPLETED_WITH_ERRORS, TaskStatus.IN_PROGRESS}),
-    TaskStatus.FAILED_WITH_TERMINAL_ERROR: frozenset({TaskStatus.COMPLETED_WITH_ERRORS}),
-    TaskStatus.TIMED_OUT: frozenset({TaskStatus.COMPLETED_WITH_ERRORS}),
-    TaskStatus.CANCELED: frozenset({TaskStatus.COMPLETED_WITH_ERRORS, TaskStatus.IN_PROGRESS}),
+    TaskStatus.FAILED: _AFTER_FAILURE,
+    TaskStatus.FAILED_WITH_TERMINAL_ERROR: _AFTER_FAILURE,
+    TaskStatus.TIMED_OUT: _AFTER_FAILURE,
+    TaskStatus.CANCELED: _AFTER_FAILURE,
 }
 
 
-class IllegalChange(IllegalState):
-    """A status change that the table does not know: a fault in the decider, never of the caller."""
+class IllegalChange(AssertionError):
+    """A status change that the table does not know: a fault in the decider, never of the caller.
 
-    code = "illegal_change"
+    It is no BatonError: the Snapshot may have moved already, and must be read again.
+    """
 
 
 def check_task_change(old: TaskStatus, new: TaskStatus) -> None:

@@ -242,7 +242,7 @@ def _is_moment(text: str) -> bool:
         if len(parts) == 1:
             date.fromisoformat(parts[0])
         else:
-            datetime.strptime(f"{parts[0]} {parts[1]}", "%Y-%m-%d %H:%M")
+            datetime.strptime(f"{parts[0]} {parts[1]} +0000", "%Y-%m-%d %H:%M %z")
     except ValueError:
         return False
     return len(parts) < 3 or _ZONE.fullmatch(parts[2]) is not None

@@ -245,7 +245,7 @@ def _walk(
     tasks: list[WorkflowTask], path: str, depth: int, faults: list[FieldError]
 ) -> Iterator[tuple[str, WorkflowTask]]:
     """Every step of a definition with its path, a container before what is inside it."""
-    if depth > _MAX_DEPTH:
+    if tasks and depth > _MAX_DEPTH:
         faults.append(FieldError(path, f"tasks may be nested {_MAX_DEPTH} deep"))
         return
     for index, task in enumerate(tasks):

@@ -39,7 +39,7 @@ class HttpCalls:
             return Answer(TaskStatus.FAILED_WITH_TERMINAL_ERROR, reason=problem)
         try:
             return await self._send(view, request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a rim: whatever a server does is an answer
             return _failure(f"{type(error).__name__}: {error}")
 
     async def close(self) -> None:

@@ -46,7 +46,7 @@ class Rim:
 
         try:
             await self._app(scope, receive, guarded)
-        except Exception:  # noqa: BLE001 - the rim: nothing else stands between this and the server.
+        except Exception:  # noqa: BLE001 - the rim: nothing else stands before the server
             _log.exception("request_failed", method=scope["method"], path=scope["path"])
             # An answer that has begun can only be cut short; the client sees a broken body.
             if started:

@@ -16,7 +16,7 @@ from conductor.client.worker.worker_task import worker_task
 
 
 @worker_task(task_definition_name="sdk_greet", poll_interval_millis=20)
-def greet(name: str) -> dict:
+def greet(name: str) -> dict[str, str]:
     """A plain function: keyword arguments in, a dictionary out."""
     return {"greeting": f"hello {name}"}
 
@@ -33,7 +33,7 @@ def flaky(task: Task) -> TaskResult:
 
 
 @worker_task(task_definition_name="sdk_refuse", poll_interval_millis=20)
-def refuse() -> dict:
+def refuse() -> dict[str, str]:
     """Fails for good."""
     raise NonRetryableException("never ask again")
 

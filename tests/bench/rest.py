@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-
 
 import msgspec
 
@@ -123,7 +123,7 @@ if __name__ == "__main__":
 """
 
 
-async def _sdk(daemon: Daemon, folder: Path, workflows: int) -> float:
+def _sdk(daemon: Daemon, folder: Path, workflows: int) -> float:
     """The stock Python SDK: a TaskHandler with one process a task type, ten threads each."""
     script = folder / "sdk_worker.py"
     script.write_text(_SDK_WORKER)
@@ -132,10 +132,20 @@ async def _sdk(daemon: Daemon, folder: Path, workflows: int) -> float:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         text=True, start_new_session=True,
     )  # fmt: skip
-    assert process.stdout is not None and process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdin is not None
     process.stdout.readline()
-    await asyncio.sleep(2)
-    connection = await Connection.open(daemon.port)
+    time.sleep(2)
+    wall = asyncio.run(_start_and_await(daemon.port, workflows))
+    process.stdin.close()
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(20)
+    process.stdout.close()
+    return wall
+
+
+async def _start_and_await(port: int, workflows: int) -> float:
+    connection = await Connection.open(port)
     body = msgspec.json.encode({"name": "W", "input": msgspec.Raw(PAYLOAD)})
     began = time.perf_counter()
     for _ in range(workflows):
@@ -143,12 +153,8 @@ async def _sdk(daemon: Daemon, folder: Path, workflows: int) -> float:
     query = "/api/workflow/search?size=1&query=workflowType%3DW%20AND%20status%3DRUNNING"
     while msgspec.json.decode(await connection.ask("GET", query))["totalHits"]:
         await asyncio.sleep(0.05)
-    wall = time.perf_counter() - began
     connection.close()
-    process.stdin.close()
-    os.killpg(process.pid, 15)
-    process.wait(10)
-    return wall
+    return time.perf_counter() - began
 
 
 def run(folder: Path, *, scale: float) -> list[Figure]:
@@ -176,7 +182,7 @@ def run(folder: Path, *, scale: float) -> list[Figure]:
             Figure("daemon, after the run", rss_mb(daemon.pid), "MiB RSS"),
         ]
         few = max(30, int(400 * scale))
-        wall = asyncio.run(_sdk(daemon, folder, few))
+        wall = _sdk(daemon, folder, few)
         figures.append(Figure("W over REST, stock Python SDK: tasks", few * 3 / wall, "per second"))
     return figures
 

@@ -102,7 +102,7 @@ def test_videos_after_compression(frames: list[Examined], scale: int) -> None:
 
     A camera of twice the size shows the same scene; the detector scales it down.
     """
-    detect = looker(0.4)
+    detect = looker(0.5)
     there, hits = dict.fromkeys(LABELS, 0), dict.fromkeys(LABELS, 0)
     invented = 0
     for image, boxes, glimpses in frames:

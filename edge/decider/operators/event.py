@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from edge.decider.draft import Draft, Visit
+from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.decision import Publication
 from edge.model.executions import TaskStatus, workflow_uuid
@@ -18,8 +19,9 @@ _MQTT = "mqtt:"
 def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
     step, workflow = visit.step, draft.snapshot.workflow
     ordinal = draft.new_ordinal()
+    sink = java_text(draft.resolve(step.sink or ""))
     values = draft.input_of(visit, ordinal)
-    sink = str(draft.resolve(step.sink or ""))
+    values |= {"sink": sink, "asyncComplete": step.async_complete}
     topic = sink.removeprefix(_MQTT)
     if not sink.startswith(_MQTT) or not _may_be_published_to(topic):
         draft.add(
@@ -33,11 +35,11 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
         return
     payload = {
         **values,
-        "sink": sink,
         "workflowInstanceId": workflow_uuid(workflow.id),
         "workflowType": workflow.name,
         "workflowVersion": workflow.version,
         "correlationId": workflow.correlation_id,
+        "taskToDomain": workflow.task_to_domain,
         "event_produced": sink,
     }
     publication = Publication(draft.task_id(ordinal), topic, msgspec.json.encode(payload))

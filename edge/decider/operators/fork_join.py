@@ -5,19 +5,20 @@ When the JOIN is done stands in ``join``.
 
 from __future__ import annotations
 
-from edge.decider.draft import Draft, FlowBroken, Visit
+from edge.decider.draft import Draft, Ending, Visit
 from edge.decider.operators.operator import Operator, Schedule
-from edge.model.executions import TaskStatus
+from edge.model.executions import TaskStatus, WorkflowStatus
 
 
 def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
     step = visit.step
     following = draft.snapshot.pinned.outline.following(step.task_reference_name)
     if following is None or following.type != "JOIN":
-        raise FlowBroken(
-            "Fork task definition is not followed by a join task.  Check the blueprint"
-        )
-    draft.add(visit, TaskStatus.COMPLETED, type_="FORK", name="FORK", executed=True)
+        reason = "Fork task definition is not followed by a join task.  Check the blueprint"
+        fork = draft.add(visit, TaskStatus.FAILED, type_="FORK", name="FORK", reason=reason)
+        draft.end(Ending(WorkflowStatus.FAILED, reason, fork.ordinal))
+        return
+    draft.add(visit, TaskStatus.COMPLETED, type_="FORK", name="FORK")
     for branch in step.fork_tasks:
         schedule(draft, Visit(branch[0], visit.iteration))
     schedule(draft, Visit(following, visit.iteration))

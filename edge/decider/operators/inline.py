@@ -6,6 +6,7 @@ Scripts are evaluated by what the engine hands in.
 from __future__ import annotations
 
 from edge.decider.draft import Draft, ScriptFailed, ScriptTimedOut, Visit
+from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.executions import TaskStatus
 
@@ -19,7 +20,7 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
     status = TaskStatus.FAILED_WITH_TERMINAL_ERROR
     try:
         if evaluator not in ("javascript", "graaljs"):
-            raise ScriptFailed(f"No evaluator registered for type: {evaluator}")
+            raise ScriptFailed(f"No evaluator registered for type: {java_text(evaluator)}")
         if not isinstance(expression, str) or not expression.strip():
             raise ScriptFailed("Empty 'expression' in INLINE task's input parameters")
         result = draft.scripts.evaluate(expression, values)

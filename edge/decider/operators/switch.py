@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.decider.draft import Draft, FlowBroken, ScriptFailed, Visit
+from edge.decider.draft import Draft, Ending, ScriptFailed, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.definitions import JsonObject
-from edge.model.executions import TaskStatus
+from edge.model.executions import TaskStatus, WorkflowStatus
+
+_EVALUATORS = frozenset({"value-param", "javascript", "graaljs"})
 
 
 def _evaluate(draft: Draft, visit: Visit, values: JsonObject) -> Any:
-    evaluator, expression = visit.step.evaluator_type, visit.step.expression or ""
-    if evaluator == "value-param":
+    expression = visit.step.expression or ""
+    if visit.step.evaluator_type == "value-param":
         return values.get(expression)
-    if evaluator in ("javascript", "graaljs"):
-        return draft.scripts.evaluate(expression, values)
-    raise FlowBroken(f"No evaluator registered for type: {evaluator}")
+    return draft.scripts.evaluate(expression, values)
 
 
 def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
@@ -28,6 +28,11 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
     ordinal = draft.new_ordinal()
     values = draft.input_of(visit, ordinal)
     try:
+        if step.evaluator_type not in _EVALUATORS:
+            # No flag of the step helps: nobody can ever say where to go on.
+            reason = f"No evaluator registered for type: {java_text(step.evaluator_type)}"
+            draft.end(Ending(WorkflowStatus.FAILED, reason, ordinal))
+            raise ScriptFailed(reason)
         case = java_text(_evaluate(draft, visit, values))
     except ScriptFailed as error:
         draft.add(

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from edge.decider.draft import Draft, Ending, Visit
+from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.definitions import JsonObject
 from edge.model.executions import TaskStatus, WorkflowStatus
@@ -35,14 +36,12 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
         )
         return
     output = _output(values.get("workflowOutput"))
-    task = draft.add(
-        visit, TaskStatus.COMPLETED, values=values, output=output, ordinal=ordinal, executed=True
-    )
+    task = draft.add(visit, TaskStatus.COMPLETED, values=values, output=output, ordinal=ordinal)
     reason = values.get("terminationReason")
     draft.end(
         Ending(
             status,
-            str(reason)
+            java_text(reason)
             if reason is not None
             else f"Workflow is {status} by TERMINATE task: {draft.task_id(ordinal)}",
             task.ordinal if status is not WorkflowStatus.COMPLETED else 0,

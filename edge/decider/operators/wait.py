@@ -5,23 +5,30 @@ The moment is kept with the record, so that it survives a restart.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 import zoneinfo
+from typing import Any
 
 from edge.decider.draft import Draft, Visit
+from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.executions import Task, TaskStatus
 
 BOTH = "Both 'duration' and 'until' specified. Please provide only one input"
 
 _DURATION = re.compile(
-    r"\s*(?:(?P<days>\d+)\s*(?:days|day|d))?"
-    r"\s*(?:(?P<hours>\d+)\s*(?:hours|hour|hrs|hr|h))?"
-    r"\s*(?:(?P<minutes>\d+)\s*(?:minutes|minute|mins|min|m))?"
-    r"\s*(?:(?P<seconds>\d+)\s*(?:seconds|second|secs|sec|s))?\s*",
+    r"(?:(?P<days>\d+)\s*(?:days|day|d)\s*)?"
+    r"(?:(?P<hours>\d+)\s*(?:hours|hour|hrs|hr|h)\s*)?"
+    r"(?:(?P<minutes>\d+)\s*(?:minutes|minute|mins|min|m)\s*)?"
+    r"(?:(?P<seconds>\d+)\s*(?:seconds|second|secs|sec|s))?",
     re.IGNORECASE,
 )
+"""Blanks belong to the part before them, so that there is one way only to read any text: a text of
+many blanks must not cost a time that grows with a power of their number."""
+
+_MOMENT = "waitTimeout"
+"""Where a record keeps its moment, among its input."""
 
 _OFFSET = re.compile(r"^(?:GMT|UTC)?([+-])(\d{1,2}):?(\d{2})$")
 
@@ -36,13 +43,13 @@ def duration_ms(text: str) -> int:
     Raises:
         BadTime: the text is empty or no duration.
     """
-    match = _DURATION.fullmatch(text)
+    match = _DURATION.fullmatch(text.strip())
     if match is None or not any(match.groups()):
         raise BadTime(f"Not valid duration: {text}")
-    parts = {unit: int(number) for unit, number in match.groupdict().items() if number}
     try:
-        return int(datetime.timedelta(**parts).total_seconds() * 1000)
-    except OverflowError as error:
+        parts = {unit: int(number) for unit, number in match.groupdict().items() if number}
+        return dt.timedelta(**parts) // dt.timedelta(milliseconds=1)
+    except (OverflowError, ValueError) as error:
         raise BadTime(f"Not valid duration: {text}") from error
 
 
@@ -58,35 +65,36 @@ def until_ms(text: str) -> int:
     parts = text.split(None, 2)
     try:
         clock = f"{parts[0]} {parts[1]}" if len(parts) > 1 else f"{parts[0]} 00:00"
-        moment = datetime.datetime.strptime(clock, "%Y-%m-%d %H:%M")
         zone = _zone(parts[2]) if len(parts) > 2 else None
-        return int(moment.replace(tzinfo=zone).timestamp() * 1000)
+        moment = dt.datetime.strptime(clock, "%Y-%m-%d %H:%M").replace(tzinfo=zone)
+        return int(moment.timestamp() * 1000)
     except (ValueError, IndexError, KeyError, OverflowError, OSError) as error:
         raise BadTime(wrong) from error
 
 
-def _zone(name: str) -> datetime.tzinfo:
+def _zone(name: str) -> dt.tzinfo:
     offset = _OFFSET.match(name.strip())
     if offset:
         minutes = int(offset[2]) * 60 + int(offset[3])
-        return datetime.timezone(
-            datetime.timedelta(minutes=minutes * (-1 if offset[1] == "-" else 1))
-        )
+        return dt.timezone(dt.timedelta(minutes=minutes * (-1 if offset[1] == "-" else 1)))
     return zoneinfo.ZoneInfo(name.strip())
 
 
 def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
     ordinal = draft.new_ordinal()
     values = draft.input_of(visit, ordinal)
-    duration, until = values.get("duration"), values.get("until")
+    # The name is the engine's own; an earlier attempt may have left its moment there.
+    values.pop(_MOMENT, None)
+    duration, until = _given(values.get("duration")), _given(values.get("until"))
     due_ms = 0
     try:
         if duration and until:
             raise BadTime(BOTH)
         if duration:
-            due_ms = draft.now_ms + duration_ms(str(duration))
+            due_ms = draft.now_ms + duration_ms(duration)
         elif until:
-            due_ms = until_ms(str(until))
+            # Zero would mean that there is no moment, and before 1970 it is long over too.
+            due_ms = max(1, until_ms(until))
     except BadTime as error:
         draft.add(
             visit,
@@ -100,15 +108,23 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
     draft.add(
         visit,
         TaskStatus.COMPLETED if over else TaskStatus.IN_PROGRESS,
-        values={**values, "waitTimeout": due_ms} if due_ms else values,
+        values={**values, _MOMENT: due_ms} if due_ms else values,
         ordinal=ordinal,
         due_ms=0 if over else due_ms,
     )
 
 
+def _given(value: Any) -> str:
+    return "" if value is None else java_text(value)
+
+
+def moment_ms(draft: Draft, task: Task) -> int:
+    """When a wait is over; 0 = somebody has to say so."""
+    return int(draft.snapshot.parsed(task.ordinal, "input").get(_MOMENT, 0))
+
+
 def _due(draft: Draft, task: Task) -> None:
-    wait_until_ms = draft.snapshot.parsed(task.ordinal, "input").get("waitTimeout", 0)
-    if 0 < wait_until_ms <= draft.now_ms:
+    if 0 < moment_ms(draft, task) <= draft.now_ms:
         draft.finish(task, TaskStatus.COMPLETED)
 
 

@@ -25,10 +25,10 @@ def _pictures(
     count: int, *, seed: int = 1, visits: tuple[tuple[int, int], ...] = (), level: float = 60
 ) -> Iterator[Luma]:
     """Draw a noisy scene; during each visit (first, last) a box of 12 x 16 cells crosses."""
-    random = np.random.default_rng(seed)
-    scene = random.uniform(60, 140, _SHAPE).astype(np.float32)
+    chance = np.random.default_rng(seed)
+    scene = chance.uniform(60, 140, _SHAPE).astype(np.float32)
     for index in range(count):
-        picture = scene + random.normal(0, 2, _SHAPE).astype(np.float32)
+        picture = scene + chance.normal(0, 2, _SHAPE).astype(np.float32)
         for first, last in visits:
             if first <= index <= last:
                 left = round((index - first) / (last - first) * (_SHAPE[1] - 16))

@@ -165,7 +165,9 @@ class Playbook:
         """The moment of a task, or of the workflow, has come."""
         return self.do(TimerDue(self.task(ref).ordinal if ref else 0, lease))
 
-    def silent(self, ref: str, lease: Lease, *, whole: bool = False, elapsed_s: int = 0) -> Decision:
+    def silent(
+        self, ref: str, lease: Lease, *, whole: bool = False, elapsed_s: int = 0
+    ) -> Decision:
         """A worker's lease has run out."""
         return self.do(LeaseExpired(self.task(ref).ordinal, lease, elapsed_s, whole))
 
@@ -196,7 +198,7 @@ class Playbook:
         return self.snapshot.workflow
 
     @property
-    def status(self) -> WorkflowStatus:
+    def status(self) -> str:
         return self.snapshot.workflow.status
 
     def task(self, ref: str) -> Task:

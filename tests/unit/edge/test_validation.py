@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -412,20 +413,16 @@ field_names = st.sampled_from(
 @given(st.dictionaries(field_names, json_values, max_size=6) | json_values)
 def test_no_document_gets_past_with_anything_but_a_clear_refusal(document: Any) -> None:
     """Whatever is posted: a definition comes out, or an InvalidInput; never another error."""
-    try:
-        parse(document)
-    except InvalidInput as error:
-        assert error.message
-    try:
-        parse_task_definition(document, owner_required=False)
-    except InvalidInput as error:
-        assert error.message
+    with contextlib.suppress(InvalidInput):
+        assert parse(document).tasks
+    with contextlib.suppress(InvalidInput):
+        assert parse_task_definition(document, owner_required=False).name
 
 
 @given(st.text(alphabet="${}.[]'\"() abx\\", max_size=40))
 def test_no_text_confuses_the_reading_of_references(text: str) -> None:
     """Any text in a parameter is accepted or refused with a message, in bounded time."""
-    try:
-        parse(flow(simple(inputParameters={"x": text})))
-    except ValidationFailed as error:
-        assert error.fields
+    with contextlib.suppress(ValidationFailed):
+        assert (
+            text == parse(flow(simple(inputParameters={"x": text}))).tasks[0].input_parameters["x"]
+        )

@@ -30,7 +30,7 @@ def test_rule_01_a_retry_is_a_new_record() -> None:
     play.start()
     first = play.task("a")
 
-    play.fail("a", "lens cap on")
+    play.after(5).fail("a", "lens cap on")
 
     old, new = play.snapshot.tasks[first.ordinal], play.task("a")
     assert ["1 a 0 FAILED", "2 a 1 SCHEDULED"] == play.rows()
@@ -38,7 +38,8 @@ def test_rule_01_a_retry_is_a_new_record() -> None:
     assert first.ordinal != new.ordinal
     assert old.retried
     assert not new.retried
-    assert first.scheduled_ms == new.first_scheduled_ms
+    assert NOW_MS == first.scheduled_ms == new.first_scheduled_ms
+    assert NOW_MS + 5_000 == new.scheduled_ms
     assert "lens cap on" == new.reason
 
 

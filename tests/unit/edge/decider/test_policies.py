@@ -59,9 +59,7 @@ def test_retry_delays(logic: Any, cap: int, expected: list[int]) -> None:
 @pytest.mark.parametrize("logic", ["LINEAR_BACKOFF", "EXPONENTIAL_BACKOFF"])
 def test_delays_saturate(logic: Any) -> None:
     """A delay that overflows 32 bits is the largest one; a cap still holds."""
-    rules = definition(
-        retry_logic=logic, retry_delay_seconds=2**30, backoff_scale_factor=2**10
-    )
+    rules = definition(retry_logic=logic, retry_delay_seconds=2**30, backoff_scale_factor=2**10)
 
     assert 2**31 - 1 == policies.retry_delay_s(rules, 5_000)
     capped = msgspec.structs.replace(rules, max_retry_delay_seconds=60)

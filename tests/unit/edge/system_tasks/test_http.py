@@ -21,10 +21,10 @@ from edge.system_tasks import HttpCalls
 class _Server(BaseHTTPRequestHandler):
     """Answers by path; says what it was sent under /echo."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         self._answer()
 
-    def do_POST(self) -> None:  # noqa: N802 - the library's name
+    def do_POST(self) -> None:
         self._answer()
 
     def _answer(self) -> None:

@@ -1,0 +1,157 @@
+"""The one route table, and the way of a request through it.
+
+No endpoint lives here.
+"""
+
+from __future__ import annotations
+
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from edge.api import admin, errors, files, metadata, streams, tasks, workflows
+from edge.api.call import Call, ClientGone
+from edge.api.house import House
+from edge.api.routing import Match, Route, Table
+from edge.model.errors import BatonError
+
+_log = structlog.get_logger(__name__)
+
+ROUTES = [
+    # What workers do, the busiest first.
+    Route("GET", "/api/tasks/poll/batch/{type}", tasks.poll_batch),
+    Route("POST", "/api/tasks/update-v2", tasks.update_v2),
+    Route("POST", "/api/tasks", tasks.update),
+    Route("GET", "/api/tasks/poll/{type}", tasks.poll),
+    Route("GET", "/api/tasks/{task}", tasks.get),
+    Route("POST", "/api/tasks/{task}/log", tasks.add_log),
+    Route("GET", "/api/tasks/{task}/log", tasks.get_log),
+    Route("POST", "/api/tasks/{workflow}/{ref}/{status}", tasks.update_by_ref),
+    Route("POST", "/api/tasks/{workflow}/{ref}/{status}/sync", tasks.update_by_ref_sync),
+    Route("GET", "/api/tasks/queue/sizes", tasks.queue_sizes),
+    Route("GET", "/api/tasks/queue/size", tasks.queue_size),
+    Route("GET", "/api/tasks/queue/all", tasks.queue_all),
+    Route("GET", "/api/tasks/queue/all/verbose", tasks.queue_all_verbose),
+    Route("GET", "/api/tasks/queue/polldata", tasks.poll_data),
+    Route("GET", "/api/tasks/queue/polldata/all", tasks.poll_data_all),
+    # Executions.
+    Route("POST", "/api/workflow", workflows.start),
+    Route("POST", "/api/workflow/{name}", workflows.start_by_name),
+    Route("GET", "/api/workflow/{id}", workflows.get),
+    Route("DELETE", "/api/workflow/{id}", workflows.terminate),
+    Route("GET", "/api/workflow/{id}/status", workflows.get_status),
+    Route("GET", "/api/workflow/{id}/tasks", workflows.get_tasks),
+    Route("PUT", "/api/workflow/{id}/pause", workflows.pause),
+    Route("PUT", "/api/workflow/{id}/resume", workflows.resume),
+    Route("POST", "/api/workflow/{id}/restart", workflows.restart),
+    Route("POST", "/api/workflow/{id}/retry", workflows.retry),
+    Route("DELETE", "/api/workflow/{id}/remove", workflows.remove),
+    Route("PUT", "/api/workflow/decide/{id}", workflows.decide),
+    Route("GET", "/api/workflow/running/{name}", workflows.running),
+    Route("GET", "/api/workflow/{name}/correlated/{correlation}", workflows.correlated),
+    Route("POST", "/api/workflow/{name}/correlated", workflows.correlated_list),
+    Route("GET", "/api/workflow/search", workflows.find),
+    Route("GET", "/api/workflow/search-v2", workflows.find_full),
+    Route("PUT", "/api/workflow/bulk/pause", workflows.bulk_pause),
+    Route("PUT", "/api/workflow/bulk/resume", workflows.bulk_resume),
+    Route("POST", "/api/workflow/bulk/restart", workflows.bulk_restart),
+    Route("POST", "/api/workflow/bulk/retry", workflows.bulk_retry),
+    Route("POST", "/api/workflow/bulk/terminate", workflows.bulk_terminate),
+    # Definitions.
+    Route("POST", "/api/metadata/workflow", metadata.create_workflow),
+    Route("PUT", "/api/metadata/workflow", metadata.put_workflows),
+    Route("GET", "/api/metadata/workflow", metadata.list_workflows),
+    Route("POST", "/api/metadata/workflow/validate", metadata.validate_workflow),
+    Route("GET", "/api/metadata/workflow/names", metadata.workflow_names),
+    Route("GET", "/api/metadata/workflow/names-and-versions", metadata.names_and_versions),
+    Route("GET", "/api/metadata/workflow/latest-versions", metadata.latest_workflows),
+    Route("GET", "/api/metadata/workflow/{name}", metadata.get_workflow),
+    Route("GET", "/api/metadata/workflow/{name}/versions", metadata.workflow_versions),
+    Route("DELETE", "/api/metadata/workflow/{name}/{version}", metadata.remove_workflow),
+    Route("POST", "/api/metadata/taskdefs", metadata.put_tasks),
+    Route("PUT", "/api/metadata/taskdefs", metadata.replace_task),
+    Route("GET", "/api/metadata/taskdefs", metadata.list_tasks),
+    Route("GET", "/api/metadata/taskdefs/{name}", metadata.get_task),
+    Route("DELETE", "/api/metadata/taskdefs/{name}", metadata.remove_task),
+    # The device itself.
+    Route("GET", "/health", admin.health),
+    Route("GET", "/api/health", admin.health),
+    Route("GET", "/api/version", admin.version),
+    Route("GET", "/metrics", admin.figures),
+    Route("GET", "/api/v1/stream", streams.stream),
+    Route("GET", "/api/v1/devices", admin.devices),
+    Route("GET", "/api/v1/devices/{name}/snapshot.jpg", admin.snapshot),
+    Route("GET", "/api/v1/evidence/{path...}", files.evidence),
+    Route("GET", "/api/v1/sync", admin.sync),
+]
+"""Every address of the device."""
+
+
+_API = frozenset(route.pattern[1:].partition("/")[0] for route in ROUTES)
+
+
+def build_app(house: House) -> ASGIApp:
+    """The API of a device as an ASGI application."""
+    table = Table(ROUTES)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        # The console must never answer for the API: clients look for 404 with a JSON body.
+        if house.pages is not None and _first_segment(scope) not in _API:
+            await house.pages(scope, receive, send)
+        else:
+            await _answer(table, Call(scope, receive, house), send)
+
+    return app
+
+
+async def _answer(table: Table, call: Call, send: Send) -> None:
+    """Find the endpoint, run it, and make an answer of whatever comes out of it."""
+    scope, house = call.scope, call.house
+    method: str = scope["method"]
+    pattern = "none"
+    try:
+        match = _match(table, scope)
+        pattern = match.route.pattern
+        call.params = match.params
+        _refuse_foreign_pages(call)
+        response = await match.route.endpoint(call)
+    except ClientGone:
+        return
+    except Exception as error:  # noqa: BLE001 - the rim: nothing else stands before the server
+        known = errors.answer_to(error, house.instance)
+        if known is None:
+            _log.exception("request_failed", method=method, route=pattern)
+        response = known or errors.unexpected(house.instance)
+    house.requests.count(method if pattern != "none" else "any", pattern, response.status_code)
+    await response(scope, call.receive, send)
+
+
+def _first_segment(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path[1:].partition("/")[0]
+
+
+def _match(table: Table, scope: Scope) -> Match:
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return table.match(scope["method"], raw.partition(b"?")[0].decode("latin-1"))
+
+
+class Forbidden(BatonError):
+    """A page of another site asked a browser to change something here. Open the device's own."""
+
+    code = "forbidden"
+    status = 403
+
+
+def _refuse_foreign_pages(call: Call) -> None:
+    """Refuse what a browser sends for somebody else's page.
+
+    The API asks for no password on the loopback interface, and a page from anywhere can make a
+    browser post there. Clients that are no browsers send no Origin.
+    """
+    if call.scope["method"] in ("GET", "HEAD"):
+        return
+    origin = call.header(b"origin")
+    if origin is not None and origin.partition("://")[2] != call.header(b"host"):
+        raise Forbidden(f"The page {origin[:200]!r} may not change anything on this device.")

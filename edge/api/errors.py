@@ -1,0 +1,77 @@
+"""Exceptions as HTTP answers: the one place where a status is chosen.
+
+No exception is raised or caught here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from edge.api.call import malformed
+from edge.api.routing import MethodNotAllowed
+from edge.model.errors import (
+    BatonError,
+    InvalidInput,
+    PayloadTooLarge,
+    ValidationFailed,
+)
+
+
+def answer_to(error: Exception, instance: str) -> Response | None:
+    """The answer in Conductor's error shape; None for an exception that nobody expected.
+
+    Args:
+        error: what an endpoint raised.
+        instance: the server's name, repeated in the body.
+    """
+    match error:
+        case MethodNotAllowed():
+            body = _body(405, f"Request method is not supported: {error}", instance)
+            return _answer(405, body, {"Allow": ", ".join(error.allowed)})
+        case PayloadTooLarge():
+            # The rest of the body is not read, so the connection cannot be used again.
+            return _answer(error.status, _known(error, instance), {"Connection": "close"})
+        case BatonError():
+            return _answer(error.status, _known(error, instance), {})
+        case msgspec.DecodeError() | UnicodeError():
+            return answer_to(InvalidInput(malformed(error)), instance)
+        case RecursionError():
+            return answer_to(InvalidInput("JSON is nested too deeply"), instance)
+        case _:
+            return None
+
+
+def unexpected(instance: str) -> Response:
+    """The answer to a fault of ours; what it was stands in the log, not in the answer."""
+    message = "The request could not be carried out; the cause is in the device's log."
+    return _answer(500, _body(500, message, instance), {})
+
+
+def _known(error: BatonError, instance: str) -> dict[str, Any]:
+    body = _body(error.status, error.message, instance)
+    body["retryable"] = error.retryable
+    body["code"] = error.code
+    if isinstance(error, ValidationFailed):
+        body["validationErrors"] = error.fields
+    return body
+
+
+def _body(status: int, message: str, instance: str) -> dict[str, Any]:
+    return {
+        "status": status,
+        "message": message,
+        "instance": instance,
+        "retryable": False,
+    }
+
+
+def _answer(status: int, body: dict[str, Any], headers: dict[str, str]) -> Response:
+    return Response(
+        msgspec.json.encode(body),
+        status_code=status,
+        media_type="application/json",
+        headers=headers,
+    )

@@ -1,0 +1,71 @@
+"""What surrounds the endpoints: the engine and the things of the device that they report on.
+
+Nothing is opened, started or decided here; the daemon fills it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from starlette.types import ASGIApp
+
+from edge.api.handed import Handed
+from edge.api.hints import Streams
+from edge.api.metrics import Requests
+from edge.api.wire import Encoder
+from edge.engine import Engine
+
+
+class Snapshots(Protocol):
+    """Gives a picture of a device as it is now."""
+
+    async def __call__(self, name: str) -> bytes:
+        """A JPEG; raises NotFound for an unknown device, IllegalState without a picture."""
+        ...
+
+
+def _no_devices() -> list[dict[str, Any]]:
+    return []
+
+
+def _no_uplink() -> dict[str, Any]:
+    return {"enabled": False}
+
+
+def _nothing_wrong(_: str) -> str | None:
+    return None
+
+
+class House:
+    """The rooms around the API.
+
+    Args:
+        engine: executes workflows.
+        supported: the task types of Conductor's that this release runs.
+    """
+
+    def __init__(self, engine: Engine, supported: frozenset[str]) -> None:
+        self.engine = engine
+        self.supported = supported
+        self.encoder = Encoder()
+        self.requests = Requests()
+        self.instance = "baton"
+        """Named in error bodies."""
+        self.version = "0"
+        self.body_limit_bytes = 10 * 1024 * 1024
+        self.owner_required = False
+        self.check_script: Callable[[str], str | None] = _nothing_wrong
+        self.devices: Callable[[], list[dict[str, Any]]] = _no_devices
+        """The status of each device of the inventory, as JSON."""
+        self.snapshot: Snapshots | None = None
+        self.uplink: Callable[[], dict[str, Any]] = _no_uplink
+        """How far the control plane has followed, as JSON."""
+        self.healthy: Callable[[], Awaitable[bool]] | None = None
+        """Whether the disk still answers; None = not asked."""
+        self.evidence_root: Path | None = None
+        self.pages: ASGIApp | None = None
+        """The console; None = this device has none."""
+        self.streams = Streams()
+        self.handed = Handed()

@@ -1,0 +1,19 @@
+"""Server-sent events for the console.
+
+What is sent stands in ``hints``.
+"""
+
+from __future__ import annotations
+
+from starlette.responses import Response, StreamingResponse
+
+from edge.api.call import Call
+
+
+async def stream(call: Call) -> Response:
+    """Send hints until the client goes away or the daemon stops."""
+    return StreamingResponse(
+        call.house.streams.open(call.house.engine),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )

@@ -1,0 +1,42 @@
+"""The command line: ``baton``.
+
+Commands say what they want of a daemon or start one; no rule of the engine stands here. What a
+command needs is imported when it runs, so that ``baton run`` starts light.
+"""
+
+from __future__ import annotations
+
+import click
+
+from edge.cli import execution, run, workflow
+
+_EPILOG = """\b
+Start a device, register a folder of workflows, run one:
+  baton run --data-dir /tmp/device
+  baton workflow push workflows/hello
+  baton start hello --input name=Ada --wait
+"""
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="baton", prog_name="baton")
+def main() -> None:
+    """Baton: durable, Conductor-compatible workflows on a device."""
+
+
+for _command in (
+    run.run,
+    run.cloud,
+    run.check,
+    workflow.workflow,
+    workflow.tasks,
+    execution.start,
+    execution.show,
+    execution.search,
+    execution.pause,
+    execution.resume,
+    execution.terminate,
+    execution.retry,
+    execution.restart,
+):
+    main.add_command(_command)

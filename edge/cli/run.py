@@ -1,0 +1,118 @@
+"""``baton run``, ``baton cloud`` and ``baton check``: start a daemon, or show how it would start.
+
+No room of a daemon is imported before one is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge.cli import output
+from edge.config import ConfigError, Settings, load, to_toml
+
+_CLOUD_LISTEN = "127.0.0.1:8090"
+
+
+def _daemon_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="TOML file; every key has a default, see `baton check`.",
+        ),
+        click.option("--listen", metavar="HOST:PORT", help="Where to answer HTTP; port 0 = any."),
+        click.option(
+            "--data-dir",
+            metavar="DIR",
+            help="Database, evidence and identity; made if it is not there.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    epilog=output.examples(
+        "baton run", "baton run --data-dir /var/lib/baton --config /etc/baton.toml"
+    )
+)
+@_daemon_options
+def run(*, data_dir: str | None, listen: str | None, config: Path | None) -> None:
+    """Run a device: the engine, its API under /api and its console under /.
+
+    Stop it with Ctrl-C or SIGTERM; everything that was acknowledged is on the disk.
+    """
+    settings = _settings(config, listen=listen, data_dir=data_dir)
+    _start("run_device", settings)
+
+
+@click.command(
+    epilog=output.examples(
+        "baton cloud", "baton cloud --data-dir /var/lib/baton-cloud --listen 127.0.0.1:8090"
+    )
+)
+@_daemon_options
+def cloud(*, data_dir: str | None, listen: str | None, config: Path | None) -> None:
+    """Run a control plane: the history of a fleet, and its pages under /.
+
+    It hears devices over the MQTT broker that [sync] broker names.
+    """
+    settings = _settings(
+        config,
+        listen=listen,
+        data_dir=data_dir,
+        default_listen=_CLOUD_LISTEN,
+        state_name="baton-cloud",
+    )
+    _start("run_cloud", settings)
+
+
+@click.command(epilog=output.examples("baton check --config /etc/baton.toml"))
+@_daemon_options
+def check(*, data_dir: str | None, listen: str | None, config: Path | None) -> None:
+    """Print the effective configuration as TOML; a key that nobody reads is an error."""
+    settings = _settings(config, listen=listen, data_dir=data_dir)
+    click.echo(to_toml(settings), nl=False)
+
+
+def _settings(config: Path | None, **options: str | None) -> Settings:
+    """What the file and the command line come to."""
+    try:
+        return load(config, **options)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _start(name: str, settings: Settings) -> None:
+    """Run a role; what keeps it from starting is said in one line, without a trace."""
+    # First of all: it keeps structlog from importing what a daemon has no use for.
+    from edge import journal
+
+    journal.configure(settings.daemon.log_level)
+
+    from devices.errors import DeviceError
+    from edge import daemon
+    from edge.data_dir import DataDirError
+    from edge.sockets import CannotListen
+    from edge.store.migrations import MigrationError
+    from sync.database import DatabaseError
+    from sync.identity import IdentityError
+    from sync.topics import BadName
+
+    try:
+        getattr(daemon, name)(settings)
+    except (
+        ConfigError,
+        DataDirError,
+        CannotListen,
+        DatabaseError,
+        MigrationError,
+        DeviceError,
+        IdentityError,
+        BadName,
+    ) as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,344 @@
+"""The configuration: a TOML file into one frozen Settings, every default written out.
+
+Nothing is opened or started here, and no other place reads a setting from anywhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import math
+import os
+import re
+import socket
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+_MAX_FILE_BYTES = 1_000_000
+"""A larger file is no configuration."""
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. Correct the key that the message names, then start again.
+
+    Tree: ConfigError <- ConfigUnreadable, UnknownKey, WrongValue.
+    """
+
+
+class ConfigUnreadable(ConfigError):
+    """The file cannot be read or is no TOML."""
+
+
+class UnknownKey(ConfigError):
+    """The file holds a key that nobody reads; a misspelled one would be without effect."""
+
+
+class WrongValue(ConfigError):
+    """A key has a value that it cannot have."""
+
+
+class Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the daemon listens and keeps its data."""
+
+    listen: str = "127.0.0.1:8080"
+    """HOST:PORT; port 0 takes any free one."""
+    data_dir: str = ""
+    """Folder of the database and the evidence; empty = under the user's state home."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    allow_remote: bool = False
+    """Whether ``listen`` may name an address that others can reach. The API asks for no password."""
+
+
+class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits and habits of the engine and its API."""
+
+    owner_email_required: bool = False
+    """Whether definitions must name an owner, as Conductor's must."""
+    body_limit_bytes: int = 10 * 1024 * 1024
+    """The largest request body."""
+    script_time_limit_s: float = 1.0
+    """CPU seconds of one JavaScript expression; everything else waits for it."""
+    handler_threads: int = 2
+    """Tasks of one type that handlers of bundled workflows work on at the same time."""
+
+
+class DeviceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which devices there are."""
+
+    file: str = ""
+    """The inventory, ``devices.toml``; relative to the configuration's folder; empty = none."""
+
+
+class WorkflowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which workflows this device brings along."""
+
+    enable: list[str] = msgspec.field(default_factory=lambda: ["video_analysis"])
+    """Names of bundled workflows whose definitions are registered and whose handlers run."""
+    folders: list[str] = []
+    """Folders of the site's own workflows, all of which are enabled; relative to the
+    configuration's folder."""
+
+
+class TriggerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What starts a workflow by itself."""
+
+    device: str
+    """A camera of the inventory."""
+    workflow: str
+    """The definition to start."""
+    on: Literal["motion"] = "motion"
+    version: int | None = None
+    """None = the latest."""
+    input: dict[str, Any] = {}
+    """Laid under what the event itself says, such as ``camera`` and ``event_id``."""
+    cooldown_s: float = 10.0
+    """Seconds after a start in which further events are counted but start nothing."""
+
+
+class SyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How history reaches the control plane."""
+
+    enabled: bool = False
+    """Whether history is recorded for sending. A file with a ``[sync]`` section that does not say
+    so means true: without a control plane, nobody would ever take the history away."""
+    broker: str = "mqtt://127.0.0.1:1883"
+    """``mqtt://`` or, with TLS, ``mqtts://``; a broker that is down is not an error."""
+    tenant: str = "default"
+    device: str = ""
+    """The device's name in the fleet; empty = the host's name."""
+    username: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+
+
+class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much evidence is kept."""
+
+    budget_mb: int = 2_000
+    """Megabytes of files; the oldest go first."""
+    max_age_days: float = 30.0
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set, defaults and all."""
+
+    daemon: Daemon = Daemon()
+    engine: EngineSettings = EngineSettings()
+    devices: DeviceSettings = DeviceSettings()
+    workflows: WorkflowSettings = WorkflowSettings()
+    trigger: list[TriggerSettings] = []
+    sync: SyncSettings = SyncSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
+
+
+def load(
+    path: Path | None,
+    *,
+    listen: str | None = None,
+    data_dir: str | None = None,
+    default_listen: str | None = None,
+    state_name: str | None = None,
+) -> Settings:
+    """Read the configuration and make every default explicit.
+
+    Args:
+        path: the TOML file; None = defaults only.
+        listen: of the command line; it wins over the file.
+        data_dir: of the command line; it wins over the file.
+        default_listen: of the role, where it is not the device's.
+        state_name: name of the default data folder.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key in it is unknown or has a wrong value.
+    """
+    document = {} if path is None else _read(path)
+    _refuse_unknown(document, Settings, "")
+    try:
+        settings = msgspec.convert(document, Settings)
+    except msgspec.ValidationError as error:
+        raise WrongValue(f"{path}: {_spoken(error)}") from error
+    folder = Path.cwd() if path is None else path.resolve().parent
+    daemon = document.get("daemon", {})
+    daemon = msgspec.structs.replace(
+        settings.daemon,
+        listen=listen or daemon.get("listen") or default_listen or settings.daemon.listen,
+        data_dir=str(_data_dir(data_dir, settings.daemon.data_dir, folder, state_name or "baton")),
+    )
+    settings = msgspec.structs.replace(
+        settings,
+        daemon=daemon,
+        devices=DeviceSettings(_below(folder, settings.devices.file)),
+        workflows=msgspec.structs.replace(
+            settings.workflows,
+            folders=[_below(folder, one) for one in settings.workflows.folders],
+        ),
+        sync=_sync_settings(settings.sync, folder, document.get("sync")),
+    )
+    _check(settings)
+    return settings
+
+
+def address_of(listen: str) -> tuple[str, int]:
+    """Host and port of a ``HOST:PORT``; the host of an IPv6 address stands in brackets.
+
+    Raises:
+        WrongValue: it is something else.
+    """
+    match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\s]+)):(\d{1,5})", listen)
+    if match is None or int(match[3]) > 65_535:
+        raise WrongValue(f"daemon.listen: {listen!r} is not HOST:PORT, such as 127.0.0.1:8080")
+    return match[1] or match[2], int(match[3])
+
+
+def broker_of(url: str) -> tuple[str, int, bool]:
+    """Host, port and whether TLS is spoken, of a broker's address.
+
+    Raises:
+        WrongValue: it is no such address.
+    """
+    wrong = WrongValue(f"sync.broker: {url!r} is not mqtt://HOST:PORT or mqtts://HOST:PORT")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise wrong from error
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/"):
+        raise wrong
+    tls = parts.scheme == "mqtts"
+    return parts.hostname, port or (8883 if tls else 1883), tls
+
+
+def to_toml(settings: Settings) -> str:
+    """The settings as a file that ``load`` reads back to the same."""
+    lines: list[str] = []
+    for section, value in msgspec.to_builtins(settings).items():
+        tables = value if isinstance(value, list) else [value]
+        for table in tables:
+            lines += ["", f"[[{section}]]" if isinstance(value, list) else f"[{section}]"]
+            lines += [f"{key} = {_value(item)}" for key, item in table.items() if item is not None]
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise ConfigUnreadable(f"{path} is larger than {_MAX_FILE_BYTES} bytes")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigUnreadable(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigUnreadable(f"{path} is not valid TOML: {error}") from error
+
+
+def _refuse_unknown(table: Any, kind: type[msgspec.Struct], path: str) -> None:
+    """Name the first key that no field of the struct has, and the one that was meant."""
+    if not isinstance(table, dict):
+        # A wrong type is told by the conversion.
+        return
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for key, value in table.items():
+        here = f"{path}{key}"
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, n=1)
+            meant = f"; did you mean {path}{close[0]}?" if close else ""
+            known = ", ".join(sorted(fields))
+            raise UnknownKey(f"unknown key {here}{meant} Known here: {known}.")
+        if key == "trigger" and isinstance(value, list):
+            for index, one in enumerate(value):
+                _refuse_unknown(one, TriggerSettings, f"{here}[{index}].")
+        elif isinstance(fields[key], type) and issubclass(fields[key], msgspec.Struct):
+            _refuse_unknown(value, fields[key], f"{here}.")
+
+
+def _spoken(error: msgspec.ValidationError) -> str:
+    """``Expected `int`, got `str` - at `$.engine.x``` with the key first, as people read it."""
+    text, _, place = str(error).partition(" - at `$.")
+    return f"{place.rstrip('`')}: {text}" if place else text
+
+
+def _data_dir(given: str | None, written: str, folder: Path, state_name: str) -> Path:
+    """The command line is relative to the working directory, the file to its own folder."""
+    if given:
+        return Path(given).expanduser().absolute()
+    if written:
+        return (folder / Path(written).expanduser()).absolute()
+    # The state home is the one thing that is taken from the environment: it is no setting of ours.
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(home).expanduser() / state_name
+
+
+def _below(folder: Path, name: str) -> str:
+    return str(folder / Path(name).expanduser()) if name else ""
+
+
+def _sync_settings(
+    sync: SyncSettings, folder: Path, written: dict[str, Any] | None
+) -> SyncSettings:
+    return msgspec.structs.replace(
+        sync,
+        enabled=sync.enabled if written is None else written.get("enabled", True),
+        device=sync.device or _host_name(),
+        password_file=_below(folder, sync.password_file),
+        ca_file=_below(folder, sync.ca_file),
+        certificate_file=_below(folder, sync.certificate_file),
+        key_file=_below(folder, sync.key_file),
+    )
+
+
+def _host_name() -> str:
+    """The host's name with only what may stand in a topic."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64].lstrip("._-")
+    return name or "device"
+
+
+def _check(settings: Settings) -> None:
+    host, _ = address_of(settings.daemon.listen)
+    if not settings.daemon.allow_remote and not _is_loopback(host):
+        raise WrongValue(
+            f"daemon.listen: {host} can be reached by others, and the API asks for no password. "
+            "Listen on 127.0.0.1, or set daemon.allow_remote = true if the network is trusted."
+        )
+    broker_of(settings.sync.broker)
+    for key, value, least, most in (
+        ("engine.body_limit_bytes", settings.engine.body_limit_bytes, 1_024, 2**30),
+        ("engine.script_time_limit_s", settings.engine.script_time_limit_s, 0.01, 60),
+        ("engine.handler_threads", settings.engine.handler_threads, 1, 64),
+        ("evidence.budget_mb", settings.evidence.budget_mb, 1, 10_000_000),
+        ("evidence.max_age_days", settings.evidence.max_age_days, 0.001, 36_500),
+        *(
+            (f"trigger[{i}].cooldown_s", one.cooldown_s, 0, 86_400)
+            for i, one in enumerate(settings.trigger)
+        ),
+    ):
+        # Written this way round, a NaN is refused too.
+        if not least <= value <= most:
+            raise WrongValue(f"{key}: {value} is not between {least} and {most}")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _value(item: Any) -> str:
+    """A value in TOML. A JSON text is a TOML text, but for one letter that TOML wants escaped."""
+    if isinstance(item, dict):
+        pairs = (f"{_value(str(key))} = {_value(one)}" for key, one in item.items())
+        return "{ " + ", ".join(pairs) + " }" if item else "{}"
+    if isinstance(item, list):
+        return "[" + ", ".join(_value(one) for one in item) + "]"
+    if isinstance(item, float) and math.isnan(item):
+        return "nan"
+    if isinstance(item, float) and item in (float("inf"), float("-inf")):
+        return "inf" if item > 0 else "-inf"
+    return msgspec.json.encode(item).decode().replace("\x7f", "\\u007f")

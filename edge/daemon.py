@@ -1,0 +1,190 @@
+"""The daemon: runs a role until it is told to stop, and ends it in order.
+
+No role's rooms are named here; they stand in ``device_role`` and ``cloud_role``, and only the one
+that is wanted is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+from starlette.types import ASGIApp
+
+from edge.config import ConfigError, Settings, address_of
+from edge.data_dir import DataDir
+from edge.model.errors import Overloaded, StorageUnavailable
+from edge.sockets import HttpServer, Supervisor, listen, url_of
+
+_log = structlog.get_logger(__name__)
+
+_DISK_ANSWER_S = 5.0
+"""A disk thread that has not answered by then gets no sign of life sent."""
+
+_CLOSE_S = 15.0
+"""What is left after that is cut off; systemd's own limit is longer."""
+
+
+class Role(Protocol):
+    """What a daemon runs."""
+
+    name: str
+    """Of the role, for the ready line."""
+
+    @property
+    def app(self) -> ASGIApp:
+        """Answers HTTP."""
+        ...
+
+    async def keep(self) -> None:
+        """Run until ``close``; the loops and ``prepare`` depend on it."""
+        ...
+
+    async def prepare(self) -> None:
+        """Do what must be done before the first request is answered."""
+        ...
+
+    def loops(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs until it is cancelled."""
+        ...
+
+    async def alive(self) -> None:
+        """Return when the disk has answered."""
+        ...
+
+    def end_streams(self) -> None:
+        """Let answers end that would never end by themselves."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was taken on and let go of everything; a second call does nothing."""
+        ...
+
+
+OpenRole = Callable[[Settings, DataDir], Awaitable[Role]]
+
+
+def run_device(settings: Settings) -> None:
+    """Run a device until SIGTERM or SIGINT.
+
+    Raises:
+        StartError: it cannot start; the message says what to do. See ``cli.run``.
+    """
+    _run(settings, "edge.device_role")
+
+
+def run_cloud(settings: Settings) -> None:
+    """Run a control plane until SIGTERM or SIGINT.
+
+    Raises:
+        StartError: it cannot start; the message says what to do. See ``cli.run``.
+    """
+    _run(settings, "edge.cloud_role")
+
+
+def _run(settings: Settings, module: str) -> None:
+    with DataDir(Path(settings.daemon.data_dir)) as data:
+        listener = listen(*address_of(settings.daemon.listen))
+        with contextlib.closing(listener), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            open_role: OpenRole = import_module(module).open_role
+            runner.run(_main(open_role, settings, data, listener))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Take uvloop where there is one: plain asyncio does a third less in the same time."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        return asyncio.new_event_loop
+    return new_event_loop
+
+
+async def _main(
+    open_role: OpenRole, settings: Settings, data: DataDir, listener: socket.socket
+) -> None:
+    role = await open_role(settings, data)
+    try:
+        await serve(role, listener, _stop_signal(), where=str(data.root))
+    except ExceptionGroup as group:
+        # What `prepare` found wrong with the configuration is said plainly, not as a fault of ours.
+        refused = [error for error in group.exceptions if isinstance(error, ConfigError)]
+        if refused:
+            raise refused[0] from None
+        raise
+    finally:
+        # After a fault, too: threads of the database would keep the process from ending.
+        async with asyncio.timeout(_CLOSE_S):
+            await role.close()
+
+
+async def serve(role: Role, listener: socket.socket, stop: asyncio.Event, *, where: str) -> None:
+    """Run a role until ``stop``, then end it: requests first, loops next, the disk last.
+
+    Args:
+        role: already opened.
+        listener: where it answers HTTP.
+        stop: set when the daemon shall end.
+        where: the data directory, for the ready line.
+    """
+    server, supervisor = HttpServer(role.app, listener), Supervisor()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(role.keep())
+        await role.prepare()
+        loops = [group.create_task(loop) for loop in role.loops()]
+        answering = group.create_task(server.run_until_stopped())
+        await server.ready.wait()
+        loops.append(group.create_task(_give_signs_of_life(role, supervisor)))
+        url = url_of(listener)
+        sys.stdout.write(f"{role.name} ready on {url} (data: {where})\n")
+        sys.stdout.flush()
+        supervisor.tell("READY=1", f"STATUS=ready on {url}")
+        await stop.wait()
+        supervisor.tell("STOPPING=1")
+        _log.info("stop_requested")
+        role.end_streams()
+        server.stop()
+        await answering
+        for loop in loops:
+            loop.cancel()
+        await asyncio.wait(loops)
+        await role.close()
+    _log.info("daemon_stopped")
+
+
+def _stop_signal() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; a second signal ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def handle() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, handle)
+    return stop
+
+
+async def _give_signs_of_life(role: Role, supervisor: Supervisor) -> None:
+    """Tell systemd that the loop and the disk both still answer; silence makes it restart us."""
+    if not supervisor.watchdog_s:
+        return
+    while True:
+        try:
+            async with asyncio.timeout(_DISK_ANSWER_S):
+                await role.alive()
+        except (TimeoutError, StorageUnavailable, Overloaded) as error:
+            _log.warning("disk_silent", reason=str(error), waited_s=_DISK_ANSWER_S)
+        else:
+            supervisor.tell("WATCHDOG=1")
+        await asyncio.sleep(supervisor.watchdog_s / 2)

@@ -1,0 +1,351 @@
+"""A device: the rooms that run on it, put together.
+
+No rule of any room stands here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from starlette.types import ASGIApp
+
+from devices.capabilities import Surroundings
+from devices.inventory import Inventory
+from edge.api.app import build_app
+from edge.api.house import House
+from edge.config import Settings, TriggerSettings, WrongValue
+from edge.console import CONSOLE_FOLDER
+from edge.data_dir import DataDir
+from edge.decider.operators import SUPPORTED
+from edge.engine import Engine
+from edge.equipment import Equipment
+from edge.model.errors import (
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    StorageUnavailable,
+    ValidationFailed,
+)
+from edge.model.validation import parse_task_definition, parse_workflow_definition
+from edge.scripts import QuickScripts, syntax_error
+from edge.system_tasks import HttpCalls
+from edge.timekeeper import Timekeeper
+from edge.transactions import Effects, Transaction
+from edge.triggers import Trigger, Triggers
+from edge.workers import Workers
+from sync.web.pages import Pages
+from workflows.catalog import BundledWorkflow, catalog
+from workflows.evidence import EvidenceStore
+
+_log = structlog.get_logger(__name__)
+
+_SWEEP_EVERY_S = 300.0
+"""Between two looks at the evidence's budget; a device films a few clips in that time."""
+
+_DISK_ANSWER_S = 2.0
+"""A disk that takes longer to answer is shown as down."""
+
+
+class _Uplink(Protocol):
+    async def run(self) -> None: ...
+    def wake(self) -> None: ...
+    def status(self) -> Any: ...
+
+
+async def open_role(settings: Settings, data: DataDir) -> Device:
+    """Open the database and put the rooms around it.
+
+    Raises:
+        ConfigError, DatabaseError, MigrationError, DeviceError, IdentityError: it cannot start.
+    """
+    engine = await Engine.open(
+        data.database,
+        scripts=QuickScripts(settings.engine.script_time_limit_s),
+        syncing=settings.sync.enabled,
+    )
+    try:
+        return Device(settings, data, engine)
+    except BaseException:
+        await engine.close()
+        raise
+
+
+class Device:
+    """Everything that runs on a device. Make it with ``open_role``."""
+
+    name = "baton"
+
+    def __init__(self, settings: Settings, data: DataDir, engine: Engine) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._closed = False
+        inventory = _inventory(settings, engine)
+        self._wanted = _triggers(settings.trigger, inventory)
+        self._bundles = _bundles(settings)
+        self._evidence = EvidenceStore(
+            data.evidence,
+            budget_bytes=settings.evidence.budget_mb * 1_000_000,
+            max_age_s=settings.evidence.max_age_days * 86_400,
+        )
+        self._timekeeper = Timekeeper(engine)
+        self._triggers = Triggers(engine)
+        self._equipment = Equipment(inventory, self._attach)
+        self._http_calls = HttpCalls()
+        self._workers = Workers(engine, self._evidence, inventory.open)
+        self._workers.add_system_task("HTTP", self._http_calls)
+        for bundle in self._bundles:
+            self._add_handlers(bundle)
+        self._uplink = _uplink(settings, data, engine) if settings.sync.enabled else None
+        engine.on_effects(self._see)
+        self._house = self._furnish(data)
+        self._app = build_app(self._house)
+
+    @property
+    def app(self) -> ASGIApp:
+        """Answers HTTP."""
+        return self._app
+
+    async def keep(self) -> None:
+        """Commit what arrives, until ``close``."""
+        await self._engine.run()
+
+    async def prepare(self) -> None:
+        """Register the workflows that come along, where they have changed."""
+        for bundle in self._bundles:
+            try:
+                await self._register(bundle)
+            except InvalidInput as error:
+                raise WrongValue(f"workflow {bundle.name!r}: {_why(error)}") from error
+
+    def loops(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs until it is cancelled."""
+        loops = [
+            self._timekeeper.run(),
+            self._workers.run(),
+            self._triggers.run(),
+            self._equipment.run(),
+            self._sweep(),
+        ]
+        return loops if self._uplink is None else [*loops, self._uplink.run()]
+
+    async def alive(self) -> None:
+        """Return when the disk has answered."""
+        await self._engine.request(_nothing)
+
+    def end_streams(self) -> None:
+        """Let consoles go; they come back by themselves."""
+        self._house.streams.close()
+
+    async def close(self) -> None:
+        """Let devices go, finish what was taken on, close the database."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._http_calls.close()
+            await self._equipment.close()
+        finally:
+            await self._engine.close()
+
+    def _furnish(self, data: DataDir) -> House:
+        settings = self._settings
+        house = House(self._engine, SUPPORTED)
+        house.instance = settings.sync.device
+        house.version = release()
+        house.body_limit_bytes = settings.engine.body_limit_bytes
+        house.owner_required = settings.engine.owner_email_required
+        house.check_script = syntax_error
+        house.devices = self._equipment.statuses
+        house.snapshot = self._equipment.snapshot
+        house.uplink = self._sync_status
+        house.healthy = self._healthy
+        house.evidence_root = data.evidence
+        house.pages = Pages(CONSOLE_FOLDER)
+        return house
+
+    def _attach(self, name: str, device: Any) -> None:
+        for trigger in self._wanted:
+            if trigger.device == name:
+                self._triggers.attach(trigger, device)
+
+    def _see(self, effects: Effects) -> None:
+        if self._uplink is not None and effects.outbox:
+            self._uplink.wake()
+
+    def _add_handlers(self, bundle: BundledWorkflow) -> None:
+        """A bundle that cannot be loaded leaves its tasks waiting; everything else runs."""
+        try:
+            handlers = bundle.handlers
+        except Exception as error:  # noqa: BLE001 - a rim: a site's module may be anything
+            _log.error(
+                "handlers_not_loaded",
+                workflow=bundle.name,
+                reason=f"{type(error).__name__}: {error}",
+                advice="if a package is missing, install the extra that brings it: baton[vision]",
+            )
+            return
+        self._workers.add_handlers(handlers, threads=self._settings.engine.handler_threads)
+
+    async def _register(self, bundle: BundledWorkflow) -> None:
+        engine = self._engine
+        tasks = [
+            parse_task_definition(one, owner_required=False) for one in bundle.task_definitions
+        ]
+        known = {one.name: one for one in await engine.task_definitions()}
+        changed = [one for one in tasks if _differs(one, known.get(one.name))]
+        if changed:
+            await engine.put_task_definitions(changed)
+        definition = parse_workflow_definition(
+            bundle.definition, owner_required=False, check_script=syntax_error, supported=SUPPORTED
+        )
+        try:
+            old = await engine.workflow_definition(definition.name, definition.version)
+        except NotFound:
+            old = None
+        if _differs(definition, old):
+            await engine.put_workflow_definition(definition, overwrite=True)
+            _log.info("workflow_registered", workflow=definition.name, version=definition.version)
+
+    async def _healthy(self) -> bool:
+        try:
+            async with asyncio.timeout(_DISK_ANSWER_S):
+                await self.alive()
+        except (TimeoutError, StorageUnavailable, Overloaded):
+            return False
+        return True
+
+    def _sync_status(self) -> dict[str, Any]:
+        if self._uplink is None:
+            return {"enabled": False}
+        status = self._uplink.status()
+        return {
+            "enabled": True,
+            "broker": status.broker,
+            "device": self._settings.sync.device,
+            "state": status.state,
+            "reason": status.reason,
+            "backlog": sum(status.backlog.values()),
+            "lastAckMs": status.last_ack_ms,
+            # The lanes in the order of their urgency, by number.
+            "syncedTo": {str(lane): seq for lane, seq in enumerate(status.synced_to.values())},
+            "recordsSent": status.records_sent,
+            "bytesSent": status.bytes_sent,
+        }
+
+    async def _sweep(self) -> None:
+        """Keep the evidence within its budget."""
+        while True:
+            now_ms = self._engine.clock.now_ms()
+            try:
+                removed = await asyncio.to_thread(self._evidence.sweep, now_ms)
+            except OSError as error:
+                # A disk that fails here fails the engine's next commit too, which tells clients.
+                _log.error("evidence_not_swept", reason=str(error))
+            else:
+                if removed:
+                    _log.info("evidence_removed", files=len(removed))
+            await asyncio.sleep(_SWEEP_EVERY_S)
+
+
+def release() -> str:
+    """The version that is installed."""
+    try:
+        return version("baton")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def _nothing(_: Transaction) -> None:
+    """Shows that a transaction has gone through."""
+
+
+def _why(error: InvalidInput) -> str:
+    if isinstance(error, ValidationFailed):
+        return "; ".join(f"{fault.path}: {fault.message}" for fault in error.fields)
+    return error.message
+
+
+def _differs(new: msgspec.Struct, old: msgspec.Struct | None) -> bool:
+    """Whether a definition has to be written; when it was last written does not count."""
+    if old is None:
+        return True
+    audit = dict.fromkeys(("create_time", "update_time", "created_by", "updated_by"))
+    return msgspec.structs.replace(old, **audit) != msgspec.structs.replace(new, **audit)
+
+
+def _inventory(settings: Settings, engine: Engine) -> Inventory:
+    clock = engine.clock
+
+    def monotonic_s() -> float:
+        return clock.monotonic_ms() / 1000
+
+    if not settings.devices.file:
+        return Inventory({}, Surroundings(clock.now_ms, monotonic_s, Path()))
+    return Inventory.load(
+        Path(settings.devices.file), clock_ms=clock.now_ms, monotonic_s=monotonic_s
+    )
+
+
+def _triggers(wanted: list[TriggerSettings], inventory: Inventory) -> list[Trigger]:
+    for index, one in enumerate(wanted):
+        if one.device not in inventory:
+            known = ", ".join(inventory) or "none"
+            raise WrongValue(
+                f"trigger[{index}].device: the inventory has no {one.device!r}; it has: {known}"
+            )
+    return [
+        Trigger(one.device, one.workflow, one.version, one.input, one.cooldown_s) for one in wanted
+    ]
+
+
+def _bundles(settings: Settings) -> list[BundledWorkflow]:
+    """The bundled workflows that are enabled, and all of the site's own folders."""
+    known = {bundle.name: bundle for bundle in catalog()}
+    for name in settings.workflows.enable:
+        if name not in known:
+            raise WrongValue(
+                f"workflows.enable: there is no workflow {name!r}; there is: {', '.join(known)}"
+            )
+    wanted = {name: known[name] for name in settings.workflows.enable}
+    for folder in map(Path, settings.workflows.folders):
+        if not folder.is_dir():
+            raise WrongValue(f"workflows.folders: there is no folder {folder}")
+        try:
+            found = catalog(folder)
+        except (OSError, KeyError, msgspec.DecodeError) as error:
+            raise WrongValue(f"workflows.folders: {folder} cannot be read: {error}") from error
+        if not found:
+            raise WrongValue(
+                f"workflows.folders: {folder} holds no workflow; one is a folder with "
+                "workflow.json, tasks.json and handlers.py"
+            )
+        wanted.update({bundle.name: bundle for bundle in found})
+    return list(wanted.values())
+
+
+def _uplink(settings: Settings, data: DataDir, engine: Engine) -> _Uplink:
+    """Imported here: a device that keeps its history to itself has no use for MQTT in memory."""
+    from edge.links import Dice, broker
+    from edge.outbox import EngineOutbox, EnginePublications
+    from sync import identity
+    from sync.uplink import Uplink
+
+    return Uplink(
+        broker=broker(settings.sync),
+        identity=identity.load(
+            data.identity, device=settings.sync.device, tenant=settings.sync.tenant
+        ),
+        outbox=EngineOutbox(engine),
+        publications=EnginePublications(engine),
+        evidence_root=data.evidence,
+        boot=engine.boot.boot,
+        version=release(),
+        now_ms=engine.clock.now_ms,
+        chance=Dice(),
+    )

@@ -1,0 +1,1 @@
+"""What is installed on a device: units, examples, packages, scripts."""

@@ -1,0 +1,81 @@
+"""Health, version, figures, devices, pictures and sync, as the console and Prometheus read them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from edge.model.errors import NotFound
+from tests.unit.edge.api.device import Device, run
+
+
+def test_the_device_says_how_it_is(tmp_path: Path) -> None:
+    """Healthy or not, the status is 200; both addresses answer."""
+
+    async def body(device: Device) -> None:
+        async def ill() -> bool:
+            return False
+
+        well = await device.client.get("/health")
+        device.house.healthy = ill
+        unwell = await device.client.get("/api/health")
+
+        assert (True, False) == (well.json()["healthy"], unwell.json()["healthy"])
+        assert 200 == unwell.status_code
+        assert "0" == await device.answer("GET", "/version")
+
+    run(tmp_path, body)
+
+
+def test_figures_are_prometheus_text(tmp_path: Path) -> None:
+    """Every line is a comment or a sample; each metric has its help and its type once."""
+
+    async def body(device: Device) -> None:
+        device.house.devices = lambda: [{"name": 'a"b', "status": {"state": "online"}}]
+        await device.register()
+        await device.started()
+
+        text = (await device.client.get("/metrics")).text
+
+        lines = text.splitlines()
+        sample = re.compile(r'[a-z_]+(\{([a-z]+="([^"\\]|\\.)*",?)+\})? -?[0-9.e+]+')
+        assert all(line.startswith("# ") or sample.fullmatch(line) for line in lines)
+        types = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+        assert len(types) == len(set(types))
+        assert "baton_starts_total 1" in lines
+        assert 'baton_queue_tasks{queue="work"} 1' in lines
+        assert 'baton_workflows{status="RUNNING"} 1' in lines
+        assert 'baton_devices_online{device="a\\"b"} 1' in lines
+
+    run(tmp_path, body)
+
+
+def test_devices_and_sync_are_what_the_daemon_says(tmp_path: Path) -> None:
+    """The API shows what it is given; without a camera there is no picture."""
+
+    async def body(device: Device) -> None:
+        async def picture(name: str) -> bytes:
+            if name != "front":
+                raise NotFound("no such device")
+            return b"jpeg"
+
+        entry: dict[str, Any] = {"name": "front", "status": {"state": "online"}}
+        assert ([], {"enabled": False}) == (
+            await device.answer("GET", "/v1/devices"),
+            await device.answer("GET", "/v1/sync"),
+        )
+        assert 404 == (await device.call("GET", "/v1/devices/front/snapshot.jpg")).status_code
+        device.house.devices, device.house.snapshot = lambda: [entry], picture
+
+        shot = await device.call("GET", "/v1/devices/front/snapshot.jpg?at=1")
+
+        assert [entry] == await device.answer("GET", "/v1/devices")
+        assert (b"jpeg", "image/jpeg", "no-store") == (
+            shot.content,
+            shot.headers["content-type"],
+            shot.headers["cache-control"],
+        )
+        assert 404 == (await device.call("GET", "/v1/devices/back/snapshot.jpg")).status_code
+
+    run(tmp_path, body)

@@ -1,0 +1,63 @@
+"""A device registers what it brings along, once; see test_daemon for it as a process."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from edge.config import Settings, load
+from edge.data_dir import DataDir
+from edge.device_role import Device, open_role
+from edge.model.errors import NotFound
+from edge.model.requests import StartRequest
+
+
+def settings(folder: Path, text: str = "") -> Settings:
+    """A configuration with this text."""
+    (folder / "baton.toml").write_text(text)
+    return load(folder / "baton.toml", data_dir=str(folder))
+
+
+def test_bundled_workflows_are_written_when_they_changed(tmp_path: Path) -> None:
+    """A second start of the same release writes nothing: flash wears out."""
+
+    async def once() -> int:
+        role = await open_role(settings(tmp_path), DataDir(tmp_path))
+        assert isinstance(role, Device)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(role.keep())
+            await role.prepare()
+            await role.alive()
+            requests = role._engine.counters()["requests"]
+            with pytest.raises(NotFound):
+                await role._engine.start(StartRequest("nothing"))
+            await role.close()
+            await role.close()
+        return requests
+
+    # The one request of a start that changes nothing is that of ``alive``.
+    assert 1 < asyncio.run(once())
+    assert 1 == asyncio.run(once())
+
+
+def test_handlers_of_the_site_may_fail_to_load(tmp_path: Path) -> None:
+    """Their tasks wait; everything else of the device runs."""
+    flow = tmp_path / "site" / "flow"
+    flow.mkdir(parents=True)
+    (flow / "workflow.json").write_text(
+        '{"name": "flow", "tasks": [{"name": "a", "taskReferenceName": "a"}]}'
+    )
+    (flow / "tasks.json").write_text("[]")
+    (flow / "handlers.py").write_text("raise RuntimeError('no such thing')\n")
+    text = '[workflows]\nenable = []\nfolders = ["site"]\n'
+
+    async def main() -> None:
+        role = await open_role(settings(tmp_path, text), DataDir(tmp_path))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(role.keep())
+            await role.prepare()
+            await role.close()
+
+    asyncio.run(main())
