@@ -5,14 +5,13 @@ No rule of the workflow as a whole stands here, and no opinion of what the step 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
 from typing import Any
 
 import msgspec
 
 from edge.model.definitions import JsonObject, WorkflowTask
+from edge.model.times import BadTime, duration_ms, until_ms
 
 KNOWN_TYPES = frozenset(
     {
@@ -66,15 +65,6 @@ KNOWN_TYPES = frozenset(
     }
 )
 """Types that Conductor or Orkes run by themselves; any other text names a worker's task."""
-
-_DURATION = re.compile(
-    r"\s*(?:\d+\s*(?:days?|d))?"
-    r"\s*(?:\d+\s*(?:hours?|hrs?|h))?"
-    r"\s*(?:\d+\s*(?:minutes?|mins?|m))?"
-    r"\s*(?:\d+\s*(?:seconds?|secs?|s))?\s*",
-    re.IGNORECASE,
-)
-_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+:/-]{0,63}")
 
 
 class Surrounds(msgspec.Struct, frozen=True):
@@ -223,29 +213,22 @@ def _wait(task: WorkflowTask, _: Surrounds) -> Iterator[str]:
     until = _text(task.input_parameters.get("until"))
     if duration and until:
         yield "Both 'duration' and 'until' specified. Please provide only one input"
-    if duration and not duration.startswith("${") and not _DURATION.fullmatch(duration):
+    if duration and not duration.startswith("${") and not _readable(duration_ms, duration):
         yield "Either date or duration is passed as null "
-    if until and not until.startswith("${") and not _is_moment(until):
+    if until and not until.startswith("${") and not _readable(until_ms, until):
         yield "Unable to parse date "
+
+
+def _readable(read: Callable[[str], int], text: str) -> bool:
+    try:
+        read(text)
+    except BadTime:
+        return False
+    return True
 
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
-
-
-def _is_moment(text: str) -> bool:
-    """Whether a text is ``yyyy-MM-dd``, with a time and then a zone behind it or not."""
-    parts = text.split()
-    if not 1 <= len(parts) <= 3:
-        return False
-    try:
-        if len(parts) == 1:
-            date.fromisoformat(parts[0])
-        else:
-            datetime.strptime(f"{parts[0]} {parts[1]} +0000", "%Y-%m-%d %H:%M %z")
-    except ValueError:
-        return False
-    return len(parts) < 3 or _ZONE.fullmatch(parts[2]) is not None
 
 
 _RULES: Mapping[str, Callable[[WorkflowTask, Surrounds], Iterator[str]]] = {

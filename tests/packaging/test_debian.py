@@ -146,7 +146,8 @@ def test_package_names_what_it_needs(package: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     series, following = sys.version_info.minor, sys.version_info.minor + 1
-    assert f"python3 (>= 3.{series}), python3 (<< 3.{following})" == field("Depends")
+    interpreter = f"python3 (>= 3.{series}), python3 (<< 3.{following})"
+    assert f"{interpreter}, libstdc++6, zlib1g" == field("Depends")
     assert "baton" == field("Package")
     examples = sorted((ROOT / "packaging" / "config").glob("*.toml"))
     assert [f"/etc/baton/{one.name}" for one in examples] == control("conffiles").split()

@@ -5,6 +5,8 @@ Nothing is sent from here: a broker that is away delays the message and never th
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from edge.decider.draft import Draft, Visit
@@ -14,6 +16,13 @@ from edge.model.decision import Publication
 from edge.model.executions import TaskStatus, workflow_uuid
 
 _MQTT = "mqtt:"
+
+_TOPIC_BYTES = 1_000
+_PAYLOAD_BYTES = 100_000
+"""What any broker takes, and what a slow link can carry between two records."""
+
+_RESERVED = re.compile(r"\$|baton(/\d|$)")
+"""Topics of the broker and of the sync protocol."""
 
 
 def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
@@ -42,16 +51,27 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
         "taskToDomain": workflow.task_to_domain,
         "event_produced": sink,
     }
-    publication = Publication(draft.task_id(ordinal), topic, msgspec.json.encode(payload))
-    draft.publications.append(publication)
+    message = msgspec.json.encode(payload)
+    if len(message) > _PAYLOAD_BYTES:
+        draft.add(
+            visit,
+            TaskStatus.FAILED_WITH_TERMINAL_ERROR,
+            values=values,
+            ordinal=ordinal,
+            reason=f"The message has {len(message)} bytes and {_PAYLOAD_BYTES} are allowed: "
+            "send a reference instead",
+        )
+        return
+    draft.publications.append(Publication(draft.task_id(ordinal), topic, message))
     status = TaskStatus.IN_PROGRESS if step.async_complete else TaskStatus.COMPLETED
     draft.add(visit, status, values=values, output=payload, ordinal=ordinal)
 
 
 def _may_be_published_to(topic: str) -> bool:
-    """Whether MQTT allows a message to this topic."""
-    allowed = topic and not topic.startswith("$") and len(topic.encode()) <= 65_535
-    return bool(allowed) and not set("+#\0") & set(topic)
+    """Whether a message may go there: the uplink would set aside what is let through here."""
+    if not topic or len(topic.encode()) > _TOPIC_BYTES or _RESERVED.match(topic):
+        return False
+    return not set("+#\0") & set(topic)
 
 
 OPERATOR = Operator(_schedule)

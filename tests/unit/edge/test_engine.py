@@ -12,7 +12,7 @@ from edge.engine import Engine
 from edge.model.definitions import TaskDefinition
 from edge.model.errors import NotFound
 from edge.model.executions import EMPTY, TaskStatus, WorkflowStatus, task_uuid
-from edge.model.requests import StartRequest, TaskResult
+from edge.model.requests import StartRequest, TaskResult, TaskView
 from tests.unit.edge.engine_house import (
     answer,
     claim,
@@ -80,7 +80,10 @@ def test_each_task_is_handed_out_once(tmp_path: Path) -> None:
         seen: list[str] = []
 
         async def poller() -> None:
-            while found := await engine.poll("a", worker="w", count=3, timeout_ms=300):
+            found: list[TaskView] = []
+            # What is left over when all have been seen would be a task handed out twice.
+            while len(seen) < 100 or found:
+                found = await engine.poll("a", worker="w", count=3, timeout_ms=100)
                 seen.extend(id_of(view) for view in found)
 
         async with asyncio.TaskGroup() as group:
