@@ -1,0 +1,79 @@
+# Everything that is done to this tree by hand or by CI. Bare `make` lists it.
+
+VENV := .venv
+PYTHON_RUN := $(VENV)/bin/python
+PYTEST := $(PYTHON_RUN) -m pytest
+STAMP := $(VENV)/.complete
+PACKAGES := edge sync devices workflows
+
+# Debian keeps the broker where only root looks.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# Two workers: the smallest machine this has to pass on has two cores.
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lint check quick test demo bench soak package format pin clean
+
+help: ## list the targets
+	@echo "Baton. Targets:"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything pinned; leaves .venv/bin/baton
+	@:
+
+$(STAMP): pyproject.toml requirements/test.txt requirements/headless.txt \
+          packaging/setup/venv.sh packaging/setup/find-python.sh packaging/setup/debian-packages.sh
+	@packaging/setup/venv.sh
+	@touch $@
+
+lint: setup
+	$(PYTHON_RUN) -m ruff format --check .
+	$(PYTHON_RUN) -m ruff check .
+	$(VENV)/bin/lint-imports --no-logo
+	$(PYTHON_RUN) -m interrogate --quiet $(PACKAGES)
+	$(PYTHON_RUN) -m interrogate --quiet --fail-under 100 --whitelist-regex '^test_' tests
+	$(PYTHON_RUN) -m mypy
+
+check: lint ## formatting, lint, types, layers, docstrings, tidiness: what every commit passes
+	$(PYTEST) -q tests/tidiness
+
+quick: setup ## under three minutes: formatting, lint, layers, tidiness, unit tests
+	$(PYTHON_RUN) -m ruff format --check .
+	$(PYTHON_RUN) -m ruff check .
+	$(VENV)/bin/lint-imports --no-logo
+	$(PYTEST) -q -n $(WORKERS) tests/tidiness tests/unit
+
+# The tests run even when a check has failed: a red build says all that is wrong with it.
+# Coverage is judged by pytest itself, so that its summary stays the last word.
+test: setup ## everything: set-up, Debian packages tests want, checks, all tests with coverage
+	@packaging/setup/test-packages.sh
+	@status=0; \
+	$(MAKE) --no-print-directory lint || status=1; \
+	$(PYTEST) -n $(WORKERS) --cov --cov-report=term:skip-covered || status=$$?; \
+	exit $$status
+
+# SECONDS counts only when it is given to make itself: shells have a variable of that name.
+demo: setup ## camera, workflow, control plane in a browser; SECONDS=45 runs unattended
+	@$(PYTHON_RUN) -m edge.demo $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS))
+
+bench: setup ## measure tasks a second through the REST API, cold start, memory
+	@$(PYTHON_RUN) -m tests.bench
+
+soak: setup ## the tests that run for hours
+	$(PYTEST) -m soak --timeout 0
+
+package: setup ## wheel, sdist and, where dpkg-deb exists, a Debian package, into dist/
+	$(PYTHON_RUN) -m build --no-isolation --outdir dist .
+	@if command -v dpkg-deb >/dev/null; then packaging/debian/build.sh dist; \
+	else echo "No dpkg-deb here: no Debian package was made."; fi
+
+format: setup ## let ruff format and repair what it can
+	$(PYTHON_RUN) -m ruff format .
+	$(PYTHON_RUN) -m ruff check --fix .
+
+pin: ## write the pinned requirements anew (needs uv)
+	packaging/setup/pin.sh
+
+clean: ## remove what was built, not the environment
+	rm -rf dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Installs the programs that tests run and that pip cannot bring: a broker, FFmpeg, a browser.
+# Where that is not allowed it says what to type and goes on: the tests that need a program say so.
+set -eu
+
+PATH=$PATH:/usr/sbin
+
+packages=
+for pair in mosquitto:mosquitto ffmpeg:ffmpeg chromium:chromium; do
+    if ! command -v "${pair%%:*}" >/dev/null; then
+        packages="$packages ${pair##*:}"
+    fi
+done
+if [ -z "$packages" ]; then
+    exit 0
+fi
+# shellcheck disable=SC2086  # the words of $packages are package names
+"$(dirname "$0")/debian-packages.sh" "the tests" $packages ||
+    echo "Going on without:$packages. Tests that need them will not pass." >&2
