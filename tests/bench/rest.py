@@ -21,6 +21,7 @@ from tests.bench.measure import Figure, cpu_s, rss_mb
 from tests.daemon import Daemon
 
 _BATCH = 10
+_SDK_WITHIN_S = 120
 
 
 class Connection:
@@ -100,48 +101,25 @@ async def _lean(port: int, workflows: int, concurrency: int) -> float:
     return time.perf_counter() - began
 
 
-_SDK_WORKER = """
-import sys
-from conductor.client.automator.task_handler import TaskHandler
-from conductor.client.configuration.configuration import Configuration
-from conductor.client.worker.worker_task import worker_task
-
-def define(name):
-    @worker_task(task_definition_name=name, thread_count=10, poll_interval_millis=10)
-    def work(a: str) -> dict:
-        return {"a": a}
-    return work
-
-workers = [define(name) for name in sys.argv[2:]]
-
-if __name__ == "__main__":
-    handler = TaskHandler([], Configuration(server_api_url=sys.argv[1]), scan_for_annotated_workers=True)
-    handler.start_processes()
-    print("ready", flush=True)
-    sys.stdin.read()
-    handler.stop_processes()
-"""
-
-
-def _sdk(daemon: Daemon, folder: Path, workflows: int) -> float:
+def _sdk(daemon: Daemon, workflows: int) -> float:
     """The stock Python SDK: a TaskHandler with one process a task type, ten threads each."""
-    script = folder / "sdk_worker.py"
-    script.write_text(_SDK_WORKER)
     process = subprocess.Popen(
-        [sys.executable, str(script), f"{daemon.url}/api", *STEPS],
+        [sys.executable, "-m", "tests.bench.sdk_worker", f"{daemon.url}/api"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         text=True, start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdin is not None
-    process.stdout.readline()
-    time.sleep(2)
-    wall = asyncio.run(_start_and_await(daemon.port, workflows))
-    process.stdin.close()
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(20)
-    process.stdout.close()
-    return wall
+    try:
+        if "ready" not in process.stdout.readline():
+            raise RuntimeError("the SDK's workers did not start")
+        time.sleep(2)
+        return asyncio.run(_start_and_await(daemon.port, workflows))
+    finally:
+        process.stdin.close()
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+        process.stdout.close()
 
 
 async def _start_and_await(port: int, workflows: int) -> float:
@@ -150,8 +128,11 @@ async def _start_and_await(port: int, workflows: int) -> float:
     began = time.perf_counter()
     for _ in range(workflows):
         await connection.ask("POST", "/api/workflow", body)
+    deadline = began + _SDK_WITHIN_S
     query = "/api/workflow/search?size=1&query=workflowType%3DW%20AND%20status%3DRUNNING"
     while msgspec.json.decode(await connection.ask("GET", query))["totalHits"]:
+        if time.perf_counter() > deadline:
+            raise RuntimeError(f"the SDK's workers were not done within {_SDK_WITHIN_S} s")
         await asyncio.sleep(0.05)
     connection.close()
     return time.perf_counter() - began
@@ -182,7 +163,7 @@ def run(folder: Path, *, scale: float) -> list[Figure]:
             Figure("daemon, after the run", rss_mb(daemon.pid), "MiB RSS"),
         ]
         few = max(30, int(400 * scale))
-        wall = _sdk(daemon, folder, few)
+        wall = _sdk(daemon, few)
         figures.append(Figure("W over REST, stock Python SDK: tasks", few * 3 / wall, "per second"))
     return figures
 
