@@ -22,7 +22,7 @@ help: ## list the targets
 setup: $(STAMP) ## make .venv with everything pinned; leaves .venv/bin/baton
 	@:
 
-$(STAMP): pyproject.toml requirements/test.txt requirements/headless.txt \
+$(STAMP): pyproject.toml packaging/requirements/test.txt packaging/requirements/headless.txt \
           packaging/setup/venv.sh packaging/setup/find-python.sh packaging/setup/debian-packages.sh
 	@packaging/setup/venv.sh
 	@touch $@

@@ -4,7 +4,7 @@
 #
 #     build.sh DIST [--requirements FILE] [--without-dependencies]
 #
-# DIST holds the wheel and receives the package. FILE is one of requirements/: all.txt (default) or
+# DIST holds the wheel and receives the package. FILE is one of packaging/requirements/: all.txt (default) or
 # device.txt, which leaves the vision libraries out. Without dependencies the package shows its
 # layout and cannot run; tests look at that.
 set -euo pipefail
@@ -49,9 +49,9 @@ install_into() {
 "$python" -m venv --without-pip --symlinks "$home"
 if [ -n "$requirements" ]; then
     # Windows are not opened on a device: the build without them needs no library of the system.
-    grep -q '^opencv-python==' "requirements/$requirements" &&
-        install_into --require-hashes --requirement requirements/headless.txt
-    "$python" packaging/debian/without.py opencv-python "requirements/$requirements" \
+    grep -q '^opencv-python==' "packaging/requirements/$requirements" &&
+        install_into --require-hashes --requirement packaging/requirements/headless.txt
+    "$python" packaging/debian/without.py opencv-python "packaging/requirements/$requirements" \
         >"$root/requirements.txt"
     install_into --require-hashes --requirement "$root/requirements.txt"
     rm "$root/requirements.txt"

@@ -13,7 +13,7 @@ pip() {
 
 install_pinned() {
     # The files hold the whole closure: nothing is resolved, and nothing unpinned slips in.
-    pip install --quiet --no-deps --require-hashes --requirement "requirements/$1"
+    pip install --quiet --no-deps --require-hashes --requirement "packaging/requirements/$1"
 }
 
 is_usable() {

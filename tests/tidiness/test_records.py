@@ -11,7 +11,7 @@ import pytest
 from tests.tidiness.tree import ROOT, report, shown
 
 RECORDS = ROOT / "docs" / "adr"
-REQUIREMENTS = ROOT / "requirements"
+REQUIREMENTS = ROOT / "packaging" / "requirements"
 
 _NAME = re.compile(r"^(\d{4})-[a-z0-9-]+\.md$")
 _PARTS = ["Context", "Options", "Decision", "Consequences"]
@@ -88,7 +88,7 @@ def test_files_of_pins_agree() -> None:
         if not versions <= widest.get(package, set())
     ]
 
-    assert [] == findings, report(findings, "Not the releases of requirements/test.txt:")
+    assert [] == findings, report(findings, "Not the releases of packaging/requirements/test.txt:")
 
 
 def test_opencv_without_windows_is_the_same_release() -> None:

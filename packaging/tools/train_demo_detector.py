@@ -3,7 +3,7 @@
 It never runs on a device: torch and onnx are needed here and nowhere else.
 
     python -m venv torchenv && torchenv/bin/pip install torch onnx numpy opencv-python msgspec
-    torchenv/bin/python tools/train_demo_detector.py --minutes 45 --out devices/models
+    torchenv/bin/python packaging/tools/train_demo_detector.py --minutes 45 --out devices/models
 
 The network is a small depthwise feature pyramid with one output level at stride 8: a heat-map per
 class whose peaks are object centres, and the distances from there to the four sides of the box.

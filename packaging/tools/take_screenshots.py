@@ -1,6 +1,6 @@
 """Takes the pictures of the documentation from a running demonstration.
 
-Needs Debian's chromium. Run it as ``.venv/bin/python -m tools.take_screenshots``.
+Needs Debian's chromium. Run it as ``.venv/bin/python packaging/tools/take_screenshots.py``.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 It trains nothing and needs neither torch nor onnx: what runs on a device runs here.
 
-    .venv/bin/python tools/evaluate_demo_detector.py --stills 500 --videos 4
+    .venv/bin/python packaging/tools/evaluate_demo_detector.py --stills 500 --videos 4
 """
 
 from __future__ import annotations
