@@ -17,7 +17,6 @@ from tests.daemon import Daemon
 
 pytestmark = pytest.mark.timeout(120)
 
-_KILLS = 6
 _STEPS = ("k1", "k2", "k3")
 
 
@@ -65,11 +64,10 @@ def _work(client: _Client, step: str, stop: threading.Event, done: set[tuple[str
                 done.add((task["workflowInstanceId"], task["referenceTaskName"]))
 
 
-def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
-    """Kills at random moments of a busy daemon; then everything is counted."""
-    chance = random.Random(11)
-    daemon = Daemon(tmp_path / "data").start()
-    daemon = _on_the_same_port(daemon)
+def ride(folder: Path, kills: int, seed: int) -> None:
+    """Kill a busy daemon at random moments, then count everything."""
+    chance = random.Random(seed)
+    daemon = _on_the_same_port(Daemon(folder / "data").start())
     client = _Client(daemon.port)
     steps = [{"name": s, "taskReferenceName": s, "type": "SIMPLE"} for s in _STEPS]
     client.once("PUT", "/metadata/workflow", [{"name": "kill", "tasks": steps}])
@@ -80,8 +78,8 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     ]
     for thread in threads:
         thread.start()
-    for _ in range(_KILLS):
-        until = time.monotonic() + chance.uniform(0.2, 0.8)
+    for _ in range(kills):
+        until = time.monotonic() + chance.uniform(0.05, 0.8)
         while time.monotonic() < until:
             workflow_id = client.once("POST", "/workflow/kill", {"n": len(started)})
             if workflow_id is not None:
@@ -94,7 +92,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
         thread.join(10)
     status = daemon.stop()
 
-    assert _KILLS < len(started)
+    assert kills < len(started)
     assert {"COMPLETED"} == {execution["status"] for execution in executions}
     for execution in executions:
         refs = [task["referenceTaskName"] for task in execution["tasks"]]
@@ -102,6 +100,19 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     ends = {(e["workflowId"], t["referenceTaskName"]) for e in executions for t in e["tasks"]}
     assert done <= ends
     assert 0 == status
+
+
+def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    """A handful of kills."""
+    ride(tmp_path, kills=6, seed=11)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("seed", range(20))
+def test_nothing_acknowledged_is_lost_in_the_long_run(tmp_path: Path, seed: int) -> None:
+    """A thousand kills in all."""
+    ride(tmp_path, kills=50, seed=seed)
 
 
 def _on_the_same_port(daemon: Daemon) -> Daemon:

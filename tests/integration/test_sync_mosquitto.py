@@ -329,3 +329,43 @@ def test_history_drains_over_mutual_tls(tmp_path: Path) -> None:
 
     expected = list(range(1, 20_001))
     assert expected == stored_sequences(tmp_path / "ledger.db", Lane.HISTORY)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_million_records_survive_kills_every_few_seconds(tmp_path: Path, seed: int) -> None:
+    """0 lost and 0 twice while broker, ingester and uplink take turns in going down."""
+    chance = random.Random(seed)
+    port = free_port()
+    broker, ingest = mosquitto(tmp_path, port), ingester(tmp_path, port)
+    outbox = MemoryOutbox()
+    fill(outbox, 1_000_000)
+
+    async def scenario() -> None:
+        uplink = asyncio.create_task(make_uplink(tmp_path, port, outbox).run())
+        while outbox.waiting():
+            await asyncio.sleep(chance.uniform(1.0, 4.0))
+            match chance.choice(["broker", "ingest", "uplink"]):
+                case "broker":
+                    broker.kill()
+                    broker.start()
+                case "ingest":
+                    ingest.kill()
+                    ingest.start()
+                case _:
+                    uplink.cancel()
+                    await asyncio.gather(uplink, return_exceptions=True)
+                    uplink = asyncio.create_task(make_uplink(tmp_path, port, outbox).run())
+        uplink.cancel()
+        await asyncio.gather(uplink, return_exceptions=True)
+
+    with running(broker, ingest):
+        broker.start()
+        wait_for_port(port)
+        ingest.start()
+        asyncio.run(scenario())
+
+    for lane in Lane:
+        expected = list(range(1, len(outbox.lanes[lane]) + 1))
+        assert expected == stored_sequences(tmp_path / "ledger.db", lane)
