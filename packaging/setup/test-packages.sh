@@ -1,12 +1,13 @@
 #!/bin/sh
-# Installs the programs that tests run and that pip cannot bring: a broker, FFmpeg, a browser.
+# Installs the programs that tests run and that pip cannot bring: a broker, FFmpeg, a browser, and a reader
+# of shell scripts.
 # Where that is not allowed it says what to type and goes on: the tests that need a program say so.
 set -eu
 
 PATH=$PATH:/usr/sbin
 
 packages=
-for pair in mosquitto:mosquitto ffmpeg:ffmpeg chromium:chromium; do
+for pair in mosquitto:mosquitto ffmpeg:ffmpeg chromium:chromium shellcheck:shellcheck; do
     if ! command -v "${pair%%:*}" >/dev/null; then
         packages="$packages ${pair##*:}"
     fi
