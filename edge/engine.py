@@ -296,7 +296,8 @@ class Engine:
         """
         workflow_id, ordinal = _task_id(result.task_id)
         if result.extend_lease:
-            self.hand_over.extend((workflow_id, ordinal), result.worker)
+            if not self.hand_over.extend((workflow_id, ordinal)):
+                await self.hand_over.adopt((workflow_id, ordinal), result.worker)
             return result.task_id
         command = UpdateTask(
             ordinal=ordinal,
@@ -326,7 +327,7 @@ class Engine:
         """The handler that holds a task is alive."""
         parsed = parse_uuid(task_id)
         if parsed is not None:
-            self.hand_over.extend(parsed, None)
+            self.hand_over.extend(parsed)
 
     async def update_by_ref(
         self, workflow_id: str, ref: str, status: TaskStatus, output: bytes, worker: str | None

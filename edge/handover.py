@@ -167,15 +167,27 @@ class HandOver:
         if held is not None:
             self.queues.put(held.queue, task_id, held.priority)
 
-    def extend(self, task_id: TaskId, worker: str | None) -> None:
-        """A sign of life. After a restart the task may be in its queue again: it is taken out."""
-        if self.leases.extend(task_id, self._clock.monotonic_ms()):
-            return
+    def extend(self, task_id: TaskId) -> bool:
+        """A sign of life of whoever holds a task; False when nobody does."""
+        return self.leases.extend(task_id, self._clock.monotonic_ms())
+
+    async def adopt(self, task_id: TaskId, worker: str | None) -> None:
+        """A sign of life of a worker that held a task before the daemon was started again.
+
+        The task waits in its queue once more: it is taken out and leased to that worker, with the
+        limits of its definition.
+        """
         place = self.queues.withdraw(task_id)
-        if place is not None:
-            queue, priority = place
-            lease = Lease(worker, self._clock.now_ms(), 1)
-            self.leases.grant(task_id, Held(lease, queue, priority, 0, 0, 0))
+        if place is None:
+            return
+        queue, priority = place
+        try:
+            view = self._fresh.pop(task_id, None) or await self.read(task_id)
+        except BaseException:
+            self.queues.put(queue, task_id, priority)
+            raise
+        if view is not None and view.task.status is TaskStatus.SCHEDULED:
+            self._lease(view, queue, priority, worker)
 
     def poll_data(self) -> list[PollData]:
         """Who asked each queue for work last."""

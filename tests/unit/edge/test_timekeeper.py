@@ -104,18 +104,29 @@ def test_a_sign_of_life_extends_the_lease(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_outlived_a_restart_keeps_its_task(tmp_path: Path) -> None:
-    """Its sign of life takes the task out of the queue again."""
+    """Its sign of life takes the task out of the queue again, and its silence still counts."""
 
     async def main() -> None:
         path = tmp_path / "baton.db"
-        async with engine_at(path) as engine:
+        clock = ManualClock()
+        async with engine_at(path, clock=clock, timers=False) as engine:
+            await define_task(engine, "a", responseTimeoutSeconds=10, retryDelaySeconds=0)
             await define(engine, "w", simple("a"))
-            await start(engine, "w")
+            workflow_id = await start(engine, "w")
             view = await claim(engine, "a")
-        async with engine_at(path) as engine:
-            engine.extend(id_of(view))
+        async with engine_at(path, clock=clock, timers=False) as engine:
+            await answer(engine, view, TaskStatus.IN_PROGRESS, extend_lease=True, worker="old")
+            others = await engine.poll("a", worker="other", count=1, timeout_ms=0)
+            held = await engine.execution(workflow_id)
+            clock.pass_s(10)
+            await _tick(engine)
 
-            assert [] == await engine.poll("a", worker="other", count=1, timeout_ms=0)
+            assert [] == others
+            assert ("old", TaskStatus.IN_PROGRESS) == (held.tasks[0].worker, held.tasks[0].status)
+            assert [TaskStatus.TIMED_OUT, TaskStatus.SCHEDULED] == [
+                status for _, _, status in await _statuses(engine, workflow_id)
+            ]
+            await answer(engine, view, TaskStatus.IN_PROGRESS, extend_lease=True)
 
     asyncio.run(main())
 
