@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs the programs that tests run and that pip cannot bring: a broker, FFmpeg, a browser, and a reader
-# of shell scripts.
+# Installs what tests need and pip cannot bring: a broker, FFmpeg, a browser and the library that
+# its driver wants, and a reader of shell scripts.
 # Where that is not allowed it says what to type and goes on: the tests that need a program say so.
 set -eu
 
-PATH=$PATH:/usr/sbin
+PATH=$PATH:/usr/sbin:/sbin
 
 packages=
 for pair in mosquitto:mosquitto ffmpeg:ffmpeg chromium:chromium shellcheck:shellcheck; do
@@ -12,6 +12,9 @@ for pair in mosquitto:mosquitto ffmpeg:ffmpeg chromium:chromium shellcheck:shell
         packages="$packages ${pair##*:}"
     fi
 done
+if ! ldconfig -p | grep -q 'libatomic\.so\.1'; then
+    packages="$packages libatomic1"
+fi
 if [ -z "$packages" ]; then
     exit 0
 fi
