@@ -10,13 +10,19 @@ import click
 import msgspec
 import pytest
 
+from devices.errors import DeviceError
 from devices.inventory import DRIVERS
+from edge.api import app as _app
 from edge.cli import main
 from edge.config import Settings
 from edge.decider.operators import SUPPORTED
+from edge.model.errors import BatonError
 from tests.tidiness.tree import ROOT, files, report, shown
 
 DOCS = ROOT / "docs"
+
+_ROOMS_WITH_ERRORS = (_app,)
+"""Imported for the errors they declare, which are found as subclasses."""
 
 _LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 _OUTSIDE = re.compile(r"^[a-z][a-z+.-]*:")
@@ -173,3 +179,22 @@ def test_every_driver_is_told(driver: str) -> None:
 def test_every_task_type_is_told(operator: str) -> None:
     """Each task type that a definition may use is explained to those who write one."""
     assert f"`{operator}`" in (DOCS / "workflows.md").read_text()
+
+
+def _codes(kind: type[Exception]) -> set[str]:
+    """The codes of an error and of all errors below it; heads of a tree are never raised."""
+    below = kind.__subclasses__()
+    own = {
+        code for code in (vars(kind).get("code"),) if code and not kind.__name__.endswith("Error")
+    }
+    return own.union(*(_codes(one) for one in below))
+
+
+def test_every_error_code_has_a_heading() -> None:
+    """Whoever meets a code finds out what to do."""
+    headings = set(_HEADING.findall((DOCS / "errors.md").read_text()))
+    codes = _codes(BatonError) | _codes(DeviceError)
+    findings = sorted(code for code in codes if f"`{code}`" not in headings)
+
+    assert {"not_found", "forbidden", "device_refused"} <= codes
+    assert [] == findings, report(findings, "docs/errors.md has no heading for:")
