@@ -11,7 +11,6 @@ from edge.decider import policies
 from edge.decider.draft import Draft, Ending, FlowBroken, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators import operator_for
-from edge.decider.operators.join import member_finished
 from edge.model.definitions import WorkflowTask
 from edge.model.executions import Task, TaskStatus, WorkflowStatus
 
@@ -58,16 +57,24 @@ def _follow(draft: Draft, task: Task) -> None:
         following = draft.snapshot.pinned.outline.next(step.task_reference_name)
         if following is not None:
             schedule(draft, Visit(following, task.iteration))
-    for join in draft.snapshot.joins_waiting_for(task.ref):
-        member_finished(draft, draft.snapshot.tasks[join])
+    tell_joins(draft, draft.snapshot.joins_waiting_for(task.ref))
+
+
+def tell_joins(draft: Draft, joins: list[int]) -> None:
+    """Let open joins look whether they are done."""
+    for join in joins:
+        task = draft.snapshot.tasks[join]
+        member = operator_for(task.kind).member
+        if member is not None:
+            member(draft, task)
 
 
 def _leads_into_children(draft: Draft, task: Task, step: WorkflowTask) -> bool:
     """Whether the last task of a branch, not this record, leads to what follows."""
-    if task.kind != "SWITCH" or task.status is not TaskStatus.COMPLETED:
+    branch = operator_for(task.kind).branch
+    if branch is None or task.status is not TaskStatus.COMPLETED:
         return False
-    chosen = draft.snapshot.parsed(task.ordinal, "output").get("selectedCase")
-    return bool(step.decision_cases.get(chosen, step.default_case))
+    return bool(branch(step, draft.snapshot.parsed(task.ordinal, "output")))
 
 
 def _retry_or_end(draft: Draft, step: WorkflowTask, task: Task) -> bool:

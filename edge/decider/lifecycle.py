@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from edge.decider import policies
 from edge.decider.draft import Draft, Ending, Visit
-from edge.decider.flow import new_attempt, not_followed, schedule
-from edge.decider.operators.join import member_finished
-from edge.model.decision import Terminate, join_refs
+from edge.decider.flow import new_attempt, not_followed, schedule, tell_joins
+from edge.model.decision import JOINS, Terminate, join_refs
 from edge.model.errors import Conflict, IllegalState, NotFound
 from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, workflow_uuid
 
@@ -102,8 +101,8 @@ def retry(draft: Draft) -> None:
         raise Conflict("Workflow has not started yet")
     newest = [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.latest.values())]
     failed = [task for task in newest if task.status in _RETRYABLE]
-    joins = [task for task in failed if task.kind == "JOIN"]
-    again = [task for task in failed if task.kind != "JOIN"]
+    joins = [task for task in failed if task.kind in JOINS]
+    again = [task for task in failed if task.kind not in JOINS]
     if not again and status is not WorkflowStatus.TIMED_OUT:
         raise Conflict(
             "There are no retryable tasks! Use restart if you want to attempt entire workflow "
@@ -126,9 +125,8 @@ def retry(draft: Draft) -> None:
         _reopen(draft, join)
     for task in again:
         new_attempt(draft, draft.step(task), task)
-    for join in joins:
-        # Its members may all have finished before the workflow was cancelled around it.
-        member_finished(draft, draft.snapshot.tasks[join.ordinal])
+    # Their members may all have finished before the workflow was cancelled around them.
+    tell_joins(draft, [join.ordinal for join in joins])
     draft.agenda.extend(not_followed(draft))
 
 

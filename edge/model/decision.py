@@ -139,6 +139,10 @@ class Decision(msgspec.Struct, frozen=True):
         return not (self.workflow or self.tasks or self.dropped or self.publications or self.logs)
 
 
+JOINS = frozenset({"JOIN", "EXCLUSIVE_JOIN"})
+"""Kinds whose open records wait for references."""
+
+
 class Snapshot:
     """One execution as the decider sees it: its records and the indexes a decision asks for.
 
@@ -167,7 +171,7 @@ class Snapshot:
         for task in tasks:
             self._index(task)
         for task in tasks:
-            if task.kind == "JOIN" and not task.status.terminal:
+            if task.kind in JOINS and not task.status.terminal:
                 self.await_refs(task.ordinal, join_refs(task))
 
     # Reading.
@@ -289,7 +293,8 @@ def step_of(task: Task) -> WorkflowTask | None:
 
 
 def join_refs(task: Task) -> list[str]:
-    """The references that a JOIN record waits for, with the suffix of its iteration."""
+    """The references that a join waits for, the default ones last, with their iteration."""
     names: JsonObject = msgspec.json.decode(task.input)
     suffix = f"__{task.iteration}" if task.iteration else ""
-    return [f"{name}{suffix}" for name in names.get("joinOn") or ()]
+    awaited = [*(names.get("joinOn") or ()), *(names.get("defaultExclusiveJoinTask") or ())]
+    return [f"{name}{suffix}" for name in awaited]

@@ -6,11 +6,14 @@ An operator is pure; a type with a side effect is scheduled here and run by a ha
 from __future__ import annotations
 
 from edge.decider.operators import (
+    decision,
     event,
+    exclusive_join,
     fork_join,
     human,
     inline,
     join,
+    lambda_,
     noop,
     set_variable,
     simple,
@@ -24,9 +27,12 @@ from edge.decider.operators.operator import Operator
 OPERATORS: dict[str, Operator] = {
     "SIMPLE": simple.OPERATOR,
     "SWITCH": switch.OPERATOR,
+    "DECISION": decision.OPERATOR,
     "FORK_JOIN": fork_join.OPERATOR,
     "JOIN": join.OPERATOR,
+    "EXCLUSIVE_JOIN": exclusive_join.OPERATOR,
     "INLINE": inline.OPERATOR,
+    "LAMBDA": lambda_.OPERATOR,
     "HTTP": system.OPERATOR,
     "TERMINATE": terminate.OPERATOR,
     "SET_VARIABLE": set_variable.OPERATOR,

@@ -24,10 +24,10 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
         name="JOIN",
     )
     draft.snapshot.await_refs(task.ordinal, join_refs(task))
-    member_finished(draft, task)
+    _member_finished(draft, task)
 
 
-def member_finished(draft: Draft, join: Task) -> None:
+def _member_finished(draft: Draft, join: Task) -> None:
     """End the JOIN if it waits for nothing any more."""
     if join.status.terminal or draft.snapshot.unfinished.get(join.ordinal):
         return
@@ -64,4 +64,4 @@ def _verdict(draft: Draft, members: list[Task]) -> tuple[TaskStatus, str | None]
     return TaskStatus.COMPLETED, None
 
 
-OPERATOR = Operator(_schedule)
+OPERATOR = Operator(_schedule, member=_member_finished)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from edge.decider.draft import Draft, Visit
+from edge.model.definitions import JsonObject, WorkflowTask
 from edge.model.executions import Task
 
 Schedule = Callable[[Draft, Visit], None]
@@ -22,3 +23,8 @@ class Operator(NamedTuple):
     """The flow has come to a step of this type: create its records."""
     due: Callable[[Draft, Task], None] | None = None
     """The moment in ``due_ms`` has come; None = the type waits for no moment of its own."""
+    branch: Callable[[WorkflowTask, JsonObject], list[WorkflowTask]] | None = None
+    """The steps that a completed record has led into, from the step and the record's output: the
+    last of them, not the record, leads to what follows. None = the type leads into none."""
+    member: Callable[[Draft, Task], None] | None = None
+    """A reference that an open record waits for has finished; None = the type waits for none."""

@@ -10,7 +10,7 @@ from typing import Any
 from edge.decider.draft import Draft, Ending, ScriptFailed, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
-from edge.model.definitions import JsonObject
+from edge.model.definitions import JsonObject, WorkflowTask
 from edge.model.executions import TaskStatus, WorkflowStatus
 
 _EVALUATORS = frozenset({"value-param", "javascript", "graaljs"})
@@ -45,8 +45,8 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
             reason=str(error),
         )
         return
-    # The default is for keys that are absent; a case without tasks is a case.
-    branch = step.decision_cases.get(case, step.default_case)
+    output = {"evaluationResult": [case], "selectedCase": case}
+    branch = _branch(step, output)
     values["case"] = case
     if branch:
         values["hasChildren"] = "true"
@@ -54,7 +54,7 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
         visit,
         TaskStatus.COMPLETED,
         values=values,
-        output={"evaluationResult": [case], "selectedCase": case},
+        output=output,
         ordinal=ordinal,
         type_="SWITCH",
         name="SWITCH",
@@ -63,4 +63,9 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
         schedule(draft, Visit(branch[0], visit.iteration))
 
 
-OPERATOR = Operator(_schedule)
+def _branch(step: WorkflowTask, output: JsonObject) -> list[WorkflowTask]:
+    """The default is for keys that are absent; a case without tasks is a case."""
+    return step.decision_cases.get(output["selectedCase"], step.default_case)
+
+
+OPERATOR = Operator(_schedule, branch=_branch)

@@ -6,6 +6,7 @@ import pytest
 
 from edge.decider.operators import OPERATORS, SUPPORTED, operator_for, simple
 from edge.decider.operators.operator import Operator
+from edge.model.decision import JOINS
 
 
 def test_every_supported_type_has_its_operator() -> None:
@@ -14,9 +15,12 @@ def test_every_supported_type_has_its_operator() -> None:
     assert {
         "SIMPLE",
         "SWITCH",
+        "DECISION",
         "FORK_JOIN",
         "JOIN",
+        "EXCLUSIVE_JOIN",
         "INLINE",
+        "LAMBDA",
         "HTTP",
         "TERMINATE",
         "SET_VARIABLE",
@@ -29,11 +33,13 @@ def test_every_supported_type_has_its_operator() -> None:
 
 @pytest.mark.parametrize("kind", sorted(SUPPORTED))
 def test_operators_are_found_by_name(kind: str) -> None:
-    """Only a WAIT waits for a moment of its own."""
+    """Who waits for a moment, who leads into branches, who waits for others."""
     operator = operator_for(kind)
 
     assert isinstance(operator, Operator)
     assert (kind == "WAIT") is (operator.due is not None)
+    assert (kind in ("SWITCH", "DECISION")) is (operator.branch is not None)
+    assert (kind in JOINS) is (operator.member is not None)
 
 
 def test_any_other_name_is_a_type_of_the_users_own() -> None:
