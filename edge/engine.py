@@ -56,6 +56,8 @@ T = TypeVar("T")
 
 _BOOT_PAGE = 500
 _DUE_PAGE = 500
+_ASK_AGAIN_MS = 1_000
+"""A lease that has run out and was left alone, in a pause of its workflow, is looked at again."""
 
 
 class Engine:
@@ -405,9 +407,14 @@ class Engine:
             whole = 0 < held.runs_until_ms <= now_ms
             elapsed_s = (self.clock.now_ms() - held.lease.started_ms) // 1000
             command = LeaseExpired(ordinal, held.lease, elapsed_s, whole)
-            await self.request(lambda t, w=workflow_id, c=command: t.decide(w, c))  # type: ignore[misc]
-            if leases.get((workflow_id, ordinal)) is held:
-                # The task had ended already, so that the decision was empty.
+            is_open = await self.request(
+                lambda t, w=workflow_id, c=command: _expire(t, w, c)  # type: ignore[misc]
+            )
+            if leases.get((workflow_id, ordinal)) is not held:
+                continue
+            if is_open:
+                leases.grant((workflow_id, ordinal), held.asked_again_at(now_ms + _ASK_AGAIN_MS))
+            else:
                 leases.release((workflow_id, ordinal))
 
     # Definitions.
@@ -506,6 +513,13 @@ class Engine:
 def _open_page(connection: sqlite3.Connection, after_key: int) -> list[tuple[Workflow, list[Task]]]:
     found = executions.open_workflows(connection, after_key, _BOOT_PAGE)
     return [(workflow, executions.read_tasks(connection, workflow.key)) for workflow in found]
+
+
+def _expire(transaction: Transaction, workflow_id: bytes, command: LeaseExpired) -> bool:
+    """Decide on a lease that has run out; whether its task is still open then."""
+    transaction.decide(workflow_id, command)
+    task = transaction.snapshot(workflow_id).tasks.get(command.ordinal)
+    return task is not None and not task.status.terminal
 
 
 def _workflow_id(text: str) -> bytes:

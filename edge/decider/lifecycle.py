@@ -8,6 +8,7 @@ from __future__ import annotations
 from edge.decider import policies
 from edge.decider.draft import Draft, Ending, Visit
 from edge.decider.flow import new_attempt, not_followed, schedule, tell_joins
+from edge.decider.updates import watch_again
 from edge.model.decision import JOINS, Terminate, join_refs
 from edge.model.errors import Conflict, IllegalState, NotFound
 from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, workflow_uuid
@@ -56,6 +57,7 @@ def resume(draft: Draft) -> None:
         last_retried_ms=draft.now_ms,
         due_ms=_timeout_from(draft, draft.now_ms),
     )
+    watch_again(draft)
     draft.agenda.extend(not_followed(draft))
 
 

@@ -107,6 +107,9 @@ def timer_due(draft: Draft, command: TimerDue) -> None:
     if task is None or task.status.terminal:
         return
     step = draft.step(task)
+    if workflow.status is WorkflowStatus.PAUSED:
+        _due_in_pause(draft, task)
+        return
     seen = task
     if command.lease is not None:
         seen = msgspec.structs.replace(
@@ -119,6 +122,22 @@ def timer_due(draft: Draft, command: TimerDue) -> None:
         _own_moment(draft, step, task, seen)
     else:
         _time_out(draft, step, _with_lease(draft, task, command.lease), reason)
+
+
+def _due_in_pause(draft: Draft, task: Task) -> None:
+    """A wait ends in a pause too; limits are looked at again when the workflow is resumed."""
+    due = operator_for(task.kind).due
+    if due is not None:
+        due(draft, task)
+    task = draft.snapshot.tasks[task.ordinal]
+    if not task.status.terminal:
+        draft.change(task, due_ms=moment_ms(draft, task) if task.kind == "WAIT" else 0)
+
+
+def watch_again(draft: Draft) -> None:
+    """Set the deadlines of all open tasks anew; one that has passed is due at once."""
+    for task in draft.snapshot.open_tasks():
+        _renew_deadline(draft, draft.step(task), task, task)
 
 
 def _limit_passed(draft: Draft, step: WorkflowTask, task: Task) -> str | None:
@@ -191,7 +210,10 @@ def _workflow_due(draft: Draft) -> None:
 def lease_expired(draft: Draft, command: LeaseExpired) -> None:
     """The worker that holds a task has been silent, or busy, for too long."""
     task = draft.snapshot.tasks.get(command.ordinal)
-    if task is None or task.status.terminal or draft.snapshot.workflow.status.terminal:
+    if task is None or task.status.terminal:
+        return
+    if draft.snapshot.workflow.status is not WorkflowStatus.RUNNING:
+        # In a pause nobody is timed out; whoever holds the lease is asked again after it.
         return
     if command.lease.polls <= task.polls:
         # The worker has answered in the meantime; the hand-over is over.

@@ -43,6 +43,13 @@ class Held(NamedTuple):
         moments = [m for m in (self.silent_until_ms, self.runs_until_ms) if m]
         return min(moments, default=0)
 
+    def asked_again_at(self, moment_ms: int) -> Held:
+        """The same lease, whose moments that have passed come once more."""
+        return self._replace(
+            silent_until_ms=self.silent_until_ms and max(self.silent_until_ms, moment_ms),
+            runs_until_ms=self.runs_until_ms and max(self.runs_until_ms, moment_ms),
+        )
+
 
 class Queues:
     """Who waits for whom. Used from the event loop only."""

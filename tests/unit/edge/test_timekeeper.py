@@ -230,6 +230,56 @@ def test_workflow_timeout(tmp_path: Path) -> None:
     _by_hand(tmp_path, body)
 
 
+def test_in_a_pause_nobody_is_timed_out(tmp_path: Path) -> None:
+    """Not the silent worker, not the task that nobody polls; after it both are, at once."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        await define_task(engine, "a", responseTimeoutSeconds=10, retryCount=0)
+        await define_task(engine, "b", pollTimeoutSeconds=10, timeoutPolicy="TIME_OUT_WF")
+        await define(engine, "silent", simple("a"))
+        await define(engine, "lonely", simple("b"))
+        silent, lonely = await start(engine, "silent"), await start(engine, "lonely")
+        await claim(engine, "a")
+        for workflow_id in (silent, lonely):
+            await engine.pause(workflow_id)
+        for _ in range(3):
+            clock.pass_s(20)
+            await _tick(engine)
+        during = [await _statuses(engine, workflow_id) for workflow_id in (silent, lonely)]
+        for workflow_id in (silent, lonely):
+            await engine.resume(workflow_id)
+        clock.pass_s(1)
+        await _tick(engine)
+
+        assert [[("a", 0, TaskStatus.IN_PROGRESS)], [("b", 0, TaskStatus.SCHEDULED)]] == during
+        assert WorkflowStatus.TIMED_OUT is (await engine.workflow(silent)).status
+        assert WorkflowStatus.TIMED_OUT is (await engine.workflow(lonely)).status
+
+    _by_hand(tmp_path, body)
+
+
+def test_a_wait_ends_in_a_pause(tmp_path: Path) -> None:
+    """What follows it waits for the resume."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        wait = {
+            "name": "z", "taskReferenceName": "z", "type": "WAIT",
+            "inputParameters": {"duration": "10 s"},
+        }  # fmt: skip
+        await define(engine, "w", wait, simple("a"))
+        workflow_id = await start(engine, "w")
+        await engine.pause(workflow_id)
+        clock.pass_s(10)
+        await _tick(engine)
+        during = await _statuses(engine, workflow_id)
+        await engine.resume(workflow_id)
+
+        assert [("z", 0, TaskStatus.COMPLETED)] == during
+        assert "a" == (await claim(engine, "a")).task.ref
+
+    _by_hand(tmp_path, body)
+
+
 def test_retry_delays_hide_the_attempt(tmp_path: Path) -> None:
     """The new attempt is in the list at once and in the queue after its delay."""
 

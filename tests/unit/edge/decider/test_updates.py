@@ -356,13 +356,37 @@ def test_a_lease_that_was_answered_cannot_expire() -> None:
     assert not play.silent("a", Lease("w", NOW_MS, 2)).empty
 
 
-def test_a_timeout_during_a_pause_is_retried_at_the_resume() -> None:
-    """The record says at once what happened; the new attempt comes with the resume."""
+def test_a_limit_that_passes_in_a_pause_counts_from_the_resume_on() -> None:
+    """Nothing happens to the record before, and its timer is due at once after."""
     play = started(step("a", settings={**RETRY, "pollTimeoutSeconds": 10}))
     play.pause()
     play.after(10).timer("a")
-    assert ["1 a 0 TIMED_OUT"] == play.rows()
+    assert ["1 a 0 SCHEDULED"] == play.rows()
+    assert 0 == play.task("a").due_ms
 
     play.resume()
+    assert 0 < play.task("a").due_ms <= play.now_ms
+    play.timer("a")
 
     assert ["1 a 0 TIMED_OUT", "2 a 1 SCHEDULED"] == play.rows()
+
+
+def test_a_silent_worker_keeps_its_task_through_a_pause() -> None:
+    """The lease is asked after again by whoever keeps it."""
+    play = started(step("a", settings=RETRY))
+    play.pause()
+
+    assert play.silent("a", Lease("w", NOW_MS, 1)).empty
+
+
+def test_a_wait_keeps_its_moment_when_a_limit_passes_in_a_pause() -> None:
+    """Only the limit waits for the resume."""
+    parameters = {"duration": "20 s"}
+    settings = {"totalTimeoutSeconds": 10}
+    play = started(step("w", "WAIT", inputParameters=parameters, settings=settings))
+    play.pause()
+    play.after(10).timer("w")
+    assert NOW_MS + 20_000 == play.task("w").due_ms
+    play.after(10).timer("w")
+
+    assert ["1 w 0 COMPLETED"] == play.rows()

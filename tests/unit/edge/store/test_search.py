@@ -12,7 +12,9 @@ from edge.store.search import Query, counts, search
 from tests.unit.edge.engine_house import define, engine_at, simple, start
 
 
-@pytest.mark.parametrize("text", ["'; DROP TABLE workflow; --", "noth%of it", "noth_ng of", "nüthing"])
+@pytest.mark.parametrize(
+    "text", ["'; DROP TABLE workflow; --", "noth%of it", "noth_ng of", "nüthing"]
+)
 def test_text_is_text(tmp_path: Path, text: str) -> None:
     """Whatever is searched for is a value and never SQL."""
 
