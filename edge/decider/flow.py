@@ -65,8 +65,8 @@ def tell_joins(draft: Draft, joins: list[int]) -> None:
     for join in joins:
         task = draft.snapshot.tasks[join]
         member = operator_for(task.kind).member
-        if member is not None:
-            member(draft, task)
+        assert member is not None, "only joins wait for references"
+        member(draft, task)
 
 
 def _leads_into_children(draft: Draft, task: Task, step: WorkflowTask) -> bool:

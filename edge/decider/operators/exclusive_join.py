@@ -29,8 +29,6 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
 
 def _member_finished(draft: Draft, join: Task) -> None:
     """End the join if the branch that was taken has finished."""
-    if join.status.terminal:
-        return
     taken = _taken(draft, join)
     if taken is None or not (taken.status.terminal and taken.executed):
         return
