@@ -140,11 +140,8 @@ class Disk:
         except BatonError as error:
             return Outcome(None, error)
         except Exception as error:
-            # A fault of ours while deciding has written nothing; its Snapshot may have moved and
-            # is read again. The others of the batch must not suffer for it.
+            # A fault of ours: the others of the batch must not suffer for it.
             log.exception("request_failed", reason=str(error))
-            if transaction.deciding is not None:
-                self.executions.forget(transaction.deciding)
             return Outcome(None, error)
 
     def _undo(self, connection: sqlite3.Connection) -> None:
@@ -162,7 +159,13 @@ class Disk:
     ) -> Decision:
         """Decide, and stage what is to be written."""
         first_new = snapshot.next_ordinal
-        decision = decide(snapshot, command, self._clock.now_ms(), self._scripts)
+        try:
+            decision = decide(snapshot, command, self._clock.now_ms(), self._scripts)
+        except Exception:
+            # Nothing of it is written, but its Snapshot may be ahead of the disk: it is new, has
+            # another definition, or has moved. It is read again.
+            self.executions.forget(snapshot.workflow.id)
+            raise
         if decision.empty:
             return decision
         workflow = snapshot.workflow
@@ -262,8 +265,6 @@ class Transaction:
         self.connection = connection
         self.metadata = disk.metadata
         self.executions = disk.executions
-        self.deciding: bytes | None = None
-        """The execution that a decision is being taken on."""
 
     def start(self, request: StartRequest) -> tuple[bytes, WorkflowStatus]:
         """Start a workflow; returns its id and where it stands after its first decision."""
@@ -287,10 +288,7 @@ class Transaction:
             NotFound: there is none with this id.
             BatonError: the command cannot be obeyed.
         """
-        self.deciding = workflow_id
-        decision = self._disk.decide(self.connection, self.snapshot(workflow_id), command)
-        self.deciding = None
-        return decision
+        return self._disk.decide(self.connection, self.snapshot(workflow_id), command)
 
     def restart(self, workflow_id: bytes, *, latest: bool) -> None:
         """Run an ended execution again, by its own definition or by the latest of that name."""

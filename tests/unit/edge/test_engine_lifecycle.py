@@ -94,6 +94,24 @@ def test_restart_with_the_latest_definition(tmp_path: Path) -> None:
     assert caught.group_contains(NotFound)
 
 
+def test_a_refused_restart_with_the_latest_definition_changes_nothing(tmp_path: Path) -> None:
+    """An execution that still runs goes on by the definition it was started with."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"), simple("b"))
+        workflow_id = await start(engine, "w")
+        await define(engine, "w", simple("a"), simple("c"), version=2)
+        with pytest.raises(Conflict):
+            await engine.restart(workflow_id, latest=True)
+        await answer(engine, await claim(engine, "a"))
+        view = await engine.execution(workflow_id)
+
+        assert 1 == view.workflow.version
+        assert ["a", "b"] == [task.ref for task in view.tasks]
+
+    run(tmp_path, body)
+
+
 def test_restart_after_a_restart_of_the_daemon(tmp_path: Path) -> None:
     """Ordinals go on where they were, from the database too."""
 

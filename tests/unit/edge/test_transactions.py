@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from edge import transactions
 from edge.engine import Engine
+from edge.model.decision import Snapshot
 from edge.model.errors import StorageUnavailable
 from edge.model.executions import TaskStatus, WorkflowStatus
 from edge.store import executions
-from edge.transactions import Transaction
 from tests.unit.edge.engine_house import (
     answer,
     claim,
@@ -79,22 +81,23 @@ def test_executions_that_leave_memory_are_read_again(
     run(tmp_path, body)
 
 
-def test_a_fault_while_deciding_is_undone_alone(tmp_path: Path) -> None:
+def test_a_fault_while_deciding_is_undone_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The execution is read again from the disk; its neighbours of the batch are written."""
+
+    def broken(snapshot: Snapshot, *_: object) -> NoReturn:
+        snapshot.clear()
+        raise ZeroDivisionError
 
     async def body(engine: Engine) -> None:
         await define(engine, "w", simple("a"))
         workflow_id = await start(engine, "w")
         view = await claim(engine, "a")
-
-        def broken(transaction: Transaction) -> None:
-            snapshot = transaction.snapshot(view.workflow.id)
-            transaction.deciding = view.workflow.id
-            snapshot.clear()
-            raise ZeroDivisionError
-
-        with pytest.raises(ZeroDivisionError):
-            await engine.request(broken)
+        with monkeypatch.context() as patch:
+            patch.setattr(transactions, "decide", broken)
+            with pytest.raises(ZeroDivisionError):
+                await answer(engine, view)
         await answer(engine, view)
 
         assert WorkflowStatus.COMPLETED is (await engine.workflow(workflow_id)).status
