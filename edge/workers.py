@@ -124,6 +124,8 @@ class Workers:
         self._handlers: dict[str, tuple[Handler, int]] = {}
         self._system_tasks: dict[str, tuple[SystemTask, int]] = {}
         self._running: dict[tuple[bytes, int], _Running] = {}
+        self._calls: dict[tuple[bytes, int], asyncio.Task[Answer]] = {}
+        """System tasks under way."""
         engine.on_effects(self._see)
 
     def add_handlers(self, handlers: Mapping[str, Handler], *, threads: int = 1) -> None:
@@ -177,12 +179,21 @@ class Workers:
     async def _serve_system(self, kind: str, task: SystemTask) -> None:
         while True:
             for view in await self._claim(kind):
-                try:
-                    answer = await task(view)
-                except Exception as error:
-                    log.exception("system_task_broke", kind=kind)
-                    answer = Answer(TaskStatus.FAILED, reason=f"{type(error).__name__}: {error}")
-                await self._report(view, answer)
+                answer = await self._perform(task, view)
+                if answer is not None:
+                    await self._report(view, answer)
+
+    async def _perform(self, task: SystemTask, view: TaskView) -> Answer | None:
+        """Run a system task; None when it has ended in another way before it was done."""
+        task_id = (view.workflow.id, view.task.ordinal)
+        if self._engine.hand_over.leases.get(task_id) is None:
+            # It has ended between its hand-over and now.
+            return None
+        async with asyncio.TaskGroup() as group:
+            call = group.create_task(_answer_of(task, view))
+            self._calls[task_id] = call
+            call.add_done_callback(lambda _: self._calls.pop(task_id, None))
+        return None if call.cancelled() else call.result()
 
     async def _claim(self, queue: str) -> list[TaskView]:
         return await self._engine.poll(queue, worker=WORKER, count=1, timeout_ms=_POLL_MS)
@@ -206,6 +217,18 @@ class Workers:
             running = self._running.get(task_id)
             if running is not None:
                 running.cancel()
+            call = self._calls.get(task_id)
+            if call is not None:
+                call.cancel()
+
+
+async def _answer_of(task: SystemTask, view: TaskView) -> Answer:
+    """What a system task comes to; a fault of it is its failure."""
+    try:
+        return await task(view)
+    except Exception as error:
+        log.exception("system_task_broke", kind=view.task.kind)
+        return Answer(TaskStatus.FAILED, reason=f"{type(error).__name__}: {error}")
 
 
 def _attempt(handler: Handler, running: _Running) -> Answer:
@@ -229,7 +252,7 @@ def _attempt(handler: Handler, running: _Running) -> Answer:
 def _result(view: TaskView, answer: Answer) -> TaskResult:
     try:
         output = msgspec.json.encode(answer.output) if answer.output else EMPTY
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         answer = Answer(
             TaskStatus.FAILED_WITH_TERMINAL_ERROR,
             reason=f"the handler returned what JSON cannot hold: {error}",
@@ -242,6 +265,7 @@ def _result(view: TaskView, answer: Answer) -> TaskResult:
         status=answer.status,
         output=output,
         reason=answer.reason,
+        callback_after_s=answer.callback_after_s,
         worker=WORKER,
         logs=answer.logs,
     )

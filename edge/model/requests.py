@@ -82,7 +82,10 @@ class Answer(msgspec.Struct, frozen=True):
     """What has become of a task that ran in this process."""
 
     status: TaskStatus
+    """IN_PROGRESS: not done yet; the task is handed out again after ``callback_after_s``, or waits
+    for somebody else to complete it."""
     output: dict[str, Any] = {}
     reason: str | None = None
+    callback_after_s: int = 0
     logs: tuple[tuple[str, int], ...] = ()
     """Lines with their time in epoch milliseconds."""

@@ -5,21 +5,34 @@ Whether a failure is tried again is decided elsewhere.
 
 from __future__ import annotations
 
-import json
-from http import HTTPStatus
+import asyncio
+import http.cookiejar
+import ssl
 from typing import Any
 
 import msgspec
 
+from edge.model.decision import step_of
 from edge.model.definitions import JsonObject
 from edge.model.executions import TaskStatus
 from edge.model.requests import Answer, TaskView
+from edge.system_tasks.http_answer import (
+    AnswerTooLarge,
+    HttpFailed,
+    Room,
+    about,
+    header_map,
+    phrase_of,
+    read_body,
+    refusal,
+    response,
+    text_of,
+)
+from edge.system_tasks.http_request import BadRequest, HttpRequest, read_request, request_values
 
-_DEFAULT_TIMEOUT_MS = 3000
-_ANSWER_LIMIT_BYTES = 3 * 1024 * 1024
-"""A larger body would not fit a task's output; the task fails and says so."""
-
-_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_MAX_REDIRECTS = 20
+_WHOLE_ANSWER_S = 600.0
+"""Beyond the two time-outs of the request: a server that sends a byte now and then is left."""
 
 
 class HttpCalls:
@@ -29,132 +42,163 @@ class HttpCalls:
         self._client: Any = None
         # An httpx.AsyncClient. Most devices never make a request, and the library costs them
         # nothing until they do.
+        self._opening = asyncio.Lock()
+        self._room = Room()
 
     async def __call__(self, view: TaskView) -> Answer:
         """Make the request that a task's input describes."""
         values: JsonObject = msgspec.json.decode(view.task.input)
-        request = values.get("http_request", values)
-        problem = _problem(request)
-        if problem is not None:
-            return Answer(TaskStatus.FAILED_WITH_TERMINAL_ERROR, reason=problem)
         try:
-            return await self._send(view, request)
-        except Exception as error:  # noqa: BLE001 - a rim: whatever a server does is an answer
-            return _failure(f"{type(error).__name__}: {error}")
+            answer = await self.fetch(read_request(request_values(values)))
+        except BadRequest as error:
+            return Answer(TaskStatus.FAILED, reason=str(error))
+        except HttpFailed as error:
+            return failure(view.task.kind, error)
+        return Answer(_status_after(view), {"response": answer})
+
+    async def fetch(self, request: HttpRequest) -> JsonObject:
+        """The answer to a request, as a task's output shows it.
+
+        Raises:
+            HttpFailed: nobody answered, or with a status that is no success.
+        """
+        if request.attempts == 1:
+            return await self._attempt(request)
+        failed: HttpFailed | None = None
+        async with asyncio.TaskGroup() as group:
+            waiting = {group.create_task(self._outcome(request)) for _ in range(request.attempts)}
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for one in done:
+                    outcome = one.result()
+                    if not isinstance(outcome, HttpFailed):
+                        for other in waiting:
+                            other.cancel()
+                        return outcome
+                    failed = outcome
+        assert failed is not None, "each attempt comes to something"
+        raise failed
 
     async def close(self) -> None:
         """Close the connections."""
         if self._client is not None:
             await self._client.aclose()
 
-    async def _send(self, view: TaskView, request: JsonObject) -> Answer:
-        import httpx
+    async def _outcome(self, request: HttpRequest) -> JsonObject | HttpFailed:
+        """One of several attempts: its failure must not end the others."""
+        try:
+            return await self._attempt(request)
+        except HttpFailed as error:
+            return error
 
-        if self._client is None:
-            self._client = httpx.AsyncClient(follow_redirects=True)
-        timeout = httpx.Timeout(
-            _milliseconds(request, "readTimeOut"),
-            connect=_milliseconds(request, "connectionTimeOut"),
+    async def _attempt(self, request: HttpRequest) -> JsonObject:
+        limit_s = request.connect_timeout_s + request.read_timeout_s + _WHOLE_ANSWER_S
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._exchange(request)
+        except HttpFailed:
+            raise
+        except Exception as error:
+            spoken = about(request.method, request.shown_uri)
+            raise HttpFailed(f"I/O error on {spoken}: {_why(error)}") from error
+
+    async def _exchange(self, request: HttpRequest) -> JsonObject:
+        """Send, follow redirects, read; the body of a redirect is never read."""
+        client = await self._opened()
+        message = client.build_request(
+            request.method,
+            request.uri,
+            headers=list(request.headers),
+            content=request.content,
+            timeout=_timeouts(request),
         )
-        async with self._client.stream(
-            str(request["method"]).upper(),
-            str(request["uri"]),
-            headers=_headers(request),
-            content=_body(request),
-            timeout=timeout,
-        ) as response:
-            content = bytearray()
-            async for chunk in response.aiter_bytes():
-                content += chunk
-                if len(content) > _ANSWER_LIMIT_BYTES:
-                    return _failure(f"the answer is larger than {_ANSWER_LIMIT_BYTES} bytes")
-        if not response.is_success:
-            text = bytes(content).decode(errors="replace")
-            return _failure(f"{response.status_code} {response.reason_phrase}: {text}")
-        return Answer(_status_after(view), {"response": _response(response, bytes(content))})
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = await client.send(message, stream=True)
+            try:
+                message = answer.next_request
+                if message is None or request.accepts(answer.status_code):
+                    return await self._read(request, answer)
+            finally:
+                await answer.aclose()
+        raise HttpFailed(f"{request.shown_uri} redirects more than {_MAX_REDIRECTS} times")
+
+    async def _read(self, request: HttpRequest, answer: Any) -> JsonObject:
+        encoding = answer.headers.get("content-encoding", "")
+        content = await read_body(answer.aiter_raw(), encoding, self._room)
+        kind = answer.headers.get("content-type", "")
+        status = answer.status_code
+        phrase = phrase_of(status, answer.reason_phrase)
+        if not request.accepts(status):
+            spoken = about(request.method, request.shown_uri)
+            raise HttpFailed(refusal(status, phrase, spoken, text_of(content, kind)))
+        return response(status, phrase, header_map(answer.headers.raw), content, kind)
+
+    async def _opened(self) -> Any:
+        """The client; made on a thread, because its library and certificates take a while."""
+        async with self._opening:
+            if self._client is None:
+                self._client = await asyncio.to_thread(_new_client)
+            return self._client
 
 
-def _status_after(view: TaskView) -> TaskStatus:
-    place = view.pinned.outline.place(view.task.ref.split("__", 1)[0])
-    waits = place is not None and place.step.async_complete
-    return TaskStatus.IN_PROGRESS if waits else TaskStatus.COMPLETED
-
-
-def _problem(request: Any) -> str | None:
-    if not isinstance(request, dict) or not request.get("uri"):
-        return "Missing HTTP URI.  See documentation for HttpTask for required input parameters"
-    if not request.get("method"):
-        return "No HTTP method specified"
-    if str(request["method"]).upper() not in _METHODS:
-        return f"HTTP method {request['method']} is none of {', '.join(sorted(_METHODS))}"
-    if not str(request["uri"]).startswith(("http://", "https://")):
-        return f"uri must begin with http:// or https://, not {str(request['uri'])[:80]}"
-    return None
-
-
-def _failure(text: str) -> Answer:
-    cause = f"java.lang.Exception: {text}"
+def failure(kind: str, error: HttpFailed) -> Answer:
+    """A failed request as the end of a task, in Conductor's words."""
+    cause = f"java.lang.Exception: {error}"
+    for_good = isinstance(error, AnswerTooLarge)
     return Answer(
-        TaskStatus.FAILED,
+        TaskStatus.FAILED_WITH_TERMINAL_ERROR if for_good else TaskStatus.FAILED,
         {"response": cause},
-        reason=f"Failed to invoke HTTP task due to: {cause}",
+        reason=f"Failed to invoke {kind} task due to: {cause}",
     )
 
 
-def _milliseconds(request: JsonObject, field: str) -> float:
-    value = request.get(field)
-    known = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return (float(value) if known and value is not None else _DEFAULT_TIMEOUT_MS) / 1000
+def _new_client() -> Any:
+    import certifi
+    import httpx
+
+    # The machine's own certificates, among which a site's may be, and the public ones for a
+    # machine that brings none.
+    trusted = ssl.create_default_context()
+    trusted.load_verify_locations(certifi.where())
+    # Nobody's cookies are sent along with the next workflow's request.
+    no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+    return httpx.AsyncClient(
+        verify=trusted,
+        cookies=no_cookies,
+        follow_redirects=False,
+        headers={"Accept-Encoding": "gzip", "User-Agent": "baton"},
+        # As in Conductor: no proxy and no password file of the daemon's surroundings is used.
+        trust_env=False,
+    )
 
 
-def _headers(request: JsonObject) -> dict[str, str]:
-    accept = request.get("accept") or "application/json"
-    headers = {
-        "Accept": ", ".join(map(str, accept)) if isinstance(accept, list) else str(accept),
-    }
-    if request.get("body") is not None:
-        headers["Content-Type"] = str(request.get("contentType") or "application/json")
-    posted = request.get("headers")
-    for name, value in posted.items() if isinstance(posted, dict) else ():
-        if value is not None:
-            headers[str(name)] = str(value)
-    return headers
+def _timeouts(request: HttpRequest) -> Any:
+    import httpx
+
+    return httpx.Timeout(
+        request.read_timeout_s, connect=request.connect_timeout_s, pool=_WHOLE_ANSWER_S
+    )
 
 
-def _body(request: JsonObject) -> bytes | None:
-    body = request.get("body")
-    if body is None:
-        return None
-    return body.encode() if isinstance(body, str) else msgspec.json.encode(body)
+def _why(error: Exception) -> str:
+    """What went wrong on the way, in a few words."""
+    match type(error).__name__:
+        case "ConnectTimeout":
+            return "Connect timed out"
+        case "ReadTimeout":
+            return "Read timed out"
+        case "TimeoutError":
+            return "the answer does not come to an end"
+        case name:
+            return str(error) or name
 
 
-def _response(response: Any, content: bytes) -> JsonObject:
-    headers: dict[str, list[str]] = {}
-    for name, value in response.headers.multi_items():
-        headers.setdefault(name, []).append(value)
-    try:
-        phrase = response.reason_phrase or HTTPStatus(response.status_code).phrase
-    except ValueError:
-        phrase = ""
-    return {
-        "body": _parsed(content),
-        "headers": headers,
-        "statusCode": response.status_code,
-        "reasonPhrase": phrase,
-    }
-
-
-def _parsed(content: bytes) -> Any:
-    """Objects and lists as such, numbers as doubles, all else as text."""
-    if not content:
-        return None
-    text = content.decode(errors="replace")
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    if isinstance(value, dict | list):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    return value if isinstance(value, str) else text
+def _status_after(view: TaskView) -> TaskStatus:
+    task = view.task
+    step = step_of(task)
+    if step is None:
+        ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
+        place = view.pinned.outline.place(ref)
+        step = None if place is None else place.step
+    waits = step is not None and step.async_complete
+    return TaskStatus.IN_PROGRESS if waits else TaskStatus.COMPLETED
