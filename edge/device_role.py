@@ -34,7 +34,7 @@ from edge.model.errors import (
 )
 from edge.model.validation import parse_task_definition, parse_workflow_definition
 from edge.scripts import QuickScripts, syntax_error
-from edge.system_tasks import HttpCalls
+from edge.system_tasks import HttpCalls, HttpPolls
 from edge.timekeeper import Timekeeper
 from edge.transactions import Effects, Transaction
 from edge.triggers import Trigger, Triggers
@@ -99,6 +99,9 @@ class Device:
         self._http_calls = HttpCalls()
         self._workers = Workers(engine, self._evidence, inventory.open)
         self._workers.add_system_task("HTTP", self._http_calls)
+        scripts = QuickScripts(settings.engine.script_time_limit_s)
+        polls = HttpPolls(self._http_calls, scripts, engine)
+        self._workers.add_system_task("HTTP_POLL", polls, at_once=4)
         for bundle in self._bundles:
             self._add_handlers(bundle)
         self._uplink = _uplink(settings, data, engine) if settings.sync.enabled else None

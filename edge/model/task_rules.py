@@ -239,6 +239,7 @@ _RULES: Mapping[str, Callable[[WorkflowTask, Surrounds], Iterator[str]]] = {
     "DYNAMIC": _dynamic,
     "FORK_JOIN_DYNAMIC": _fork_join_dynamic,
     "HTTP": _http,
+    "HTTP_POLL": _http,
     "KAFKA_PUBLISH": _kafka,
     "SUB_WORKFLOW": _sub_workflow,
     "JSON_JQ_TRANSFORM": _jq,

@@ -6,5 +6,6 @@ No control flow stands here: that is an operator's.
 from __future__ import annotations
 
 from edge.system_tasks.http import HttpCalls
+from edge.system_tasks.http_poll import HttpPolls
 
-__all__ = ["HttpCalls"]
+__all__ = ["HttpCalls", "HttpPolls"]

@@ -34,6 +34,7 @@ OPERATORS: dict[str, Operator] = {
     "INLINE": inline.OPERATOR,
     "LAMBDA": lambda_.OPERATOR,
     "HTTP": system.OPERATOR,
+    "HTTP_POLL": system.OPERATOR,
     "TERMINATE": terminate.OPERATOR,
     "SET_VARIABLE": set_variable.OPERATOR,
     "WAIT": wait.OPERATOR,
