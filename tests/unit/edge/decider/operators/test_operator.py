@@ -22,6 +22,7 @@ def test_every_supported_type_has_its_operator() -> None:
         "INLINE",
         "LAMBDA",
         "HTTP",
+        "HTTP_POLL",
         "TERMINATE",
         "SET_VARIABLE",
         "WAIT",
