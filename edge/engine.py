@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge.clock import Clock, Ids, RandomIds, SystemClock
-from edge.decider.draft import Scripts
+from edge.decider.scripts import Scripts
 from edge.group_commit import GroupCommit
 from edge.handover import HandOver
 from edge.model.decision import (
@@ -91,7 +91,7 @@ class Engine:
 
         Args:
             path: the database file; its folder must exist.
-            scripts: evaluates JavaScript.
+            scripts: evaluates scripts.
             clock, ids: the machine's when None.
             syncing: whether history is kept for a control plane.
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import quickjs
 
-from edge.decider.draft import ScriptFailed, ScriptTimedOut
+from edge.decider.scripts import ScriptFailed, ScriptTimedOut
 from edge.model.definitions import JsonObject
 
 _MEMORY_BYTES = 64 * 1024 * 1024
@@ -32,7 +32,13 @@ class QuickScripts:
     def __init__(self, time_limit_s: float = 1.0) -> None:
         self._time_limit_s = time_limit_s
 
-    def evaluate(self, expression: str, scope: JsonObject) -> Any:
+    def evaluate(
+        self,
+        expression: str,
+        scope: JsonObject,
+        evaluator: str = "javascript",  # noqa: ARG002 - the only one so far
+        log: list[str] | None = None,  # noqa: ARG002 - no script has a console yet
+    ) -> Any:
         """Completion value of ``expression`` with ``$`` = ``scope``.
 
         Raises:

@@ -14,7 +14,7 @@ import structlog
 
 from edge.clock import Clock, Ids
 from edge.decider.decide import decide
-from edge.decider.draft import Scripts
+from edge.decider.scripts import Scripts
 from edge.history import records_of
 from edge.model.decision import Command, Decision, Restart, Snapshot, Start, UpdateTask
 from edge.model.errors import BatonError, Conflict, NotFound, StorageUnavailable
@@ -86,7 +86,7 @@ class Disk:
 
     Args:
         clock, ids: time and new ids.
-        scripts: evaluates JavaScript.
+        scripts: evaluates scripts.
         boot: number of this opening of the database, written with each record.
         syncing: whether history is kept for a control plane.
     """

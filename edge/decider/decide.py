@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import assert_never
 
 from edge.decider import lifecycle, updates
-from edge.decider.draft import Draft, FlowBroken, Scripts
+from edge.decider.draft import Draft, FlowBroken
 from edge.decider.flow import fail_broken, run_agenda
+from edge.decider.scripts import Scripts
 from edge.model.decision import (
     Command,
     Decision,
@@ -33,7 +34,7 @@ def decide(snapshot: Snapshot, command: Command, now_ms: int, scripts: Scripts) 
         snapshot: the execution; it is moved forward to the state after the decision.
         command: what has happened.
         now_ms: epoch milliseconds, never earlier than any time in the snapshot.
-        scripts: evaluates JavaScript.
+        scripts: evaluates scripts.
 
     Returns:
         Everything that shall be written, and nothing else has changed.

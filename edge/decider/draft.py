@@ -6,12 +6,13 @@ No rule of any task type stands here.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
 from edge.decider import policies
 from edge.decider.expressions import SnapshotLookup, resolve
+from edge.decider.scripts import Scripts
 from edge.model.decision import Decision, LogLine, Publication, Snapshot, step_of
 from edge.model.definitions import JsonObject, WorkflowTask
 from edge.model.executions import (
@@ -22,27 +23,6 @@ from edge.model.executions import (
     WorkflowStatus,
     task_uuid,
 )
-
-
-class ScriptFailed(Exception):
-    """A script raised, or is no valid script; the message is the author's to read."""
-
-
-class ScriptTimedOut(ScriptFailed):
-    """A script ran for longer than it may."""
-
-
-class Scripts(Protocol):
-    """Evaluates JavaScript without side effects."""
-
-    def evaluate(self, expression: str, scope: JsonObject) -> Any:
-        """Completion value of ``expression`` with ``$`` = ``scope``, as JSON values.
-
-        Raises:
-            ScriptTimedOut: the time limit has passed.
-            ScriptFailed: the script raised or cannot be parsed.
-        """
-        ...
 
 
 class FlowBroken(Exception):
@@ -86,7 +66,7 @@ class Draft:
     Args:
         snapshot: moved forward as the decision is made.
         now_ms: the moment of the decision.
-        scripts: evaluates JavaScript.
+        scripts: evaluates scripts.
     """
 
     def __init__(self, snapshot: Snapshot, now_ms: int, scripts: Scripts) -> None:

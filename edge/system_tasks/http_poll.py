@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from edge.decider.draft import ScriptFailed, Scripts
+from edge.decider.scripts import ScriptFailed, Scripts
 from edge.engine import Engine
 from edge.model.definitions import JsonObject
 from edge.model.executions import Task, TaskStatus, workflow_uuid

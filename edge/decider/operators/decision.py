@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.decider.draft import Draft, Ending, ScriptFailed, Visit
+from edge.decider.draft import Draft, Ending, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
+from edge.decider.scripts import ScriptFailed
 from edge.model.definitions import JsonObject, WorkflowTask
 from edge.model.executions import TaskStatus, WorkflowStatus
 

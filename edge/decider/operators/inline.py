@@ -5,9 +5,10 @@ Scripts are evaluated by what the engine hands in.
 
 from __future__ import annotations
 
-from edge.decider.draft import Draft, ScriptFailed, ScriptTimedOut, Visit
+from edge.decider.draft import Draft, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
+from edge.decider.scripts import ScriptFailed, ScriptTimedOut
 from edge.model.executions import TaskStatus
 
 

@@ -5,8 +5,9 @@ Scripts are evaluated by what the engine hands in.
 
 from __future__ import annotations
 
-from edge.decider.draft import Draft, ScriptFailed, Visit
+from edge.decider.draft import Draft, Visit
 from edge.decider.operators.operator import Operator, Schedule
+from edge.decider.scripts import ScriptFailed
 from edge.model.executions import TaskStatus
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from edge.decider.decide import decide
-from edge.decider.draft import ScriptFailed, ScriptTimedOut
+from edge.decider.scripts import ScriptFailed, ScriptTimedOut
 from edge.model.decision import (
     Command,
     Decision,
@@ -90,9 +90,19 @@ class ScriptDouble:
 
     def __init__(self) -> None:
         self.runs = 0
+        self.evaluators: list[str] = []
 
-    def evaluate(self, expression: str, scope: JsonObject) -> Any:
+    def evaluate(
+        self,
+        expression: str,
+        scope: JsonObject,
+        evaluator: str = "javascript",
+        log: list[str] | None = None,
+    ) -> Any:
         self.runs += 1
+        self.evaluators.append(evaluator)
+        if log is not None:
+            log.append(f"[Log] {expression}")
         if expression.startswith("fail"):
             raise ScriptFailed(f"Error evaluating the script `{expression}`")
         if expression == "slow":

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge.decider.draft import ScriptFailed, ScriptTimedOut
+from edge.decider.scripts import ScriptFailed, ScriptTimedOut
 from edge.scripts import QuickScripts, syntax_error
 
 _SCOPE: dict[str, Any] = {"a": 1, "list": [1, 2, 3], "loop": {"iteration": 2}, "name": "x"}
