@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from edge.cli import execution, run, workflow
+from edge.cli import execution, run, search, steering, workflow
 
 _EPILOG = """\b
 Start a device, register a folder of workflows, run one:
@@ -32,11 +32,21 @@ for _command in (
     workflow.tasks,
     execution.start,
     execution.show,
-    execution.search,
-    execution.pause,
-    execution.resume,
-    execution.terminate,
-    execution.retry,
-    execution.restart,
+    execution.tail,
+    execution.logs,
+    search.search,
+    steering.pause,
+    steering.resume,
+    steering.terminate,
+    steering.retry,
+    steering.restart,
+    steering.rerun,
+    steering.skip,
+    steering.jump,
+    steering.update_vars,
+    steering.signal,
+    steering.complete_task,
+    steering.fail_task,
+    steering.remove,
 ):
     main.add_command(_command)

@@ -5,7 +5,10 @@ No command and no output stands here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import json
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -16,12 +19,29 @@ UNREACHABLE = 3
 """Exit status when no daemon answers; 1 is a refusal, 2 a wrong command line."""
 
 _TIMEOUT_S = 30.0
+_SILENCE_S = 40.0
+"""A stream that says nothing for so long is dead: a daemon gives a sign of life every 15 s."""
 
 
 class Unreachable(click.ClickException):
     """No daemon answers there. Start one, or name another with --url."""
 
     exit_code = UNREACHABLE
+
+
+class Refused(click.ClickException):
+    """The daemon said no; its words are the message.
+
+    Args:
+        message: what is shown.
+        status: of the answer.
+        body: the decoded answer; empty when it was no JSON object.
+    """
+
+    def __init__(self, message: str, status: int, body: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = dict(body or {})
 
 
 class Client:
@@ -32,7 +52,8 @@ class Client:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/").removesuffix("/api")
+        self.url = url.rstrip("/").removesuffix("/api")
+        self._session: Any = None
 
     def call(
         self, method: str, *segments: str, body: Any = None, query: dict[str, Any] | None = None
@@ -41,64 +62,126 @@ class Client:
 
         Raises:
             Unreachable: nothing answers.
-            click.ClickException: the daemon refused; its message and the fields are in it.
+            Refused: the daemon said no; its message and the fields are in it.
         """
-        # Imported here: `baton run` needs no HTTP client.
-        import httpx
-
-        path = "/".join(quote(segment, safe="") for segment in segments)
-        wanted = {key: value for key, value in (query or {}).items() if value is not None}
-        try:
-            answer = httpx.request(
-                method,
-                f"{self._url}/api/{path}",
-                json=body,
-                params=wanted,
-                timeout=_TIMEOUT_S,
-                # A device is reached directly, whatever proxy the shell names.
-                trust_env=False,
+        with self._reaching() as session:
+            answer = session.request(
+                method, self._address(segments), json=body, params=_wanted(query)
             )
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise click.ClickException(f"{self._url} is no address: {error}") from error
-        except httpx.ConnectError as error:
-            raise Unreachable(
-                f"no daemon answers at {self._url}. Start one with `baton run`, "
-                "or name another with --url or BATON_URL."
-            ) from error
-        except httpx.HTTPError as error:
-            raise Unreachable(f"{self._url} did not answer properly: {error}") from error
         if answer.status_code >= 400:
-            raise click.ClickException(_refusal(answer))
+            raise _refusal(answer)
         if not answer.content:
             return None
         is_json = "json" in answer.headers.get("content-type", "")
         return answer.json() if is_json else answer.text
+
+    def hints(self) -> Iterator[dict[str, Any]]:
+        """What the daemon says of executions that change, as long as it says anything.
+
+        The first thing that comes is an empty hint: from then on nothing is missed. A sign of life
+        is an empty hint too. It ends when the daemon ends the stream.
+
+        Raises:
+            Unreachable: nothing answers.
+            Refused: the daemon has no such stream, or too many are open.
+        """
+        import httpx
+
+        limits = httpx.Timeout(_TIMEOUT_S, read=_SILENCE_S)
+        address = self._address(("v1", "stream"))
+        with (
+            self._reaching() as session,
+            session.stream("GET", address, timeout=limits) as answer,
+        ):
+            if answer.status_code >= 400:
+                answer.read()
+                raise _refusal(answer)
+            yield {}
+            for line in answer.iter_lines():
+                if line.startswith("data:"):
+                    yield json.loads(line.removeprefix("data:"))
+                elif line.startswith(":"):
+                    yield {}
+
+    def _address(self, segments: tuple[str, ...]) -> str:
+        path = "/".join(quote(segment, safe="") for segment in segments)
+        return f"{self.url}/api/{path}"
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[Any]:
+        """The session, made when it is first needed; what is wrong with the way is said plainly."""
+        # Imported here: `baton run` needs no HTTP client.
+        import httpx
+
+        if self._session is None:
+            # A device is reached directly, whatever proxy the shell names.
+            self._session = httpx.Client(timeout=_TIMEOUT_S, trust_env=False)
+            weakref.finalize(self, self._session.close)
+        try:
+            yield self._session
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise click.ClickException(f"{self.url} is no address: {error}") from error
+        except httpx.ConnectError as error:
+            raise Unreachable(
+                f"no daemon answers at {self.url}. Start one with `baton run`, "
+                "or name another with --url or BATON_URL."
+            ) from error
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self.url} did not answer properly: {error}") from error
+
+
+@contextlib.contextmanager
+def advising(advice: Mapping[int, str]) -> Iterator[None]:
+    """Add to a refusal what can be done about it.
+
+    Args:
+        advice: by the status of the answer.
+    """
+    try:
+        yield
+    except Refused as refused:
+        if refused.status not in advice:
+            raise
+        message = f"{refused.message}\n{advice[refused.status]}"
+        raise Refused(message, refused.status, refused.body) from refused
 
 
 def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that all commands share which speak to a daemon."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts."),
-        click.option(
-            "--url",
-            envvar="BATON_URL",
-            default=DEFAULT_URL,
-            show_default=True,
-            help="The daemon; BATON_URL sets it too.",
-        ),
+        url_option,
     ):
         command = option(command)
     return command
 
 
-def _refusal(answer: Any) -> str:
+url_option = click.option(
+    "--url",
+    envvar="BATON_URL",
+    default=DEFAULT_URL,
+    show_default=True,
+    help="The daemon; BATON_URL sets it too.",
+)
+
+
+def _wanted(query: dict[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (query or {}).items() if value is not None}
+
+
+def _refusal(answer: Any) -> Refused:
     """The daemon's own words."""
+    status = answer.status_code
     try:
         body = answer.json()
         lines = [str(body["message"])]
         lines += [f"  {one['path']}: {one['message']}" for one in body.get("validationErrors", [])]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return (
-            f"the answer was {answer.status_code} {answer.reason_phrase}; is this a Baton daemon?"
+        return Refused(
+            f"the answer was {status} {answer.reason_phrase}; is this a Baton daemon?", status
         )
-    return "\n".join(lines)
+    if lines[0].startswith("No static resource"):
+        # No advice about names and ids belongs to this 404.
+        status = 501
+        lines.append("This daemon cannot do that; it may be of an older release than this program.")
+    return Refused("\n".join(lines), status, body)

@@ -1,26 +1,27 @@
-"""``baton start``, ``show``, ``search`` and the verbs that steer executions.
+"""``baton start``, ``show``, ``tail`` and ``logs``: one execution, as it is and as it changes.
 
-No rule of what is possible stands here; the daemon says so.
+What steers an execution stands in ``steering``; how it is drawn, in ``progress`` and ``tree``.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
-from pathlib import Path
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from edge.cli import output
-from edge.cli.client import Client, client_options
+from edge.cli import follow, inputs, output, tree
+from edge.cli.client import Client, Refused, advising, client_options
+from edge.clock import SystemClock
 
-_FIRST_LOOK_S = 0.05
-_LAST_LOOK_S = 1.0
-"""Between two looks at an execution: quick at first, a second later on."""
+UNKNOWN_ID = {404: "`baton search` finds executions and prints their ids."}
 
-_ENDED = frozenset({"COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED"})
+_UNKNOWN_NAME = {
+    404: "`baton workflow list` shows what is registered; `baton workflow push DIR` registers more."
+}
+_REMEMBERED = 10_000
+"""Executions whose status `tail --all` remembers; the oldest are forgotten first."""
 
 
 @click.command(
@@ -35,9 +36,9 @@ _ENDED = frozenset({"COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED"})
 @click.option(
     "--input",
     "-i",
-    "inputs",
+    "given",
     multiple=True,
-    metavar="JSON|@FILE|KEY=VALUE",
+    metavar=inputs.OBJECT,
     help="Input; may be given several times, later keys win.",
 )
 @click.option("--version", type=int, help="Of the definition; the latest without it.")
@@ -48,7 +49,7 @@ _ENDED = frozenset({"COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED"})
 def start(
     *,
     name: str,
-    inputs: tuple[str, ...],
+    given: tuple[str, ...],
     version: int | None,
     correlation_id: str | None,
     priority: int,
@@ -56,210 +57,186 @@ def start(
     url: str,
     as_json: bool,
 ) -> None:
-    """Start a workflow and print its id."""
+    """Start a workflow and print its id.
+
+    With --wait, progress is shown while it runs: a table on a terminal, a line for each change in a
+    pipe.
+    """
     daemon = Client(url)
     body = {
         "name": name,
         "version": version,
         "correlationId": correlation_id,
         "priority": priority,
-        "input": _inputs(inputs),
+        "input": inputs.objects(given),
     }
-    workflow_id = daemon.call("POST", "workflow", body=body)
+    with advising(_UNKNOWN_NAME):
+        workflow_id = daemon.call("POST", "workflow", body=body)
     if not wait:
         output.as_json({"workflowId": workflow_id}) if as_json else click.echo(workflow_id)
         return
-    execution = _follow(daemon, workflow_id, quiet=as_json)
+    execution = _watched(daemon, workflow_id, quiet=as_json)
     output.as_json(execution) if as_json else _print_end(execution)
     if execution["status"] != "COMPLETED":
         raise click.exceptions.Exit(1)
 
 
 @click.command(
-    epilog=output.examples("baton show 0190a5b2-...", "baton show 0190a5b2-... --follow")
+    epilog=output.examples(
+        "baton show 0190a5b2-...", "baton show 0190a5b2-... --tree", "baton show 0190a5b2-... -f"
+    )
 )
 @click.argument("workflow_id", metavar="ID")
-@click.option("--follow", "-f", is_flag=True, help="Print what changes until it ends.")
+@click.option("--follow", "-f", "following", is_flag=True, help="Show progress until it ends.")
+@click.option("--tree", "expand", is_flag=True, help="Also the tasks of its sub-workflows.")
 @client_options
-def show(*, workflow_id: str, follow: bool, url: str, as_json: bool) -> None:
-    """Show an execution and its tasks."""
+def show(*, workflow_id: str, following: bool, expand: bool, url: str, as_json: bool) -> None:
+    """Show an execution and its tasks; what runs inside a task stands further in."""
     daemon = Client(url)
-    if follow:
-        execution = _follow(daemon, workflow_id, quiet=as_json)
-    else:
-        execution = daemon.call("GET", "workflow", workflow_id)
-    if as_json:
-        output.as_json(execution)
-        return
-    _print_execution(execution)
-
-
-@click.command(
-    epilog=output.examples(
-        "baton search --status FAILED",
-        'baton search "workflowType IN (hello,order) AND startTime > 1735689600000"',
-        "baton search --text 4711",
-    )
-)
-@click.argument("query", required=False, default="")
-@click.option("--text", help="Words that the execution holds anywhere.")
-@click.option("--status", help="Only this status, such as FAILED.")
-@click.option("--name", help="Only executions of this workflow.")
-@click.option("--start", "offset", default=0, type=click.IntRange(0), help="Skip so many.")
-@click.option("--size", default=20, type=click.IntRange(1, 5000), help="Show so many.")
-@client_options
-def search(
-    *,
-    query: str,
-    text: str | None,
-    status: str | None,
-    name: str | None,
-    offset: int,
-    size: int,
-    url: str,
-    as_json: bool,
-) -> None:
-    """Find executions, the newest first."""
-    terms = [query] if query else []
-    terms += [f'status = "{status}"'] if status else []
-    terms += [f'workflowType = "{name}"'] if name else []
-    asked = {"query": " AND ".join(terms), "freeText": text or "*", "start": offset, "size": size}
-    found = Client(url).call("GET", "workflow", "search", query=asked)
-    if as_json:
-        output.as_json(found)
-        return
-    rows = [
-        [
-            one["workflowId"],
-            one["workflowType"],
-            str(one["version"]),
-            one["status"],
-            one["startTime"],
-            f"{one['executionTime'] / 1000:.3f} s" if one.get("endTime") else "-",
-        ]
-        for one in found["results"]
-    ]
-    output.table(["ID", "WORKFLOW", "VERSION", "STATUS", "STARTED", "TOOK"], rows)
-    click.echo(f"{len(rows)} of {found['totalHits']}")
-
-
-def _verb(
-    name: str, text: str, method: str, path: tuple[str, ...], done: str
-) -> Callable[..., click.Command]:
-    """A command that does one thing to an execution; ``path`` follows the id."""
-
-    def act(*, workflow_id: str, url: str, as_json: bool, **query: Any) -> None:
-        Client(url).call(method, "workflow", workflow_id, *path, query=query)
-        output.as_json({"workflowId": workflow_id, "done": done}) if as_json else click.echo(
-            f"{done} {workflow_id}"
-        )
-
-    def make(*options: Callable[..., Any]) -> click.Command:
-        command: Callable[..., Any] = client_options(act)
-        for option in options:
-            command = option(command)
-        command = click.argument("workflow_id", metavar="ID")(command)
-        example = output.examples(f"baton {name} 0190a5b2-7c1e-7d04-9c55-3f1b00000000")
-        return click.command(name, help=text, epilog=example)(command)
-
-    return make
-
-
-pause = _verb(
-    "pause",
-    "Stop scheduling what comes next; tasks that are under way go on.",
-    "PUT",
-    ("pause",),
-    "paused",
-)()
-resume = _verb("resume", "Go on after a pause.", "PUT", ("resume",), "resumed")()
-terminate = _verb(
-    "terminate", "End an execution now; open tasks are cancelled.", "DELETE", (), "terminated"
-)(click.option("--reason", help="Kept with the execution."))
-retry = _verb(
-    "retry", "Try the failed tasks of an ended execution once more.", "POST", ("retry",), "retried"
-)()
-restart = _verb(
-    "restart",
-    "Run an ended execution from its beginning, under the same id.",
-    "POST",
-    ("restart",),
-    "restarted",
-)(
-    click.option(
-        "--latest",
-        "useLatestDefinitions",
-        is_flag=True,
-        default=False,
-        help="With the newest definition instead of the one it ran with.",
-    )
-)
-
-
-def _inputs(given: tuple[str, ...]) -> dict[str, Any]:
-    """All inputs as one map."""
-    merged: dict[str, Any] = {}
-    for text in given:
-        if text.startswith("@"):
-            try:
-                merged |= _object(Path(text[1:]).read_text(encoding="utf-8"), text)
-            except (OSError, UnicodeDecodeError) as error:
-                raise click.BadParameter(f"{text}: {error}", param_hint="--input") from error
-        elif text.lstrip().startswith("{"):
-            merged |= _object(text, text[:40])
-        elif "=" in text:
-            key, _, value = text.partition("=")
-            merged[key] = _scalar(value)
+    with advising(UNKNOWN_ID):
+        if following:
+            execution = _watched(daemon, workflow_id, quiet=as_json)
         else:
-            raise click.BadParameter(
-                f"{text!r} is neither JSON, nor @FILE, nor KEY=VALUE", param_hint="--input"
-            )
-    return merged
+            execution = daemon.call("GET", "workflow", workflow_id)
+    children: dict[str, Any] = {}
+
+    def child(child_id: str) -> dict[str, Any] | None:
+        found = children[child_id] = _read(daemon, child_id)
+        return found
+
+    rows = list(tree.expanded(execution, child) if expand else tree.placed(execution))
+    if as_json:
+        output.as_json({**execution, "subWorkflows": children} if expand else execution)
+        return
+    _print_execution(execution, rows)
 
 
-def _object(text: str, source: str) -> dict[str, Any]:
+@click.command(epilog=output.examples("baton tail 0190a5b2-...", "baton tail --all"))
+@click.argument("workflow_id", metavar="[ID]", required=False)
+@click.option("--all", "all_", is_flag=True, help="Every execution: its start and its end.")
+@client_options
+def tail(*, workflow_id: str | None, all_: bool, url: str, as_json: bool) -> None:
+    """Print each change of an execution with its time, until it ends.
+
+    With --all, a line for each change of any execution's status, until Ctrl-C. With --json, each
+    line is a JSON object.
+    """
+    if (workflow_id is None) != all_:
+        raise click.UsageError("name one execution by its id, or say --all")
+    daemon = Client(url)
+    lines = _all_changes(daemon) if workflow_id is None else _own_changes(daemon, workflow_id)
+    with advising(UNKNOWN_ID):
+        for line in lines:
+            output.json_line(line) if as_json else _print_change(line)
+
+
+@click.command(epilog=output.examples("baton logs 0190a5b2-..."))
+@click.argument("any_id", metavar="ID")
+@client_options
+def logs(*, any_id: str, url: str, as_json: bool) -> None:
+    """Print what workers have logged for a task, or for all tasks of an execution."""
+    daemon = Client(url)
+    execution = _read(daemon, any_id)
+    if execution is not None:
+        tasks = {task["taskId"]: task["referenceTaskName"] for task in execution["tasks"]}
+    else:
+        with advising({404: "An id of a task or of an execution is wanted; see `baton show ID`."}):
+            task = daemon.call("GET", "tasks", any_id)
+        tasks = {any_id: task["referenceTaskName"]}
+    lines = [
+        {"referenceTaskName": ref, **line}
+        for task_id, ref in tasks.items()
+        for line in daemon.call("GET", "tasks", task_id, "log") or []
+    ]
+    lines.sort(key=lambda line: line["createdTime"])
+    if as_json:
+        output.as_json(lines)
+        return
+    for line in lines:
+        ref = click.style(line["referenceTaskName"], fg="cyan")
+        click.echo(f"{output.moment(line['createdTime'])} {ref} {line['log']}")
+
+
+def _read(daemon: Client, workflow_id: str) -> dict[str, Any] | None:
+    """An execution; None when there is none of that id."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"{source}: {error}", param_hint="--input") from error
-    if not isinstance(value, dict):
-        raise click.BadParameter(f"{source}: expected a JSON object", param_hint="--input")
-    return value
-
-
-def _scalar(text: str) -> Any:
-    """``3``, ``true`` and ``[1]`` are what they look like; everything else is a text."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _follow(daemon: Client, workflow_id: str, *, quiet: bool) -> dict[str, Any]:
-    """Look again and again until it ends; prints each change of a task on the way."""
-    told: dict[str, str] = {}
-    pause_s = _FIRST_LOOK_S
-    while True:
         execution: dict[str, Any] = daemon.call("GET", "workflow", workflow_id)
-        changed = False
-        for task in execution["tasks"]:
-            if told.get(task["taskId"]) == task["status"]:
-                continue
-            told[task["taskId"]] = task["status"]
-            changed = True
-            if not quiet:
-                click.echo(_task_line(task))
-        if execution["status"] in _ENDED:
-            return execution
-        pause_s = _FIRST_LOOK_S if changed else min(pause_s * 1.5, _LAST_LOOK_S)
-        time.sleep(pause_s)
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+        return None
+    return execution
 
 
-def _task_line(task: dict[str, Any]) -> str:
-    reason = task.get("reasonForIncompletion")
-    attempt = f" attempt {task['retryCount'] + 1}" if task["retryCount"] else ""
-    because = f": {reason}" if reason else ""
-    return f"{task['referenceTaskName']} {output.status(task['status'])}{attempt}{because}"
+def _watched(daemon: Client, workflow_id: str, *, quiet: bool) -> dict[str, Any]:
+    """Show progress until it ends; returns how it ended."""
+    executions = follow.changes(daemon, workflow_id)
+    if sys.stdout.isatty() and not quiet:
+        from edge.cli import progress
+
+        return progress.watch(executions, now_ms=SystemClock().now_ms)
+    told: dict[str, str] = {}
+    last: dict[str, Any] = {}
+    for execution in executions:
+        last = execution
+        for state in follow.states(execution, told):
+            if state.ref and not quiet:
+                click.echo(_state_line(state.ref, state.status, state.attempt, state.reason))
+    return last
+
+
+def _own_changes(daemon: Client, workflow_id: str) -> Iterator[dict[str, Any]]:
+    told: dict[str, str] = {}
+    for execution in follow.changes(daemon, workflow_id):
+        for state in follow.states(execution, told):
+            yield {
+                "atMs": state.at_ms,
+                "workflowId": workflow_id,
+                "name": execution["workflowName"],
+                "task": state.ref or None,
+                "status": state.status,
+                "attempt": state.attempt,
+                "reason": state.reason or None,
+            }
+
+
+def _all_changes(daemon: Client) -> Iterator[dict[str, Any]]:
+    """A line for each change of a status that the daemon hints at."""
+    told: dict[str, str] = {}
+    clock = SystemClock()
+    for hint in daemon.hints():
+        workflow_id = hint.get("workflowId")
+        if workflow_id is None or told.get(workflow_id) == hint["status"]:
+            continue
+        told[workflow_id] = hint["status"]
+        if len(told) > _REMEMBERED:
+            del told[next(iter(told))]
+        query = {"includeTasks": "false"}
+        try:
+            execution = daemon.call("GET", "workflow", workflow_id, query=query)
+        except Refused:
+            # It has been removed since.
+            continue
+        yield {
+            "atMs": clock.now_ms(),
+            "workflowId": workflow_id,
+            "name": execution["workflowName"],
+            "task": None,
+            "status": hint["status"],
+            "attempt": 1,
+            "reason": execution.get("reasonForIncompletion"),
+        }
+
+
+def _print_change(line: dict[str, Any]) -> None:
+    what = line["task"] or f"{line['name']} {line['workflowId']}"
+    text = _state_line(what, line["status"], line["attempt"], line["reason"] or "")
+    click.echo(f"{output.time_of_day(line['atMs'])} {text}")
+
+
+def _state_line(what: str, status: str, attempt: int, reason: str) -> str:
+    tried = f" attempt {attempt}" if attempt > 1 else ""
+    return f"{what} {output.status(status)}{tried}{f': {reason}' if reason else ''}"
 
 
 def _print_end(execution: dict[str, Any]) -> None:
@@ -270,7 +247,7 @@ def _print_end(execution: dict[str, Any]) -> None:
     click.echo(f"output: {output.short(execution['output'], 2_000)}")
 
 
-def _print_execution(execution: dict[str, Any]) -> None:
+def _print_execution(execution: dict[str, Any], tasks: list[tuple[int, dict[str, Any]]]) -> None:
     click.echo(
         f"{execution['workflowName']} version {execution['workflowVersion']}, "
         f"started {output.moment(execution['createTime'])}"
@@ -279,14 +256,14 @@ def _print_execution(execution: dict[str, Any]) -> None:
     _print_end(execution)
     rows = [
         [
-            task["referenceTaskName"],
+            "  " * depth + task["referenceTaskName"],
             task["taskType"],
             task["status"],
             str(task["retryCount"] + 1),
             output.span(task["startTime"], task["endTime"]),
             output.short(task.get("reasonForIncompletion") or task["outputData"], 80),
         ]
-        for task in execution["tasks"]
+        for depth, task in tasks
     ]
     if rows:
         output.table(["TASK", "TYPE", "STATUS", "ATTEMPT", "TOOK", "OUTPUT OR REASON"], rows)

@@ -24,7 +24,11 @@ _COLOURS = {
     "TIMED_OUT": "red",
     "TERMINATED": "magenta",
     "CANCELED": "magenta",
+    "SKIPPED": "magenta",
+    "COMPLETED_WITH_ERRORS": "yellow",
 }
+
+_DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def examples(*lines: str) -> str:
@@ -35,6 +39,11 @@ def examples(*lines: str) -> str:
 def as_json(value: Any) -> None:
     """Print a value for scripts."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def json_line(value: Any) -> None:
+    """Print one of many values for scripts, on a line of its own."""
+    click.echo(json.dumps(value, ensure_ascii=False))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -48,9 +57,29 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
+def diff(lines: Sequence[str]) -> None:
+    """Print a unified difference; click takes the colours away in a pipe."""
+    for number, line in enumerate(lines):
+        if number < 2:
+            click.secho(line, bold=True)
+        else:
+            click.secho(line, fg=_DIFF_COLOURS.get(line[:1]))
+
+
+def colour(status_name: str) -> str:
+    """The colour of a status; empty = none."""
+    return _COLOURS.get(status_name, "")
+
+
 def status(name: str) -> str:
     """A status in its colour; click takes the colour away in a pipe."""
     return click.style(name, fg=_COLOURS.get(name))
+
+
+def time_of_day(epoch_ms: int) -> str:
+    """A time to the millisecond, in the reader's own zone."""
+    moment = dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC).astimezone()
+    return moment.strftime("%H:%M:%S.") + f"{epoch_ms % 1000:03d}"
 
 
 def moment(epoch_ms: int | None) -> str:

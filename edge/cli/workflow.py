@@ -1,59 +1,32 @@
-"""``baton workflow ...`` and ``baton tasks``: definitions as a folder of JSON, and what is known.
+"""``baton workflow ...`` and ``baton tasks``: what a daemon knows, one definition at a time.
 
-No definition is judged here; the daemon does that.
+Folders are the affair of ``exchange`` and ``mock_tests``, and no definition is judged here.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edge.cli import output
-from edge.cli.client import Client, client_options
+from edge.cli import exchange, mock_tests, output
+from edge.cli import folder as folders
+from edge.cli.client import Client, Refused, advising, client_options
 
-_MAX_FILES = 1_000
+_UNKNOWN = {404: "`baton workflow list` shows what is registered."}
 
 
 @click.group()
 def workflow() -> None:
-    """Register workflow definitions and list them."""
+    """Workflow definitions: folders of JSON as code, and what a daemon knows."""
 
 
-@workflow.command(epilog=output.examples("baton workflow push workflows/video_analysis"))
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@client_options
-def push(*, folder: Path, url: str, as_json: bool) -> None:
-    """Register every definition in a folder of JSON files.
-
-    A file with a `tasks` key is a workflow; any other holds task definitions, one or a list.
-    Definitions that exist are replaced.
-    """
-    workflows, tasks = _read(folder)
-    if not workflows and not tasks:
-        raise click.ClickException(
-            f"{folder} holds no definition; expected files such as workflow.json"
-        )
-    daemon = Client(url)
-    if tasks:
-        daemon.call("POST", "metadata", "taskdefs", body=tasks)
-    answer = daemon.call("PUT", "metadata", "workflow", body=workflows) if workflows else {}
-    errors: dict[str, str] = answer.get("bulkErrorResults", {})
-    done: list[str] = answer.get("bulkSuccessfulResults", [])
-    names = [str(task.get("name")) for task in tasks]
-    if as_json:
-        output.as_json({"workflows": done, "tasks": names, "errors": errors})
-    else:
-        for name in names:
-            click.echo(f"registered task {name}")
-        for name in done:
-            click.echo(f"registered workflow {name}")
-        for name, message in errors.items():
-            click.echo(f"refused workflow {name}: {message}", err=True)
-    if errors:
-        raise click.exceptions.Exit(1)
+workflow.add_command(exchange.push)
+workflow.add_command(exchange.pull)
+workflow.add_command(exchange.diff)
+workflow.add_command(exchange.promote)
+workflow.add_command(mock_tests.test)
 
 
 @workflow.command("list")
@@ -69,6 +42,63 @@ def list_(*, url: str, as_json: bool) -> None:
         for one in sorted(found, key=lambda one: (one["name"], one["version"]))
     ]
     output.table(["NAME", "VERSION", "TASKS", "DESCRIPTION"], rows)
+
+
+@workflow.command(epilog=output.examples("baton workflow show hello --version 2"))
+@click.argument("name")
+@click.option("--version", type=int, help="Which one; the latest without it.")
+@client_options
+def show(*, name: str, version: int | None, url: str, as_json: bool) -> None:
+    """Show a definition: its steps, and how they stand in one another."""
+    with advising(_UNKNOWN):
+        document = Client(url).call("GET", "metadata", "workflow", name, query={"version": version})
+    if as_json:
+        output.as_json(document)
+        return
+    click.echo(f"{document['name']} version {document['version']}")
+    if document.get("description"):
+        click.echo(document["description"])
+    rows: list[list[str]] = []
+    _outline(document["tasks"], 0, rows)
+    output.table(["TASK", "TYPE", "NAME", "IN"], rows)
+
+
+@workflow.command(epilog=output.examples("baton workflow remove hello --version 1"))
+@click.argument("name")
+@click.option("--version", type=int, required=True, help="Which one.")
+@client_options
+def remove(*, name: str, version: int, url: str, as_json: bool) -> None:
+    """Take a definition away; executions keep the copy that they started with."""
+    with advising(_UNKNOWN):
+        Client(url).call("DELETE", "metadata", "workflow", name, str(version))
+    if as_json:
+        output.as_json({"name": name, "version": version, "done": "removed"})
+    else:
+        click.echo(f"removed workflow {name} {version}")
+
+
+@workflow.command(epilog=output.examples("baton workflow validate workflows/hello"))
+@exchange.folder_argument
+@client_options
+def validate(*, folder: Path, url: str, as_json: bool) -> None:
+    """Hold every workflow of a folder against the daemon's rules; nothing is registered."""
+    daemon = Client(url)
+    errors: dict[str, str] = {}
+    entries = [one for key, one in sorted(folders.read(folder).items()) if key.kind == "workflow"]
+    for entry in entries:
+        try:
+            daemon.call("POST", "metadata", "workflow", "validate", body=entry.document)
+        except Refused as refused:
+            errors[str(entry.key)] = refused.message
+    if as_json:
+        output.as_json({"workflows": [str(one.key) for one in entries], "errors": errors})
+    else:
+        for entry in entries:
+            why = errors.get(str(entry.key))
+            verdict = click.style("valid", fg="green") if why is None else f"refused: {why}"
+            click.echo(f"{entry.key}: {verdict}", err=why is not None)
+    if errors:
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -103,20 +133,14 @@ def _queue(line: dict[str, Any]) -> str:
     return f"{line['domain']}:{name}" if line.get("domain") else name
 
 
-def _read(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The workflow and the task definitions of a folder."""
-    workflows: list[dict[str, Any]] = []
-    tasks: list[dict[str, Any]] = []
-    files = sorted(folder.rglob("*.json"))
-    if len(files) > _MAX_FILES:
-        raise click.ClickException(f"{folder} holds {len(files)} JSON files, {_MAX_FILES} at most")
-    for file in files:
-        try:
-            document = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise click.ClickException(f"{file}: {error}") from error
-        for one in document if isinstance(document, list) else [document]:
-            if not isinstance(one, dict):
-                raise click.ClickException(f"{file}: expected a definition, or a list of them")
-            (workflows if "tasks" in one else tasks).append(one)
-    return workflows, tasks
+def _outline(steps: list[dict[str, Any]], depth: int, rows: list[list[str]], of: str = "") -> None:
+    """A row for each step, those inside another one below it and further in."""
+    for step in steps:
+        ref = step["taskReferenceName"]
+        rows.append(["  " * depth + ref, step.get("type", "SIMPLE"), step.get("name", ""), of])
+        for case, inner in (step.get("decisionCases") or {}).items():
+            _outline(inner, depth + 1, rows, f"{ref}: {case}")
+        _outline(step.get("defaultCase") or [], depth + 1, rows, f"{ref}: default")
+        for number, branch in enumerate(step.get("forkTasks") or [], 1):
+            _outline(branch, depth + 1, rows, f"{ref}: branch {number}")
+        _outline(step.get("loopOver") or [], depth + 1, rows, f"{ref}: loop")

@@ -1,12 +1,19 @@
-"""``baton start``, ``show``, ``search`` and the verbs, against a real daemon."""
+"""``baton start``, ``show``, ``tail`` and ``logs``, against a real daemon."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from edge.cli.client import Client
+from tests.daemon import Daemon
 from tests.unit.edge.cli.conftest import Type
 
 
@@ -60,31 +67,6 @@ def test_an_unknown_workflow(type_: Type) -> None:
     assert "No such workflow defined" in done.output
 
 
-def test_the_life_of_an_execution(type_: Type) -> None:
-    """Every verb does what it says, and ``show`` tells."""
-    workflow_id = type_("start", "waiting").output.strip()
-    for verb, status in (
-        (["pause"], "PAUSED"),
-        (["resume"], "RUNNING"),
-        (["terminate", "--reason", "enough"], "TERMINATED"),
-        (["restart", "--latest"], "RUNNING"),
-        (["terminate"], "TERMINATED"),
-        (["retry"], "RUNNING"),
-    ):
-        done = type_(verb[0], workflow_id, *verb[1:])
-        assert 0 == done.exit_code, done.output
-        shown = json.loads(type_("show", workflow_id, "--json").output)
-
-        assert status == shown["status"]
-    refused = type_("resume", workflow_id)
-
-    assert 1 == refused.exit_code
-    assert "is not PAUSED" in refused.output
-    assert "lonely" in type_("show", workflow_id).output
-    type_("terminate", workflow_id)
-    assert "TERMINATED" in type_("show", workflow_id, "--follow").output
-
-
 def test_a_failed_execution_is_an_exit_status(type_: Type) -> None:
     """Scripts notice."""
     workflow_id = type_("start", "waiting").output.strip()
@@ -94,13 +76,60 @@ def test_a_failed_execution_is_an_exit_status(type_: Type) -> None:
     assert "reason: enough" in shown.output
 
 
-def test_search(type_: Type) -> None:
-    """By name, status and text, as a table and as JSON."""
-    done = type_("start", "hello", "--input", "name=needle", "--wait", "--json")
+def test_a_tail_tells_each_change_with_its_time(type_: Type) -> None:
+    """Of one execution until it ends, as lines and as JSON; one or all has to be said."""
+    done = type_("start", "hello", "--input", "name=Ada", "--wait", "--json")
     workflow_id = json.loads(done.output)["workflowId"]
-    found = json.loads(type_("search", "--text", "needle", "--json").output)
-    table = type_("search", "--name", "hello", "--status", "COMPLETED", "--size", "1")
+    lines = type_("tail", workflow_id).stdout.splitlines()
+    last = json.loads(type_("tail", workflow_id, "--json").stdout.splitlines()[-1])
+    unknown = type_("tail", "nobody")
 
-    assert [workflow_id] == [one["workflowId"] for one in found["results"]]
-    assert "hello" in table.output
-    assert 1 == type_("search", "no such grammar").exit_code
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} greet COMPLETED", lines[0])
+    assert lines[-1].endswith(f"hello {workflow_id} COMPLETED")
+    assert ("COMPLETED", None, workflow_id) == (
+        last["status"], last["task"], last["workflowId"],
+    )  # fmt: skip
+    assert 1 == unknown.exit_code
+    assert "`baton search` finds executions" in unknown.stderr
+    assert 2 == type_("tail").exit_code
+    assert 2 == type_("tail", workflow_id, "--all").exit_code
+
+
+def test_logs_of_a_task_and_of_all(type_: Type, daemon: Daemon) -> None:
+    """By either id, in the order of time; an id of nothing is refused."""
+    workflow_id = type_("start", "waiting").output.strip()
+    execution = json.loads(type_("show", workflow_id, "--json").output)
+    task_id = execution["tasks"][0]["taskId"]
+    client = Client(daemon.url)
+    client.call("POST", "tasks", task_id, "log", body="first words")
+    client.call("POST", "tasks", task_id, "log", body="last words")
+    of_all, of_one = type_("logs", workflow_id), type_("logs", task_id, "--json")
+
+    assert ["first words", "last words"] == [line["log"] for line in json.loads(of_one.stdout)]
+    assert ["lonely first words", "lonely last words"] == [
+        line.split(maxsplit=2)[2] for line in of_all.stdout.splitlines()
+    ]
+    assert 1 == type_("logs", "nobody").exit_code
+    type_("terminate", workflow_id)
+
+
+def test_progress_is_drawn_on_a_terminal(daemon: Daemon, type_: Type) -> None:
+    """A real terminal gets the table that moves, and the end below it."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "edge.cli", "start", "hello", "-i", "name=Ada", "--wait"]
+    process = subprocess.Popen(
+        [*command, "--url", daemon.url],
+        stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(theirs)
+    seen = b""
+    # The other end is closed when the command ends.
+    with contextlib.suppress(OSError), os.fdopen(ours, "rb", buffering=0) as screen:
+        while chunk := screen.read(4096):
+            seen += chunk
+
+    assert 0 == process.wait(10)
+    text = seen.decode()
+    assert "\x1b[" in text
+    assert "✔" in text
+    assert '{"said": "Hello Ada"}' in text

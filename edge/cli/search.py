@@ -1,0 +1,105 @@
+"""``baton search``: executions by name, status, time and words.
+
+The grammar of queries is the daemon's; nothing is steered here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edge.cli import inputs, output
+from edge.cli.client import Client, client_options
+from edge.clock import SystemClock
+
+_STATUSES = ("RUNNING", "COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED", "PAUSED")
+
+
+@click.command(
+    epilog=output.examples(
+        "baton search --status FAILED --since 2h",
+        'baton search "workflowType IN (hello,order) AND startTime > 1735689600000"',
+        "baton search --text 4711 --sort startTime:ASC",
+        "baton search --status FAILED --ids | baton retry -",
+    )
+)
+@click.argument("query", required=False, default="")
+@click.option("--text", help="Words that the execution holds anywhere.")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(_STATUSES, case_sensitive=False),
+    help="Only this status; may be given several times.",
+)
+@click.option("--name", "names", multiple=True, help="Only executions of this workflow; likewise.")
+@click.option("--correlation-id", help="Only what belongs to this.")
+@click.option("--since", metavar="2h|TIME", help="Only what was started after this.")
+@click.option("--until", metavar="2h|TIME", help="Only what was started before this.")
+@click.option("--sort", metavar="FIELD:ASC|DESC", help="Such as startTime:ASC; newest first else.")
+@click.option("--start", "offset", default=0, type=click.IntRange(0), help="Skip so many.")
+@click.option("--size", default=20, type=click.IntRange(1, 5000), help="Show so many.")
+@click.option("--ids", is_flag=True, help="Print nothing but ids, for other verbs to read.")
+@client_options
+def search(
+    *,
+    query: str,
+    text: str | None,
+    statuses: tuple[str, ...],
+    names: tuple[str, ...],
+    correlation_id: str | None,
+    since: str | None,
+    until: str | None,
+    sort: str | None,
+    offset: int,
+    size: int,
+    ids: bool,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Find executions, the newest first.
+
+    Times are spans back from now, such as 30m, 2h or 7d, or moments such as 2025-01-31T08:00 in
+    your own time zone.
+    """
+    now_ms = SystemClock().now_ms()
+    terms = [query] if query else []
+    terms += [f"status IN ({','.join(statuses)})"] if statuses else []
+    terms += [f"workflowType IN ({','.join(names)})"] if names else []
+    terms += [f'correlationId = "{correlation_id}"'] if correlation_id else []
+    if since:
+        terms.append(f"startTime > {inputs.moment_ms(since, now_ms=now_ms, hint='--since')}")
+    if until:
+        terms.append(f"startTime < {inputs.moment_ms(until, now_ms=now_ms, hint='--until')}")
+    asked = {
+        "query": " AND ".join(terms),
+        "freeText": text or "*",
+        "sort": sort,
+        "start": offset,
+        "size": size,
+    }
+    found = Client(url).call("GET", "workflow", "search", query=asked)
+    if as_json:
+        output.as_json(found)
+    elif ids:
+        for one in found["results"]:
+            click.echo(one["workflowId"])
+    else:
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    rows = [
+        [
+            one["workflowId"],
+            one["workflowType"],
+            str(one["version"]),
+            one["status"],
+            one["startTime"],
+            f"{one['executionTime'] / 1000:.3f} s" if one.get("endTime") else "-",
+        ]
+        for one in found["results"]
+    ]
+    output.table(["ID", "WORKFLOW", "VERSION", "STATUS", "STARTED", "TOOK"], rows)
+    click.echo(f"{len(rows)} of {found['totalHits']}")

@@ -1,0 +1,36 @@
+"""``baton search``: what is asked for, and how it is printed."""
+
+from __future__ import annotations
+
+import json
+
+from tests.unit.edge.cli.conftest import Type
+
+
+def test_search(type_: Type) -> None:
+    """By name, status and text, as a table and as JSON."""
+    done = type_("start", "hello", "--input", "name=needle", "--wait", "--json")
+    workflow_id = json.loads(done.output)["workflowId"]
+    found = json.loads(type_("search", "--text", "needle", "--json").output)
+    table = type_("search", "--name", "hello", "--status", "completed", "--size", "1")
+
+    assert [workflow_id] == [one["workflowId"] for one in found["results"]]
+    assert "hello" in table.output
+    assert 1 == type_("search", "no such grammar").exit_code
+    assert 2 == type_("search", "--status", "ODD").exit_code
+
+
+def test_time_and_correlation(type_: Type) -> None:
+    """What was started in a span of time, and what belongs together; nothing but ids on demand."""
+    words = ("search", "--correlation-id", "batch 7", "--ids")
+    ids = [
+        type_("start", "waiting", "--correlation-id", "batch 7").stdout.strip() for _ in range(2)
+    ]
+
+    assert sorted(ids) == sorted(type_(*words, "--since", "1h").stdout.split())
+    assert "" == type_(*words, "--until", "1h").stdout
+    assert "" == type_(*words, "--status", "FAILED", "--status", "COMPLETED").stdout
+    assert 1 == len(type_(*words, "--size", "1", "--sort", "startTime:ASC").stdout.split())
+    refused = type_(*words, "--since", "yesterday")
+    assert 2 == refused.exit_code
+    assert "--since" in refused.stderr
