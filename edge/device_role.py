@@ -25,6 +25,7 @@ from edge.data_dir import DataDir
 from edge.decider.operators import SUPPORTED
 from edge.engine import Engine
 from edge.equipment import Equipment
+from edge.event_queue import EventQueue
 from edge.model.errors import (
     InvalidInput,
     NotFound,
@@ -95,6 +96,7 @@ class Device:
         )
         self._timekeeper = Timekeeper(engine)
         self._triggers = Triggers(engine)
+        self._event_queue = EventQueue(engine)
         self._equipment = Equipment(inventory, self._attach)
         self._http_calls = HttpCalls()
         self._workers = Workers(engine, self._evidence, inventory.open)
@@ -132,6 +134,7 @@ class Device:
             self._timekeeper.run(),
             self._workers.run(),
             self._triggers.run(),
+            self._event_queue.run(),
             self._equipment.run(),
             self._sweep(),
         ]

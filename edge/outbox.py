@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edge.engine import Engine
+from edge.model.events import MQTT
 from edge.store import outbox
 from sync.records import Lane, Record
 from sync.uplink import Publication
@@ -63,7 +64,9 @@ class EnginePublications:
     async def pending(self, limit: int) -> Sequence[Publication]:
         """The oldest that wait, in order."""
         rows = await self._engine.database.read(lambda c: outbox.read_publications(c, limit))
-        return [Publication(key, p.message_id, p.topic, p.payload) for key, p in rows]
+        return [
+            Publication(key, p.message_id, p.sink.removeprefix(MQTT), p.payload) for key, p in rows
+        ]
 
     async def published(self, keys: Sequence[int]) -> None:
         """The broker has taken these."""

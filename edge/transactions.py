@@ -17,6 +17,7 @@ from edge.decider.decide import decide
 from edge.decider.scripts import Scripts
 from edge.history import records_of
 from edge.model.decision import Command, Decision, Restart, Snapshot, Start, UpdateTask
+from edge.model.definitions import JsonObject
 from edge.model.errors import BatonError, Conflict, NotFound, StorageUnavailable
 from edge.model.executions import (
     EMPTY,
@@ -28,6 +29,7 @@ from edge.model.executions import (
     workflow_uuid,
 )
 from edge.model.requests import StartRequest
+from edge.store.events import MessageWriter
 from edge.store.executions import Executions, latest_start
 from edge.store.metadata import Metadata
 from edge.store.outbox import OutboxWriter
@@ -56,6 +58,8 @@ class Effects:
         self.due_ms = 0
         """The earliest new deadline; 0 = none."""
         self.outbox = False
+        self.messages = False
+        """Messages of workflows wait for the handlers of their event."""
 
     def see(self, snapshot: Snapshot, decision: Decision, requeued: frozenset[int]) -> None:
         """Gather what one decision means for the others."""
@@ -102,6 +106,7 @@ class Disk:
         self.metadata = Metadata()
         self.executions = Executions(self.metadata)
         self._outbox = OutboxWriter()
+        self._messages = MessageWriter()
         self._effects = Effects()
         self._ended: set[bytes] = set()
 
@@ -120,6 +125,7 @@ class Disk:
             outcomes = [self._attempt(transaction, request) for request in requests]
             self.executions.flush(connection)
             self._effects.outbox = self._outbox.flush(connection)
+            self._effects.messages = self._messages.flush(connection, self._clock.now_ms())
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo(connection)
@@ -150,9 +156,18 @@ class Disk:
         self.executions.forget_all()
         self.metadata.forget_all()
         self._outbox.forget_all()
+        self._messages.forget_all()
         self._ended.clear()
 
     # For Transaction.
+
+    def now_ms(self) -> int:
+        """The time."""
+        return self._clock.now_ms()
+
+    def evaluate(self, expression: str, scope: JsonObject, evaluator: str) -> Any:
+        """What a script comes to."""
+        return self._scripts.evaluate(expression, scope, evaluator)
 
     def decide(
         self, connection: sqlite3.Connection, snapshot: Snapshot, command: Command
@@ -174,6 +189,7 @@ class Disk:
         self.executions.stage(snapshot, decision)
         self.executions.weigh(snapshot)
         self._outbox.publish(decision.publications)
+        self._messages.publish(decision.publications)
         if self._syncing:
             self._record(connection, workflow, decision, started=isinstance(command, Start))
         self._effects.see(snapshot, decision, _requeued(decision, command, first_new))
@@ -265,6 +281,19 @@ class Transaction:
         self.connection = connection
         self.metadata = disk.metadata
         self.executions = disk.executions
+
+    @property
+    def now_ms(self) -> int:
+        """Epoch milliseconds."""
+        return self._disk.now_ms()
+
+    def evaluate(self, expression: str, scope: JsonObject, evaluator: str) -> Any:
+        """The value of a script with ``$`` = ``scope``.
+
+        Raises:
+            ScriptFailed: it raised, cannot be parsed, or took too long.
+        """
+        return self._disk.evaluate(expression, scope, evaluator)
 
     def start(self, request: StartRequest) -> tuple[bytes, WorkflowStatus]:
         """Start a workflow; returns its id and where it stands after its first decision."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edge.api import admin, errors, files, metadata, streams, tasks, workflows
+from edge.api import admin, errors, events, files, metadata, streams, tasks, workflows
 from edge.api.call import Call, ClientGone
 from edge.api.house import House
 from edge.api.routing import Match, Route, Table
@@ -72,6 +72,28 @@ ROUTES = [
     Route("GET", "/api/metadata/taskdefs", metadata.list_tasks),
     Route("GET", "/api/metadata/taskdefs/{name}", metadata.get_task),
     Route("DELETE", "/api/metadata/taskdefs/{name}", metadata.remove_task),
+    # Events.
+    Route("POST", "/api/event", events.add_handlers),
+    Route("PUT", "/api/event", events.replace_handler),
+    Route("GET", "/api/event", events.list_handlers),
+    Route("DELETE", "/api/event/{name}", events.remove_handler),
+    Route("GET", "/api/event/{event...}", events.handlers_of),
+    Route("GET", "/api/event/handler", events.list_handlers),
+    Route("GET", "/api/event/handler/{name}", events.get_handler),
+    Route("POST", "/api/event/handleIncomingEvent", events.incoming),
+    Route("GET", "/api/event/{name}/tags", events.get_tags),
+    Route("PUT", "/api/event/{name}/tags", events.add_tags),
+    Route("DELETE", "/api/event/{name}/tags", events.remove_tags),
+    Route("GET", "/api/event/execution", events.handled),
+    Route("GET", "/api/event/execution/{handler}", events.executions),
+    Route("GET", "/api/event/message", events.handled),
+    Route("GET", "/api/event/message/{event...}", events.messages),
+    Route("GET", "/api/event/queue/config", events.queue_settings),
+    Route("GET", "/api/event/queue/config/{type}/{name}", events.queue_setting),
+    Route("GET", "/api/queue", events.queue_names),
+    Route("GET", "/api/queue/size", events.queue_sizes),
+    Route("POST", "/api/queue/update/{workflow}/{ref}/{status}", events.signal_by_ref),
+    Route("POST", "/api/queue/update/{workflow}/task/{task}/{status}", events.signal_by_id),
     # The device itself.
     Route("GET", "/health", admin.health),
     Route("GET", "/api/health", admin.health),

@@ -34,6 +34,10 @@ def _no_uplink() -> dict[str, Any]:
     return {"enabled": False}
 
 
+def _nothing() -> None:
+    """Nobody listens."""
+
+
 def _nothing_wrong(_: str) -> str | None:
     return None
 
@@ -59,6 +63,8 @@ class House:
         self.check_script: Callable[[str], str | None] = _nothing_wrong
         self.devices: Callable[[], list[dict[str, Any]]] = _no_devices
         """The status of each device of the inventory, as JSON."""
+        self.handlers_changed: Callable[[], None] = _nothing
+        """Called when event handlers have been registered, replaced or removed."""
         self.snapshot: Snapshots | None = None
         self.uplink: Callable[[], dict[str, Any]] = _no_uplink
         """How far the control plane has followed, as JSON."""

@@ -106,10 +106,11 @@ Command = (
 
 
 class Publication(msgspec.Struct, frozen=True):
-    """A message that an EVENT task sends; handed over to the transport in the same transaction."""
+    """A message that a workflow sends; handed over to its queue in the same transaction."""
 
     message_id: str
-    topic: str
+    sink: str
+    """``mqtt:`` and a topic, or ``conductor:`` and the name of an internal queue."""
     payload: bytes
 
 

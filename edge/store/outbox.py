@@ -8,8 +8,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
+import structlog
+
 from edge.model.decision import Publication
+from edge.model.events import MQTT
 from sync.records import Lane, Record
+
+log = structlog.get_logger()
 
 _LANE_BITS = 56
 """A lane's records stand side by side: key = lane << 56 | sequence."""
@@ -32,9 +37,16 @@ _ACKNOWLEDGE = "UPDATE lane SET acked = max(acked, ?) WHERE lane = ? AND next_se
 _PUT_PUBLICATION = "INSERT INTO publication (message_id, topic, payload) VALUES (?, ?, ?)"
 _PUBLICATIONS = "SELECT key, message_id, topic, payload FROM publication ORDER BY key LIMIT ?"
 _PUBLISHED = "DELETE FROM publication WHERE key = ?"
+_DROP_OLDEST = """
+DELETE FROM publication WHERE key <= (SELECT max(key) FROM publication) - ?
+"""
 
 _PRUNE_ROWS = 5_000
 """Rows deleted in one transaction, so that an acknowledged backlog does not hold up the engine."""
+
+
+PUBLICATIONS_KEPT = 10_000
+"""Messages that wait for a broker; the oldest leave when there are more, and that is logged."""
 
 
 def _key(lane: int, seq: int) -> int:
@@ -79,7 +91,7 @@ def acknowledge(connection: sqlite3.Connection, acked: dict[int, int]) -> None:
 def read_publications(connection: sqlite3.Connection, limit: int) -> list[tuple[int, Publication]]:
     """Messages that the broker has not taken yet, oldest first, with their keys."""
     rows = connection.execute(_PUBLICATIONS, (limit,))
-    return [(row[0], Publication(row[1], row[2], row[3])) for row in rows]
+    return [(row[0], Publication(row[1], MQTT + row[2], row[3])) for row in rows]
 
 
 def forget_publications(connection: sqlite3.Connection, keys: Iterable[int]) -> None:
@@ -115,15 +127,23 @@ class OutboxWriter:
         self._rows.append((_key(lane, seq), kind, now_ms, boot, body))
 
     def publish(self, publications: Iterable[Publication]) -> None:
-        """Keep messages until the flush."""
-        self._publications += [(p.message_id, p.topic, p.payload) for p in publications]
+        """Keep the messages for the broker until the flush; the others are not for this table."""
+        self._publications += [
+            (p.message_id, p.sink.removeprefix(MQTT), p.payload)
+            for p in publications
+            if p.sink.startswith(MQTT)
+        ]
 
     def flush(self, connection: sqlite3.Connection) -> bool:
         """Write what is waiting. True when there was anything."""
         if not self._rows and not self._publications:
             return False
         connection.executemany(_PUT, self._rows)
-        connection.executemany(_PUT_PUBLICATION, self._publications)
+        if self._publications:
+            connection.executemany(_PUT_PUBLICATION, self._publications)
+            dropped = connection.execute(_DROP_OLDEST, (PUBLICATIONS_KEPT,)).rowcount
+            if dropped:
+                log.error("publications_dropped", count=dropped, kept=PUBLICATIONS_KEPT)
         if self._next is not None:
             rows = [(lane, self._next[lane]) for lane in sorted(self._given)]
             connection.executemany(_NEXT, rows)

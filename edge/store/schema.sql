@@ -95,3 +95,44 @@ CREATE TABLE IF NOT EXISTS publication (
   topic      TEXT NOT NULL,
   payload    BLOB NOT NULL
 ) STRICT;
+
+-- Event handlers as they are registered, JSON.
+CREATE TABLE IF NOT EXISTS event_handler (
+  name     TEXT PRIMARY KEY,
+  event    TEXT NOT NULL,
+  active   INTEGER NOT NULL CHECK (active IN (0, 1)),
+  document BLOB NOT NULL
+) STRICT;
+-- Which handlers does a message of this event meet, and which topics are listened to?
+CREATE INDEX IF NOT EXISTS event_handler_event ON event_handler (event, active);
+
+-- Messages of events, the newest some thousand. One that a workflow sent is written with the
+-- decision that sent it and is RECEIVED until its handlers have run, in one transaction with that.
+CREATE TABLE IF NOT EXISTS event_message (
+  key         INTEGER PRIMARY KEY,
+  event       TEXT NOT NULL,
+  message_id  TEXT NOT NULL,
+  received_ms INTEGER NOT NULL,
+  status      TEXT NOT NULL CHECK (status IN ('RECEIVED', 'HANDLED', 'REJECTED')),
+  reason      TEXT,
+  payload     BLOB NOT NULL
+) STRICT;
+-- Has this message come before? And the messages of one event.
+CREATE UNIQUE INDEX IF NOT EXISTS event_message_once ON event_message (event, message_id);
+-- What still waits for its handlers?
+CREATE INDEX IF NOT EXISTS event_message_waiting ON event_message (key) WHERE status = 'RECEIVED';
+
+-- What has become of each action of a handler for each message. The row is written with what the
+-- action did, so that a message delivered twice acts once.
+CREATE TABLE IF NOT EXISTS event_execution (
+  key        INTEGER PRIMARY KEY,
+  handler    TEXT NOT NULL,
+  event      TEXT NOT NULL,
+  id         TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  status     TEXT NOT NULL CHECK (status IN ('IN_PROGRESS', 'COMPLETED', 'FAILED', 'SKIPPED')),
+  action     TEXT,
+  output     BLOB NOT NULL
+) STRICT;
+-- Has this action been done for this message? And what a handler has done.
+CREATE UNIQUE INDEX IF NOT EXISTS event_execution_once ON event_execution (handler, event, id);

@@ -173,7 +173,7 @@ def test_illegal_changes_are_refused() -> None:
         Decision(workflow=WORKFLOW),
         Decision(tasks=(record(1, "a"),)),
         Decision(dropped=(1,)),
-        Decision(publications=(Publication("id", "topic", b""),)),
+        Decision(publications=(Publication("id", "mqtt:topic", b""),)),
         Decision(logs=(LogLine(1, "line", 0),)),
     ],
 )

@@ -81,12 +81,29 @@ def test_a_large_backlog_is_freed_in_portions(
 
 
 def test_publications_are_kept_until_taken(connection: sqlite3.Connection) -> None:
-    """Oldest first."""
+    """Oldest first; what goes to another queue is not among them."""
     writer = OutboxWriter()
-    writer.publish([Publication("m1", "a", b"1"), Publication("m2", "b", b"2")])
+    elsewhere = Publication("m0", "conductor:w:e", b"0")
+    writer.publish(
+        [Publication("m1", "mqtt:a", b"1"), elsewhere, Publication("m2", "mqtt:b", b"2")]
+    )
     writer.flush(connection)
     (first, message), (second, _) = outbox.read_publications(connection, 9)
     outbox.forget_publications(connection, [first])
 
-    assert Publication("m1", "a", b"1") == message
+    assert Publication("m1", "mqtt:a", b"1") == message
     assert [second] == [key for key, _ in outbox.read_publications(connection, 9)]
+
+
+def test_a_broker_that_never_comes_costs_a_bounded_disk(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit the oldest messages leave, the newest are kept."""
+    monkeypatch.setattr(outbox, "PUBLICATIONS_KEPT", 3)
+    writer = OutboxWriter()
+    for number in range(5):
+        writer.publish([Publication(f"m{number}", "mqtt:a", b"")])
+        writer.flush(connection)
+
+    kept = [p.message_id for _, p in outbox.read_publications(connection, 9)]
+    assert ["m2", "m3", "m4"] == kept

@@ -29,7 +29,7 @@ def test_the_message_is_part_of_the_decision() -> None:
         "taskToDomain": {"x": "d"},
         "event_produced": "mqtt:site/roof",
     }
-    expected = Publication(play.id("e"), "site/roof", msgspec.json.encode(payload))
+    expected = Publication(play.id("e"), "mqtt:site/roof", msgspec.json.encode(payload))
     assert (expected,) == decision.publications
     assert payload == play.output("e")
     assert {"n": 1, "sink": "mqtt:site/roof", "asyncComplete": False} == play.input("e")
@@ -49,33 +49,71 @@ def test_async_complete_waits_for_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "sink",
+    ("sink", "queue"),
     [
-        "conductor",
-        "kafka:topic",
-        "mqtt:",
-        "mqtt:a/+",
-        "mqtt:a/#",
-        "mqtt:$SYS/x",
-        "mqtt:a\0b",
-        "mqtt:" + "x" * 1_001,
-        "mqtt:baton/1/default/roof/ack",
-        "mqtt:baton",
-        "${workflow.input.none}",
+        ("conductor", "conductor:play:e"),
+        ("conductor:door", "conductor:play:door"),
+        ("conductor:conductor:door", "conductor:play:door"),
+        ("${workflow.input.sink}", "conductor:play:from_input"),
     ],
 )
-def test_an_unsupported_sink_fails(sink: str) -> None:
+def test_an_internal_queue_belongs_to_its_workflow(sink: str, queue: str) -> None:
+    """Its name is that of the workflow and of the task, or of what the sink says."""
+    play = Playbook(step("e", "EVENT", sink=sink))
+
+    decision = play.start({"sink": "conductor:from_input"})
+
+    assert [queue] == [publication.sink for publication in decision.publications]
+    assert queue == play.output("e")["event_produced"]
+    assert WorkflowStatus.COMPLETED == play.status
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["", "a/+", "a/#", "$SYS/x", "a\0b", "x" * 1_001, "baton/1/default/roof/ack", "baton"],
+)
+def test_a_topic_that_takes_no_message_fails(topic: str) -> None:
     """Nothing is published, and the reason says what a sink looks like."""
-    play = Playbook(step("e", "EVENT", sink=sink, optional=True), step("z"))
+    play = Playbook(step("e", "EVENT", sink=f"mqtt:{topic}", optional=True), step("z"))
 
     decision = play.start()
 
-    shown = "null" if sink.startswith("$") else sink
     assert () == decision.publications
     assert ["1 e 0 COMPLETED_WITH_ERRORS", "2 z 0 SCHEDULED"] == play.rows()
     assert str(play.task("e").reason).startswith(
-        f"Invalid / Unsupported sink specified: {shown}. Give a topic"
+        f"Invalid / Unsupported sink specified: mqtt:{topic}. Give a topic"
     )
+
+
+@pytest.mark.parametrize(
+    ("sink", "queue", "fault"),
+    [
+        ("kafka:topic", "kafka:topic", "Unknown queue type kafka"),
+        ("nowhere", "nowhere", "Illegal event nowhere"),
+        ("${workflow.input.none}", "null", "Illegal event null"),
+    ],
+)
+def test_a_queue_that_nobody_provides_fails(sink: str, queue: str, fault: str) -> None:
+    """The reason is Conductor's, with the queue and the task."""
+    play = Playbook(step("e", "EVENT", sink=sink))
+
+    decision = play.start()
+
+    assert () == decision.publications
+    reason = f"Error loading queue:{queue}, for task:{play.id('e')}, error: {fault}"
+    assert (TaskStatus.FAILED, reason) == (play.task("e").status, play.task("e").reason)
+    assert queue == play.output("e")["event_produced"]
+
+
+def test_a_sink_that_is_almost_conductors_fails() -> None:
+    """As in Conductor, and without a queue in the output."""
+    play = Playbook(step("e", "EVENT", sink="conductorX"))
+
+    play.start()
+
+    assert play.task("e").reason == "Invalid / Unsupported sink specified: conductorX"
+    assert "event_produced" not in play.output("e")
+    assert WorkflowStatus.FAILED == play.status
 
 
 def test_the_longest_topic() -> None:
