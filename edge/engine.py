@@ -29,7 +29,6 @@ from edge.model.decision import (
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
 from edge.model.errors import NotFound
 from edge.model.executions import (
-    Task,
     TaskStatus,
     Workflow,
     WorkflowStatus,
@@ -48,13 +47,12 @@ from edge.model.requests import (
 )
 from edge.store import executions, facts, metadata, search, timers
 from edge.store.migrations import migrate
-from edge.store.queues import TaskId
+from edge.store.slots import TaskId
 from edge.transactions import Disk, Effects, Transaction
 from sync.database import Database
 
 T = TypeVar("T")
 
-_BOOT_PAGE = 500
 _DUE_PAGE = 500
 _ASK_AGAIN_MS = 1_000
 """A lease that has run out and was left alone, in a pause of its workflow, is looked at again."""
@@ -104,24 +102,13 @@ class Engine:
         clock = clock or SystemClock(boot.floor_ms)
         disk = Disk(clock, ids or RandomIds(), scripts, boot=boot.boot, syncing=syncing)
         engine = cls(database, disk, clock, boot)
-        await engine._take_up()
+        await engine.hand_over.take_up()
         return engine
 
     @property
     def database(self) -> Database:
         """The database, for the rooms that read it in their own way."""
         return self._database
-
-    async def _take_up(self) -> None:
-        """Put every task that waits for a worker back into its queue."""
-        after = 0
-        while True:
-            page = await self._database.read(lambda c, after=after: _open_page(c, after))  # type: ignore[misc]
-            for workflow, tasks in page:
-                after = workflow.key
-                self.hand_over.take_up(workflow, tasks)
-            if len(page) < _BOOT_PAGE:
-                return
 
     async def run(self) -> None:
         """Commit what arrives, until ``close``."""
@@ -415,7 +402,7 @@ class Engine:
             if is_open:
                 leases.grant((workflow_id, ordinal), held.asked_again_at(now_ms + _ASK_AGAIN_MS))
             else:
-                leases.release((workflow_id, ordinal))
+                self.hand_over.release((workflow_id, ordinal))
 
     # Definitions.
 
@@ -508,11 +495,6 @@ class Engine:
     def on_effects(self, callback: Callable[[Effects], None]) -> None:
         """Be told what each commit means for timers, workers and the uplink."""
         self._effect_listeners.append(callback)
-
-
-def _open_page(connection: sqlite3.Connection, after_key: int) -> list[tuple[Workflow, list[Task]]]:
-    found = executions.open_workflows(connection, after_key, _BOOT_PAGE)
-    return [(workflow, executions.read_tasks(connection, workflow.key)) for workflow in found]
 
 
 def _expire(transaction: Transaction, workflow_id: bytes, command: LeaseExpired) -> bool:

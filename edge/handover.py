@@ -11,16 +11,22 @@ from collections import OrderedDict
 import msgspec
 
 from edge.clock import Clock
-from edge.model.decision import Lease
-from edge.model.executions import Task, TaskStatus, Workflow, parse_uuid, task_key
+from edge.model.decision import Lease, step_of
+from edge.model.definitions import TaskDefinition
+from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
 from edge.model.requests import PollData, TaskView
 from edge.store import executions, metadata
-from edge.store.queues import Held, Leases, Queues, TaskId
+from edge.store.queues import Held, Leases, Place, Queues
+from edge.store.slots import Limit, TaskId
 from edge.transactions import Effects
 from sync.database import Database
 
 _FRESH = 5_000
 """Tasks kept in memory from the decision that scheduled them until a worker fetches them."""
+
+
+_PAGE = 500
+"""Executions that are read at once when the database is opened."""
 
 
 class HandOver:
@@ -41,24 +47,56 @@ class HandOver:
         self._fresh: OrderedDict[TaskId, TaskView] = OrderedDict()
         self._polled: dict[str, PollData] = {}
 
-    def take_up(self, workflow: Workflow, tasks: list[Task]) -> None:
-        """Queue what waits for a worker in an execution that was read from the disk."""
-        for task in tasks:
-            if task.status is TaskStatus.SCHEDULED and task.queue is not None:
-                task_id = (workflow.id, task.ordinal)
-                self.queues.put(task.queue, task_id, workflow.priority, task.deliver_ms)
+    async def take_up(self) -> None:
+        """Queue whatever waited for a worker when the database was closed, oldest first.
+
+        What a worker held then is handed out again, so it waits, too. What is stored as in progress
+        still is: it went out and waits for an answer from elsewhere.
+        """
+        after, now_ms = 0, self._clock.monotonic_ms()
+        waiting: list[tuple[int, TaskId, Task, int, Limit]] = []
+        while True:
+            page = await self._database.read(lambda c, after=after: _open_page(c, after))  # type: ignore[misc]
+            for workflow, pinned, tasks in page:
+                after = workflow.key
+                for task in tasks:
+                    limit, task_id = _limit(pinned, task), (workflow.id, task.ordinal)
+                    if task.status is TaskStatus.SCHEDULED:
+                        waiting.append((task.updated_ms, task_id, task, workflow.priority, limit))
+                    else:
+                        self.queues.occupy(task_id, limit.name, now_ms)
+            if len(page) < _PAGE:
+                break
+        waiting.sort(key=lambda one: one[0])
+        for _, task_id, task, priority, limit in waiting:
+            self.queues.put(
+                task.queue or "", task_id, priority, task.deliver_ms, limit=limit, now_ms=now_ms
+            )
 
     def see(self, effects: Effects) -> None:
         """Take over what a commit has ended and queued."""
-        for task_id in effects.ended:
+        now_ms, ended = self._clock.monotonic_ms(), frozenset(effects.ended)
+        for task_id in ended:
             self.queues.withdraw(task_id)
             self.leases.release(task_id)
+            self.queues.free(task_id, now_ms)
             self._fresh.pop(task_id, None)
         for workflow, pinned, task in effects.queued:
             task_id = (workflow.id, task.ordinal)
+            if task_id in ended:
+                # Queued and ended within one commit: nobody shall have it.
+                continue
             self.leases.release(task_id)
+            self.queues.free(task_id, now_ms)
             self._fresh[task_id] = TaskView(workflow, pinned, task)
-            self.queues.put(task.queue or "", task_id, workflow.priority, task.deliver_ms)
+            self.queues.put(
+                task.queue or "",
+                task_id,
+                workflow.priority,
+                task.deliver_ms,
+                limit=_limit(pinned, task),
+                now_ms=now_ms,
+            )
         while len(self._fresh) > _FRESH:
             self._fresh.popitem(last=False)
 
@@ -69,9 +107,9 @@ class HandOver:
         self._note_poll(queue, worker)
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
         while True:
-            taken = self.queues.take(queue, max(1, count))
+            taken = self.queues.take(queue, max(1, count), self._clock.monotonic_ms())
             if taken:
-                found = await self._hand_over(queue, taken, worker)
+                found = await self._hand_over(taken, worker)
                 if found:
                     self.handed_out += len(found)
                     return found
@@ -81,30 +119,32 @@ class HandOver:
                 return []
 
     async def _hand_over(
-        self, queue: str, taken: list[tuple[TaskId, int]], worker: str | None
+        self, taken: list[tuple[TaskId, Place]], worker: str | None
     ) -> list[TaskView]:
         """Lease what was taken; tasks that need not be done any more are left out."""
         found: list[TaskView] = []
         left = list(taken)
         try:
             while left:
-                task_id, priority = left[0]
+                task_id, place = left[0]
                 view = self._fresh.pop(task_id, None) or await self.read(task_id)
                 del left[0]
                 if view is not None and view.task.status is TaskStatus.SCHEDULED:
-                    self._lease(view, queue, priority, worker)
+                    self._lease(view, place, worker)
                     task = self.as_held(view.workflow, view.task)
                     found.append(TaskView(view.workflow, view.pinned, task))
+                else:
+                    self.queues.free(task_id, self._clock.monotonic_ms())
         except BaseException:
             # The poller goes away, or the disk failed: nobody else knows of these tasks.
-            for task_id, priority in left:
-                self.queues.put(queue, task_id, priority)
+            for task_id, place in left:
+                self.queues.put_back(task_id, place, self._clock.monotonic_ms())
             for view in found:
                 self._put_back((view.workflow.id, view.task.ordinal))
             raise
         return found
 
-    def _lease(self, view: TaskView, queue: str, priority: int, worker: str | None) -> None:
+    def _lease(self, view: TaskView, place: Place, worker: str | None) -> None:
         task, now_ms = view.task, self._clock.now_ms()
         started_ms = task.started_ms or now_ms
         response_s, run_s = _limits(view)
@@ -113,8 +153,7 @@ class HandOver:
             (view.workflow.id, task.ordinal),
             Held(
                 Lease(worker, started_ms, task.polls + 1),
-                queue,
-                priority,
+                place,
                 response_s * 1000,
                 monotonic_ms + response_s * 1000 if response_s else 0,
                 monotonic_ms + run_s * 1000 - (now_ms - started_ms) if run_s else 0,
@@ -165,7 +204,12 @@ class HandOver:
     def _put_back(self, task_id: TaskId) -> None:
         held = self.leases.release(task_id)
         if held is not None:
-            self.queues.put(held.queue, task_id, held.priority)
+            self.queues.put_back(task_id, held.place, self._clock.monotonic_ms())
+
+    def release(self, task_id: TaskId) -> None:
+        """Nobody holds the task any more, and nobody shall be handed it."""
+        self.leases.release(task_id)
+        self.queues.free(task_id, self._clock.monotonic_ms())
 
     def extend(self, task_id: TaskId) -> bool:
         """A sign of life of whoever holds a task; False when nobody does."""
@@ -175,19 +219,19 @@ class HandOver:
         """A sign of life of a worker that held a task before the daemon was started again.
 
         The task waits in its queue once more: it is taken out and leased to that worker, with the
-        limits of its definition.
+        limits of its definition. It runs already, so it occupies a slot even when none is free.
         """
         place = self.queues.withdraw(task_id)
         if place is None:
             return
-        queue, priority = place
         try:
             view = self._fresh.pop(task_id, None) or await self.read(task_id)
         except BaseException:
-            self.queues.put(queue, task_id, priority)
+            self.queues.put_back(task_id, place, self._clock.monotonic_ms())
             raise
         if view is not None and view.task.status is TaskStatus.SCHEDULED:
-            self._lease(view, queue, priority, worker)
+            self.queues.occupy(task_id, place.limit.name, self._clock.monotonic_ms())
+            self._lease(view, place, worker)
 
     def poll_data(self) -> list[PollData]:
         """Who asked each queue for work last."""
@@ -201,11 +245,52 @@ class HandOver:
 
 def _limits(view: TaskView) -> tuple[int, int]:
     """Seconds of silence and of run time that the task's definition allows; 0 = any."""
-    task = view.task
-    ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
-    place = view.pinned.outline.place(ref)
-    definition = place.step.task_definition if place is not None else None
+    definition = _settings(view.pinned, view.task)
     if definition is None:
         return 0, 0
     run_s = 0 if definition.timeout_policy == "ALERT_ONLY" else definition.timeout_seconds
     return definition.response_timeout_seconds, run_s
+
+
+def _limit(pinned: Pinned, task: Task) -> Limit:
+    """How many tasks of its definition may be in progress, and be handed over in its window."""
+    definition = _settings(pinned, task)
+    if definition is None:
+        return Limit(task.name)
+    at_once = max(0, definition.concurrent_exec_limit or 0)
+    per_window = max(0, definition.rate_limit_per_frequency or 0)
+    if not per_window:
+        return Limit(task.name, at_once)
+    window_ms = max(1, definition.rate_limit_frequency_in_seconds or 1) * 1000
+    return Limit(task.name, at_once, per_window, window_ms)
+
+
+def _settings(pinned: Pinned, task: Task) -> TaskDefinition | None:
+    """The settings that were pinned to a task's step when its execution started."""
+    own = step_of(task)
+    if own is not None:
+        return own.task_definition
+    ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
+    place = pinned.outline.place(ref)
+    return place.step.task_definition if place is not None else None
+
+
+def _open_page(
+    connection: sqlite3.Connection, after_key: int
+) -> list[tuple[Workflow, Pinned, list[Task]]]:
+    """Executions that have not ended, with those of their tasks that workers have to do with."""
+    definitions: dict[int, Pinned] = {}
+    page: list[tuple[Workflow, Pinned, list[Task]]] = []
+    for workflow in executions.open_workflows(connection, after_key, _PAGE):
+        pinned = definitions.get(workflow.pinned)
+        if pinned is None:
+            pinned = definitions[workflow.pinned] = metadata.read_pinned(
+                connection, workflow.pinned
+            )
+        tasks = [
+            task
+            for task in executions.read_tasks(connection, workflow.key)
+            if task.queue is not None and not task.status.terminal
+        ]
+        page.append((workflow, pinned, tasks))
+    return page

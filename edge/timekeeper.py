@@ -24,7 +24,7 @@ _STORAGE_PAUSE_S = 1.0
 
 
 class Timekeeper:
-    """Timers, delayed deliveries and leases of one engine, with one sleep for all of them."""
+    """Timers, delayed deliveries, leases and limits of one engine, with one sleep for all."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -46,6 +46,7 @@ class Timekeeper:
     async def run(self) -> None:
         """Run until cancelled."""
         self._engine.hand_over.leases.on_earlier = self.wake
+        self._engine.hand_over.queues.on_earlier = self.wake
         self._next_due_ms = 1
         while True:
             self._wake.clear()
@@ -66,12 +67,12 @@ class Timekeeper:
         await engine.expire_leases()
         if self._next_due_ms and self._next_due_ms <= now_ms:
             self._next_due_ms = await engine.fire_due()
-        delivery_ms = engine.hand_over.queues.promote(engine.clock.now_ms())
         now_ms, monotonic_ms = engine.clock.now_ms(), engine.clock.monotonic_ms()
+        delivery_ms = engine.hand_over.queues.promote(now_ms, monotonic_ms)
+        opening_ms = engine.hand_over.queues.open_windows(monotonic_ms)
         expiry_ms = engine.hand_over.leases.next_expiry_ms()
         left_ms = [moment - now_ms for moment in (self._next_due_ms, delivery_ms) if moment]
-        if expiry_ms:
-            left_ms.append(expiry_ms - monotonic_ms)
+        left_ms += [moment - monotonic_ms for moment in (expiry_ms, opening_ms) if moment]
         if not left_ms:
             return None
         # A millisecond more than asked: a timer that fires early would find nothing to do.

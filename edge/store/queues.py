@@ -13,23 +13,32 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from edge.model.decision import Lease
+from edge.store.slots import Limit, Slots, TaskId
 
-TaskId = tuple[bytes, int]
-"""Workflow id and ordinal."""
+_WITHDRAWN = 1_000
+"""Tasks taken out of their queues that may lie around there, when they are more than those that
+wait; then all queues are cleaned at once."""
 
 
-class _Entry(NamedTuple):
-    rank: tuple[int, int]
-    """Negative priority, then order of arrival: the smallest is handed out first."""
-    task: TaskId
+class Place(NamedTuple):
+    """Where a task waits, or has waited until a worker took it."""
+
+    queue: str
+    priority: int
+    limit: Limit
+    arrival: int
+    """Ascending with time: within one priority the smallest is handed out first."""
+
+
+_Entry = tuple[int, int, TaskId]
+"""Negative priority, order of arrival, task: the smallest is handed out first."""
 
 
 class Held(NamedTuple):
     """A task in the hands of a worker."""
 
     lease: Lease
-    queue: str
-    priority: int
+    place: Place
     response_ms: int
     """Silence allowed, in milliseconds; 0 = any."""
     silent_until_ms: int
@@ -52,58 +61,141 @@ class Held(NamedTuple):
 
 
 class Queues:
-    """Who waits for whom. Used from the event loop only."""
+    """Who waits for whom, and who is held back by a limit. Used from the event loop only.
+
+    What is limited waits in a line of its own for each queue and limit, so that a line that is
+    stuck never stands before other tasks of the same queue. A slot that becomes free, or a window
+    that opens, wakes a poller at once: nobody looks from time to time.
+    """
 
     def __init__(self) -> None:
+        self.slots = Slots()
+        self.on_earlier: Callable[[], None] | None = None
+        """Called when a window opens before all the others that are waited for."""
         self._ready: dict[str, list[_Entry]] = {}
-        self._where: dict[TaskId, tuple[str, int]] = {}
-        self._delayed: list[tuple[int, int, str, int, TaskId]] = []
+        self._lines: dict[str, dict[Limit, list[_Entry]]] = {}
+        self._behind: dict[str, dict[tuple[str, Limit], None]] = {}
+        """Queue and limit of the lines of each definition."""
+        self._where: dict[TaskId, Place] = {}
+        self._delayed: list[tuple[int, int, TaskId]] = []
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._openings: list[tuple[int, Limit]] = []
+        self._awaited: set[Limit] = set()
+        """Limits whose windows somebody waits for: each has one moment in the list."""
         self._arrivals = 0
+        self._withdrawn = 0
 
-    def put(self, queue: str, task: TaskId, priority: int, deliver_ms: int = 0) -> None:
+    def put(
+        self,
+        queue: str,
+        task: TaskId,
+        priority: int,
+        deliver_ms: int = 0,
+        *,
+        limit: Limit,
+        now_ms: int,
+    ) -> None:
         """Let a task wait in a queue.
 
         Args:
+            queue: its name.
+            task: who waits.
             priority: higher is handed out first.
             deliver_ms: epoch milliseconds before which nobody gets it; 0 = at once.
+            limit: what its definition allows.
+            now_ms: monotonic milliseconds.
         """
         self._arrivals += 1
-        self._where[task] = (queue, priority)
+        place = Place(queue, priority, limit, self._arrivals)
+        if task in self._where:
+            self.withdraw(task)
+        self._where[task] = place
         if deliver_ms:
-            heapq.heappush(self._delayed, (deliver_ms, self._arrivals, queue, priority, task))
-            return
-        heap = self._ready.setdefault(queue, [])
-        heapq.heappush(heap, _Entry((-priority, self._arrivals), task))
-        self._wake_one(queue)
+            heapq.heappush(self._delayed, (deliver_ms, place.arrival, task))
+        else:
+            self._insert(task, place, now_ms)
 
-    def take(self, queue: str, count: int) -> list[tuple[TaskId, int]]:
-        """Hand out up to ``count`` tasks with their priorities."""
+    def put_back(self, task: TaskId, place: Place, now_ms: int) -> None:
+        """Let a task that was taken wait again where it was: its hand-over did not come about."""
+        name = self.slots.take_back(task)
+        if task not in self._where:
+            self._where[task] = place
+            self._insert(task, place, now_ms)
+        if name is not None:
+            self._look_behind(name, now_ms)
+
+    def take(self, queue: str, count: int, now_ms: int) -> list[tuple[TaskId, Place]]:
+        """Hand out up to ``count`` tasks; each occupies a slot of its definition until ``free``."""
+        taken: list[tuple[TaskId, Place]] = []
+        lines = self._lines.get(queue)
         heap = self._ready.get(queue)
-        taken: list[tuple[TaskId, int]] = []
-        while heap and len(taken) < count:
-            entry = heapq.heappop(heap)
-            if self._where.pop(entry.task, None) is not None:
-                taken.append((entry.task, -entry.rank[0]))
+        while len(taken) < count:
+            chosen = heap if lines is None else self._foremost(heap, lines, now_ms)
+            if not chosen:
+                break
+            _, arrival, task = heapq.heappop(chosen)
+            place = self._where.get(task)
+            if place is None or place.arrival != arrival:
+                self._withdrawn -= 1
+                continue
+            del self._where[task]
+            self.slots.occupy(task, place.limit.name, now_ms)
+            taken.append((task, place))
         if heap is not None and not heap:
             del self._ready[queue]
+        if lines is not None:
+            self._clear(queue)
+            for limit in lines:
+                self._look(queue, limit, now_ms, at_most=0)
         return taken
 
-    def withdraw(self, task: TaskId) -> tuple[str, int] | None:
-        """Take a task out of its queue; returns queue and priority if it was in one."""
-        return self._where.pop(task, None)
+    def occupy(self, task: TaskId, name: str, now_ms: int) -> None:
+        """A task of that definition is in progress, although it was not taken from here."""
+        self.slots.occupy(task, name, now_ms)
 
-    def promote(self, now_ms: int) -> int:
+    def free(self, task: TaskId, now_ms: int) -> None:
+        """A task is in progress no more: whoever waits for its slot may have it."""
+        name = self.slots.free(task)
+        if name is not None and name in self._behind:
+            self._look_behind(name, now_ms)
+
+    def withdraw(self, task: TaskId) -> Place | None:
+        """Take a task out of its queue; returns where it waited if it did."""
+        place = self._where.pop(task, None)
+        if place is not None:
+            self._withdrawn += 1
+            if self._withdrawn > max(_WITHDRAWN, len(self._where)):
+                self._clean()
+        return place
+
+    def promote(self, now_ms: int, monotonic_ms: int) -> int:
         """Make delayed tasks ready whose moment has come.
 
         Returns:
             Epoch milliseconds of the next delayed task; 0 = none.
         """
         while self._delayed and self._delayed[0][0] <= now_ms:
-            _, _, queue, priority, task = heapq.heappop(self._delayed)
-            if task in self._where:
-                self.put(queue, task, priority)
+            _, arrival, task = heapq.heappop(self._delayed)
+            place = self._where.get(task)
+            if place is None or place.arrival != arrival:
+                self._withdrawn -= 1
+                continue
+            self._arrivals += 1
+            place = self._where[task] = place._replace(arrival=self._arrivals)
+            self._insert(task, place, monotonic_ms)
         return self._delayed[0][0] if self._delayed else 0
+
+    def open_windows(self, now_ms: int) -> int:
+        """Wake pollers for the lines whose windows let somebody through again.
+
+        Returns:
+            Monotonic milliseconds of the next such moment; 0 = none is waited for.
+        """
+        while self._openings and self._openings[0][0] <= now_ms:
+            _, limit = heapq.heappop(self._openings)
+            self._awaited.discard(limit)
+            self._look_behind(limit.name, now_ms, at_most=None)
+        return self._openings[0][0] if self._openings else 0
 
     async def wait(self, queue: str, timeout_s: float) -> bool:
         """Wait until a task may be there. False when the time has passed."""
@@ -118,7 +210,7 @@ class Queues:
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
                 # This caller was woken and goes away: somebody else must have a look.
-                self._wake_one(queue)
+                self._wake(queue, 1)
             raise
         finally:
             if future in waiting:
@@ -128,19 +220,121 @@ class Queues:
         return True
 
     def sizes(self) -> dict[str, int]:
-        """Number of tasks in each queue, those that are delayed too."""
+        """Number of tasks in each queue, those that are delayed or held back too."""
         sizes: dict[str, int] = {}
-        for queue, _ in self._where.values():
-            sizes[queue] = sizes.get(queue, 0) + 1
+        for place in self._where.values():
+            sizes[place.queue] = sizes.get(place.queue, 0) + 1
         return sizes
 
-    def _wake_one(self, queue: str) -> None:
+    # Lines.
+
+    def _insert(self, task: TaskId, place: Place, now_ms: int) -> None:
+        entry = (-place.priority, place.arrival, task)
+        queue, limit = place.queue, place.limit
+        if not (limit.at_once or limit.per_window):
+            heapq.heappush(self._ready.setdefault(queue, []), entry)
+            self._wake(queue, 1)
+            return
+        heapq.heappush(self._lines.setdefault(queue, {}).setdefault(limit, []), entry)
+        self._behind.setdefault(limit.name, {})[queue, limit] = None
+        self._look(queue, limit, now_ms, at_most=1)
+
+    def _foremost(
+        self,
+        ready: list[_Entry] | None,
+        lines: dict[Limit, list[_Entry]],
+        now_ms: int,
+    ) -> list[_Entry] | None:
+        """The heap whose first task comes before those of the others that may go now."""
+        best, entry = ready, self._first(ready)
+        for limit, line in lines.items():
+            first = self._first(line)
+            if first is None or (entry is not None and entry < first):
+                continue
+            if self.slots.room(limit, now_ms):
+                best, entry = line, first
+        return best
+
+    def _first(self, heap: list[_Entry] | None) -> _Entry | None:
+        """The first task of a heap that is still waiting there."""
+        while heap:
+            entry = heap[0]
+            place = self._where.get(entry[2])
+            if place is not None and place.arrival == entry[1]:
+                return entry
+            heapq.heappop(heap)
+            self._withdrawn -= 1
+        return None
+
+    def _look_behind(self, name: str, now_ms: int, *, at_most: int | None = 1) -> None:
+        """Somebody behind a definition's limits may go: look at its lines, by their first tasks."""
+        ranked: list[tuple[_Entry, str, Limit]] = []
+        for queue, limit in list(self._behind.get(name, ())):
+            first = self._first(self._lines.get(queue, {}).get(limit))
+            if first is None:
+                self._clear(queue)
+            else:
+                ranked.append((first, queue, limit))
+        for _, queue, limit in sorted(ranked):
+            self._look(queue, limit, now_ms, at_most=at_most)
+
+    def _look(self, queue: str, limit: Limit, now_ms: int, *, at_most: int | None) -> None:
+        """Wake pollers if a line may move; if its window holds it back, note when it opens.
+
+        Args:
+            queue, limit: of the line.
+            now_ms: monotonic milliseconds.
+            at_most: pollers to wake; None = as many as there is room for.
+        """
+        line = self._lines.get(queue, {}).get(limit)
+        if not line or self._first(line) is None:
+            return
+        room = self.slots.room(limit, now_ms)
+        if room:
+            self._wake(queue, min(room, len(line)) if at_most is None else at_most)
+            return
+        moment = self.slots.opens_ms(limit, now_ms)
+        if moment and limit not in self._awaited:
+            self._awaited.add(limit)
+            heapq.heappush(self._openings, (moment, limit))
+            if self._openings[0] == (moment, limit) and self.on_earlier is not None:
+                self.on_earlier()
+
+    def _clear(self, queue: str) -> None:
+        """Forget lines that have become empty."""
+        lines = self._lines.get(queue, {})
+        for limit in [limit for limit, line in lines.items() if self._first(line) is None]:
+            del lines[limit]
+            behind = self._behind[limit.name]
+            del behind[queue, limit]
+            if not behind:
+                del self._behind[limit.name]
+        if not lines:
+            self._lines.pop(queue, None)
+
+    def _clean(self) -> None:
+        """Throw away all entries of tasks that were withdrawn."""
+        live = {place.arrival for place in self._where.values()}
+        heaps = list(self._ready.values())
+        for lines in self._lines.values():
+            heaps += lines.values()
+        for heap in heaps:
+            heap[:] = [entry for entry in heap if entry[1] in live]
+            heapq.heapify(heap)
+        self._delayed = [one for one in self._delayed if one[1] in live]
+        heapq.heapify(self._delayed)
+        self._ready = {queue: heap for queue, heap in self._ready.items() if heap}
+        for queue in list(self._lines):
+            self._clear(queue)
+        self._withdrawn = 0
+
+    def _wake(self, queue: str, count: int) -> None:
         waiting = self._waiting.get(queue)
-        while waiting:
+        while waiting and count > 0:
             future = waiting.popleft()
             if not future.done():
                 future.set_result(None)
-                return
+                count -= 1
 
 
 class Leases:

@@ -9,7 +9,7 @@ import pytest
 
 from edge import handover
 from edge.engine import Engine
-from edge.store.queues import TaskId
+from edge.store.slots import TaskId
 from tests.unit.edge.engine_house import claim, define, id_of, run, simple, start
 
 
@@ -67,7 +67,7 @@ def test_a_task_that_ended_while_queued_is_left_out(tmp_path: Path) -> None:
         place = engine.hand_over.queues.withdraw(workflow_id)
         await engine.terminate((await engine.running("w", None))[0], None)
         assert place is not None
-        engine.hand_over.queues.put(place[0], workflow_id, place[1])
+        engine.hand_over.queues.put_back(workflow_id, place, 0)
 
         assert [] == await engine.poll("a", worker="w", count=1, timeout_ms=0)
 

@@ -30,7 +30,7 @@ from tests.unit.edge.manual_clock import ManualClock
 async def _tick(engine: Engine) -> int:
     """What the timekeeper does when it wakes; returns the next deadline."""
     await engine.expire_leases()
-    engine.hand_over.queues.promote(engine.clock.now_ms())
+    engine.hand_over.queues.promote(engine.clock.now_ms(), engine.clock.monotonic_ms())
     return await engine.fire_due()
 
 

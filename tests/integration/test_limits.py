@@ -1,0 +1,188 @@
+"""Limits of a real daemon: its own HTTP calls, workers over REST, a kill in between."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon import Daemon
+
+pytestmark = pytest.mark.timeout(60)
+
+
+class _Slow(ThreadingHTTPServer):
+    """Answers after a while, and counts how many it is answering at once."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.lock = threading.Lock()
+        self.busy = 0
+        self.most = 0
+        self.times: list[float] = []
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Slow
+
+    def do_GET(self) -> None:
+        with self.server.lock:
+            self.server.busy += 1
+            self.server.most = max(self.server.most, self.server.busy)
+            self.server.times.append(time.monotonic())
+        time.sleep(0.15)
+        with self.server.lock:
+            self.server.busy -= 1
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def slow() -> Iterator[_Slow]:
+    """A server that takes its time."""
+    server = _Slow()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join(5)
+    server.server_close()
+
+
+def _call(daemon: Daemon, method: str, path: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"{daemon.url}/api{path}", data, {"Content-Type": "application/json"}, method=method
+    )
+    with urllib.request.urlopen(request, timeout=15) as answer:
+        text = answer.read().decode()
+    return json.loads(text) if text.startswith(("[", "{")) else text
+
+
+def _poll(daemon: Daemon, kind: str, count: int = 20, timeout_ms: int = 0) -> list[dict[str, Any]]:
+    path = f"/tasks/poll/batch/{kind}?count={count}&timeout={timeout_ms}&workerid=w"
+    found: list[dict[str, Any]] = _call(daemon, "GET", path)
+    return found
+
+
+def _complete(daemon: Daemon, task: dict[str, Any]) -> None:
+    result = {
+        "workflowInstanceId": task["workflowInstanceId"],
+        "taskId": task["taskId"],
+        "status": "COMPLETED",
+    }
+    _call(daemon, "POST", "/tasks", result)
+
+
+def _http_workflow(daemon: Daemon, slow: _Slow, calls: int) -> str:
+    url = f"http://127.0.0.1:{slow.server_address[1]}/"
+    refs = [f"call_{number}" for number in range(calls)]
+    branches = [
+        [
+            {
+                "name": "slow_call",
+                "taskReferenceName": ref,
+                "type": "HTTP",
+                "inputParameters": {"uri": url, "method": "GET"},
+            }
+        ]
+        for ref in refs
+    ]
+    fork = {"name": "f", "taskReferenceName": "f", "type": "FORK_JOIN", "forkTasks": branches}
+    join = {"name": "j", "taskReferenceName": "j", "type": "JOIN", "joinOn": refs}
+    _call(daemon, "PUT", "/metadata/workflow", [{"name": "calls", "tasks": [fork, join]}])
+    workflow_id: str = _call(daemon, "POST", "/workflow/calls", {})
+    return workflow_id
+
+
+def _await_end(daemon: Daemon, workflow_id: str) -> str:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        status: str = _call(daemon, "GET", f"/workflow/{workflow_id}?includeTasks=false")["status"]
+        if status != "RUNNING":
+            return status
+        time.sleep(0.02)
+    raise AssertionError(f"{workflow_id} did not end")
+
+
+def test_calls_of_the_engine_are_limited_too(tmp_path: Path, slow: _Slow) -> None:
+    """Eight calls, two at once: never three, always two, and no pause between them."""
+    with Daemon(tmp_path / "data") as daemon:
+        _call(
+            daemon, "POST", "/metadata/taskdefs", [{"name": "slow_call", "concurrentExecLimit": 2}]
+        )
+        workflow_id = _http_workflow(daemon, slow, 8)
+
+        assert "COMPLETED" == _await_end(daemon, workflow_id)
+        assert 2 == slow.most
+        assert 8 == len(slow.times)
+        # Four rounds of 0.15 s; a slot that waits for a sweep would cost far more.
+        assert slow.times[-1] - slow.times[0] < 3
+
+
+def test_calls_of_the_engine_keep_to_their_rate(tmp_path: Path, slow: _Slow) -> None:
+    """Three a second: the seventh call is made after two seconds and not before."""
+    limits = {
+        "name": "slow_call",
+        "rateLimitPerFrequency": 3,
+        "rateLimitFrequencyInSeconds": 1,
+    }
+    with Daemon(tmp_path / "data") as daemon:
+        _call(daemon, "POST", "/metadata/taskdefs", [limits])
+        workflow_id = _http_workflow(daemon, slow, 7)
+
+        assert "COMPLETED" == _await_end(daemon, workflow_id)
+        tasks = _call(daemon, "GET", f"/workflow/{workflow_id}")["tasks"]
+        starts = sorted(task["startTime"] for task in tasks if task["taskType"] == "HTTP")
+        gaps = [later - earlier for earlier, later in zip(starts, starts[3:], strict=False)]
+        # The wall clock's milliseconds are compared, the monotonic clock's are counted.
+        assert [] == [gap for gap in gaps if not 995 <= gap < 1_500]
+        assert 4 == len(gaps)
+
+
+def test_a_kill_does_not_lift_a_limit(tmp_path: Path) -> None:
+    """Before and after: at most two in hand, the oldest first, the rest counted as waiting."""
+    definition = {"name": "w", "tasks": [{"name": "a", "taskReferenceName": "a"}]}
+    daemon = Daemon(tmp_path / "data").start()
+    _call(daemon, "POST", "/metadata/taskdefs", [{"name": "a", "concurrentExecLimit": 2}])
+    _call(daemon, "PUT", "/metadata/workflow", [definition])
+    ids = [_call(daemon, "POST", "/workflow/w", {"n": number}) for number in range(5)]
+    before = _poll(daemon, "a")
+    waiting = _call(daemon, "GET", "/tasks/queue/sizes?taskType=a")
+    daemon.kill()
+    with Daemon(daemon.data_dir) as daemon:
+        after = _poll(daemon, "a")
+        hidden = _poll(daemon, "a")
+        seen: list[list[dict[str, Any]]] = []
+        thread = threading.Thread(target=lambda: seen.append(_poll(daemon, "a", 1, 5_000)))
+        thread.start()
+        time.sleep(0.3)
+        began = time.monotonic()
+        _complete(daemon, after[0])
+        thread.join(10)
+        woken_after_s = time.monotonic() - began
+        for task in [after[1], *seen[0]]:
+            _complete(daemon, task)
+        rest = [task for _ in range(2) for task in _poll(daemon, "a", 1)]
+        for task in rest:
+            _complete(daemon, task)
+
+        assert ids[:2] == [task["workflowInstanceId"] for task in before]
+        assert ids[:2] == [task["workflowInstanceId"] for task in after]
+        assert {"a": 3} == waiting
+        assert [] == hidden
+        assert ids[2:] == [task["workflowInstanceId"] for task in [*seen[0], *rest]]
+        assert woken_after_s < 1
+        assert {"COMPLETED"} == {_await_end(daemon, one) for one in ids}
