@@ -8,7 +8,18 @@ from __future__ import annotations
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edge.api import admin, errors, events, files, metadata, streams, tasks, workflows
+from edge.api import (
+    admin,
+    errors,
+    events,
+    files,
+    metadata,
+    openapi,
+    reference,
+    streams,
+    tasks,
+    workflows,
+)
 from edge.api.call import Call, ClientGone
 from edge.api.house import House
 from edge.api.routing import Match, Route, Table
@@ -104,6 +115,10 @@ ROUTES = [
     Route("GET", "/api/v1/devices/{name}/snapshot.jpg", admin.snapshot),
     Route("GET", "/api/v1/evidence/{path...}", files.evidence),
     Route("GET", "/api/v1/sync", admin.sync),
+    # All of this, described.
+    Route("GET", "/api-docs", reference.document),
+    Route("GET", "/swagger-ui", reference.way_to_page),
+    Route("GET", "/swagger-ui/index.html", reference.page),
 ]
 """Every address of the device."""
 
@@ -114,6 +129,7 @@ _API = frozenset(route.pattern[1:].partition("/")[0] for route in ROUTES)
 def build_app(house: House) -> ASGIApp:
     """The API of a device as an ASGI application."""
     table = Table(ROUTES)
+    house.document = openapi.Document(ROUTES, house.version)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

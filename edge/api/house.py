@@ -73,5 +73,7 @@ class House:
         self.evidence_root: Path | None = None
         self.pages: ASGIApp | None = None
         """The console; None = this device has none."""
+        self.document: Callable[[], Awaitable[bytes]] | None = None
+        """The API described as OpenAPI; ``build_app`` fills it in."""
         self.streams = Streams()
         self.handed = Handed()

@@ -1,0 +1,175 @@
+"""What the document of the API says of an operation beyond what its source tells: shapes and words.
+
+Additive: an endpoint without a line here is documented all the same. No document is built here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edge.api import admin, metadata, shapes, tasks, wire, workflows
+from edge.api.routing import Endpoint
+from edge.model.definitions import JsonObject, TaskDefinition, WorkflowDefinition, WorkflowTask
+from edge.model.validation import PostedResult, PostedStart
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What is known of one operation."""
+
+    answer: Any = None
+    """Type of the JSON that 200 holds; None = any."""
+    body: Any = None
+    """Type of the JSON that is posted; None = what the endpoint reads."""
+    example: Any = None
+    """A body to begin with."""
+
+
+_STEP = {"name": "greet", "taskReferenceName": "greet", "inputParameters": {"name": "Ada"}}
+_DEFINITION = {"name": "hello", "version": 1, "tasks": [_STEP], "ownerEmail": "a@b.invalid"}
+_TASK = {"name": "greet", "retryCount": 3, "responseTimeoutSeconds": 60}
+_RESULT = {
+    "workflowInstanceId": "…",
+    "taskId": "…",
+    "status": "COMPLETED",
+    "outputData": {"said": "hello"},
+}
+_IDS = ["…"]
+
+_BULK = Note(shapes.BulkResponse, list[str], _IDS)
+
+NOTES: dict[Endpoint, Note] = {
+    tasks.poll: Note(wire.WireTask),
+    tasks.poll_batch: Note(list[wire.WireTask]),
+    tasks.update: Note(body=PostedResult, example=_RESULT),
+    tasks.update_v2: Note(wire.WireTask, PostedResult, _RESULT),
+    tasks.update_by_ref: Note(body=JsonObject, example={"said": "hello"}),
+    tasks.update_by_ref_sync: Note(wire.WireWorkflow, JsonObject, {"said": "hello"}),
+    tasks.get: Note(wire.WireTask),
+    tasks.get_log: Note(list[wire.WireLog]),
+    tasks.queue_sizes: Note(dict[str, int]),
+    tasks.queue_size: Note(int),
+    tasks.queue_all: Note(dict[str, int]),
+    tasks.queue_all_verbose: Note(dict[str, dict[str, shapes.ShardSize]]),
+    tasks.poll_data: Note(list[shapes.PollLine]),
+    tasks.poll_data_all: Note(list[shapes.PollLine]),
+    workflows.start: Note(body=PostedStart, example={"name": "hello", "input": {"name": "Ada"}}),
+    workflows.start_by_name: Note(body=JsonObject, example={"name": "Ada"}),
+    workflows.get: Note(wire.WireWorkflow),
+    workflows.get_status: Note(wire.WireStatus),
+    workflows.get_tasks: Note(shapes.TaskPage),
+    workflows.running: Note(list[str]),
+    workflows.correlated: Note(list[wire.WireWorkflow]),
+    workflows.correlated_list: Note(dict[str, list[wire.WireWorkflow]], list[str], _IDS),
+    workflows.find: Note(shapes.SummaryPage),
+    workflows.find_full: Note(shapes.WorkflowPage),
+    workflows.bulk_pause: _BULK,
+    workflows.bulk_resume: _BULK,
+    workflows.bulk_restart: _BULK,
+    workflows.bulk_retry: _BULK,
+    workflows.bulk_terminate: _BULK,
+    metadata.create_workflow: Note(
+        body=WorkflowDefinition | list[WorkflowDefinition], example=_DEFINITION
+    ),
+    metadata.put_workflows: Note(shapes.BulkResponse, list[WorkflowDefinition], [_DEFINITION]),
+    metadata.list_workflows: Note(list[WorkflowDefinition]),
+    metadata.validate_workflow: Note(body=WorkflowDefinition, example=_DEFINITION),
+    metadata.workflow_names: Note(list[str]),
+    metadata.names_and_versions: Note(dict[str, list[shapes.DefinitionLine]]),
+    metadata.latest_workflows: Note(list[WorkflowDefinition]),
+    metadata.get_workflow: Note(WorkflowDefinition),
+    metadata.workflow_versions: Note(list[shapes.DefinitionLine]),
+    metadata.put_tasks: Note(body=list[TaskDefinition], example=[_TASK]),
+    metadata.replace_task: Note(body=TaskDefinition, example=_TASK),
+    metadata.list_tasks: Note(list[TaskDefinition]),
+    metadata.get_task: Note(TaskDefinition),
+    admin.health: Note(shapes.Health),
+    admin.devices: Note(list[shapes.DeviceLine]),
+    admin.sync: Note(shapes.SyncState),
+}
+"""By endpoint."""
+
+COMPONENT_NAMES = {
+    "ErrorBody": "Error",
+    "PostedLog": "TaskExecLogRequest",
+    "PostedResult": "TaskResult",
+    "PostedStart": "StartWorkflowRequest",
+    "TaskDefinition": "TaskDef",
+    "WireLog": "TaskExecLog",
+    "WireStatus": "WorkflowStatusSummary",
+    "WireSummary": "WorkflowSummary",
+    "WireTask": "Task",
+    "WireWorkflow": "Workflow",
+    "WorkflowDefinition": "WorkflowDef",
+}
+"""Conductor's names of shapes, by ours."""
+
+RAW_FIELDS: dict[str, dict[str, Any]] = {
+    "WireTask": {
+        "inputData": JsonObject,
+        "outputData": JsonObject,
+        "runtimeMetadata": JsonObject,
+        "workflowTask": WorkflowTask,
+        "taskDefinition": TaskDefinition,
+    },
+    "WireWorkflow": {
+        "input": JsonObject,
+        "output": JsonObject,
+        "variables": JsonObject,
+        "workflowDefinition": WorkflowDefinition,
+    },
+    "WireStatus": {"output": JsonObject, "variables": JsonObject},
+}
+"""What stands in fields that pass through as bytes, by shape."""
+
+GROUPS = {
+    "api/metadata/workflow": "Workflow definitions",
+    "api/metadata/taskdefs": "Task definitions",
+    "api/workflow/bulk": "Executions, many at once",
+    "api/workflow": "Executions",
+    "api/tasks/queue": "Queues",
+    "api/tasks": "Tasks",
+    "api/v1": "The device",
+    "api/health": "The device",
+    "api/version": "The device",
+    "health": "The device",
+    "metrics": "The device",
+    "api-docs": "The device",
+    "swagger-ui": "The device",
+}
+"""Headings by the beginning of the path; the longest that fits counts, else the path's own words."""
+
+PARAMETER_TEXTS = {
+    "archiveWorkflow": "Refuse to delete an execution that has not ended",
+    "correlation": "Correlation id",
+    "correlationId": "Your own name for what the execution belongs to",
+    "count": "At most so many",
+    "domain": "Of the workers; a queue of its own",
+    "endTime": "Epoch milliseconds",
+    "freeText": "Words that the execution holds anywhere",
+    "id": "Of the execution",
+    "idempotencyKey": "A start with a key that was used before starts nothing new",
+    "idempotencyStrategy": "FAIL, RETURN_EXISTING or FAIL_ON_RUNNING",
+    "includeClosed": "Those that have ended too",
+    "includeTasks": "With all tasks",
+    "overwrite": "Replace a version that exists",
+    "path": "May hold slashes",
+    "priority": "0 to 99, the highest first",
+    "query": 'Terms joined by AND, such as workflowType = "hello" AND status IN (FAILED,TIMED_OUT)',
+    "reason": "Kept with the execution",
+    "ref": "Reference name of the task",
+    "size": "Rows of a page",
+    "start": "Rows to skip",
+    "startTime": "Epoch milliseconds",
+    "status": "IN_PROGRESS, COMPLETED, FAILED, FAILED_WITH_TERMINAL_ERROR or CANCELED",
+    "task": "Id of the task",
+    "taskType": "Name of a queue",
+    "timeout": "Milliseconds to wait for the first task, up to 5,000",
+    "type": "Task type, the name of its queue",
+    "useLatestDefinitions": "By the newest definition instead of the one it ran with",
+    "version": "Of the definition; the latest when left out",
+    "workerid": "Name of the worker",
+    "workflow": "Id of the execution",
+}
+"""What parameters mean, by name."""

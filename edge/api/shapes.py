@@ -1,0 +1,134 @@
+"""The shapes of answers that endpoints put together from plain maps, for the document of the API.
+
+Nothing is answered from here: a test holds real answers against these shapes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from edge.api.wire import WireSummary, WireTask, WireWorkflow
+from edge.model.errors import FieldError
+
+
+class ErrorBody(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A refusal. The message says what was wrong; the code is stable."""
+
+    status: int
+    """The HTTP status once more."""
+    message: str
+    instance: str
+    """The device that refused."""
+    retryable: bool
+    """Whether the same request may succeed later."""
+    code: str | None = None
+    validation_errors: list[FieldError] | None = None
+    """Every broken rule of a definition, with the path of its field."""
+
+
+class SummaryPage(msgspec.Struct, rename="camel"):
+    """One page of a search."""
+
+    total_hits: int
+    """Matches on all pages."""
+    results: list[WireSummary]
+
+
+class WorkflowPage(msgspec.Struct, rename="camel"):
+    """One page of a search, each execution whole."""
+
+    total_hits: int
+    results: list[WireWorkflow]
+
+
+class TaskPage(msgspec.Struct, rename="camel"):
+    """One page of an execution's tasks."""
+
+    total_hits: int
+    results: list[WireTask]
+
+
+class BulkResponse(msgspec.Struct, rename="camel"):
+    """What became of each item of a list; 200 even if all failed."""
+
+    bulk_error_results: dict[str, str]
+    """By id or name: why it failed."""
+    bulk_successful_results: list[str]
+    message: str
+
+
+class DefinitionLine(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A version of a definition, without what is in it."""
+
+    name: str
+    version: int
+    create_time: int | None = None
+    """Epoch milliseconds."""
+    update_time: int | None = None
+    """Epoch milliseconds."""
+
+
+class PollLine(msgspec.Struct, rename="camel", omit_defaults=True):
+    """Who asked a queue for work last."""
+
+    queue_name: str
+    last_poll_time: int
+    """Epoch milliseconds."""
+    domain: str | None = None
+    worker_id: str | None = None
+
+
+class ShardSize(msgspec.Struct, rename="camel"):
+    """A shard of a queue."""
+
+    size: int
+    uacked: int
+
+
+class HealthDetails(msgspec.Struct):
+    """What was looked at, and how it is."""
+
+    status: Literal["UP", "DOWN"]
+    name: str
+
+
+class HealthResult(msgspec.Struct):
+    """One thing that was looked at."""
+
+    healthy: bool
+    details: HealthDetails
+
+
+class Health(msgspec.Struct, rename="camel"):
+    """Whether the device can do its work."""
+
+    healthy: bool
+    health_results: list[HealthResult]
+    suppressed_health_results: bool
+
+
+class DeviceLine(msgspec.Struct):
+    """A device of the inventory."""
+
+    name: str
+    driver: str
+    status: dict[str, Any]
+
+
+class SyncState(msgspec.Struct, rename="camel", omit_defaults=True):
+    """How far the control plane has followed."""
+
+    enabled: bool
+    broker: str | None = None
+    device: str | None = None
+    state: str | None = None
+    reason: str | None = None
+    backlog: int | None = None
+    """Records that wait."""
+    last_ack_ms: int | None = None
+    synced_to: dict[str, int] | None = None
+    """Last confirmed record of each lane."""
+    records_sent: int | None = None
+    bytes_sent: int | None = None

@@ -1,0 +1,236 @@
+"""The document tells of every route and of nothing else, and real answers are as it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import openapi_spec_validator
+import pytest
+
+from edge.api import openapi, shapes
+from edge.api.app import ROUTES
+from edge.api.operations import COMPONENT_NAMES, GROUPS, NOTES, PARAMETER_TEXTS
+from edge.api.routing import Route, Table
+from tests.unit.edge.api.device import Device, run
+
+_DOCUMENT = openapi.describe(ROUTES, "1.2.3")
+
+
+def _operations() -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (verb.upper(), path): operation
+        for path, verbs in _DOCUMENT["paths"].items()
+        for verb, operation in verbs.items()
+    }
+
+
+def test_it_is_valid_openapi() -> None:
+    """A stock validator has nothing to say."""
+    openapi_spec_validator.validate(_DOCUMENT)
+
+    assert "3.1.0" == _DOCUMENT["openapi"]
+    assert "1.2.3" == _DOCUMENT["info"]["version"]
+
+
+def test_every_route_is_in_it_and_nothing_else() -> None:
+    """The document is the table, seen from outside."""
+    found = [(route.method, path) for route, path in openapi.placed(ROUTES)]
+
+    assert sorted(found) == sorted(_operations())
+
+
+def test_no_two_paths_are_the_same_but_for_names() -> None:
+    """OpenAPI forbids it; a start by name and a look by id share one path."""
+    plain = [re.sub(r"{\w+}", "{}", path) for path in _DOCUMENT["paths"]]
+    start = _operations()["POST", "/api/workflow/{name}"]
+    look = _operations()["GET", "/api/workflow/{name}"]
+
+    assert len(plain) == len(set(plain))
+    assert "Start a workflow by name, the body being its input" == start["summary"]
+    assert {"name": "name", "description": "id: Of the execution"}.items() <= look["parameters"][
+        0
+    ].items()
+
+
+def test_every_path_leads_to_its_endpoint() -> None:
+    """What is documented can be asked: the table finds the same route again."""
+    table = Table(ROUTES)
+    for route, path in openapi.placed(ROUTES):
+        # No literal of any route is called so.
+        filled = re.sub(r"{(\w+)}", r"some-\1", path)
+
+        assert route is table.match(route.method, filled).route
+
+
+def test_every_operation_says_what_it_does() -> None:
+    """Each has a name of its own, a summary, a heading, and an answer for the good case."""
+    names = [operation["operationId"] for operation in _operations().values()]
+    findings = [
+        key
+        for key, operation in _operations().items()
+        if not operation["summary"]
+        or not operation["tags"]
+        or not any(status.startswith(("2", "3")) for status in operation["responses"])
+    ]
+
+    assert len(names) == len(set(names))
+    assert [] == findings
+
+
+def test_notes_are_of_endpoints_that_exist() -> None:
+    """A note, a name or a heading goes when what it tells of goes."""
+    endpoints = {route.endpoint for route in ROUTES}
+    patterns = [route.pattern.strip("/") for route in ROUTES]
+    parameters = {
+        parameter["name"]
+        for operation in _operations().values()
+        for parameter in operation["parameters"]
+    }
+
+    assert set() == set(NOTES) - endpoints
+    assert set() == set(PARAMETER_TEXTS) - parameters
+    assert set() == {
+        known
+        for known in GROUPS
+        if not any(one == known or one.startswith(f"{known}/") for one in patterns)
+    }
+    assert set() == set(COMPONENT_NAMES.values()) - set(_DOCUMENT["components"]["schemas"])
+
+
+def test_no_shape_is_left_over() -> None:
+    """A shape that only the document knows goes when no operation answers it any more."""
+    shown = set(_DOCUMENT["components"]["schemas"])
+    own = {
+        name
+        for name, one in vars(shapes).items()
+        if getattr(one, "__module__", "") == shapes.__name__
+    }
+
+    assert set() == {COMPONENT_NAMES.get(name, name) for name in own} - shown
+
+
+def test_an_endpoint_without_notes_is_documented() -> None:
+    """The docstring and the source are enough."""
+    route = next(one for one in ROUTES if one.pattern == "/api/workflow/{id}/pause")
+    document = openapi.describe([Route("PUT", "/api/odd-things/{name}", route.endpoint)], "1")
+    (operation,) = document["paths"]["/api/odd-things/{name}"].values()
+
+    assert "Stop scheduling what comes next" == operation["summary"]
+    assert ["Odd things"] == operation["tags"]
+    assert ["name"] == [one["name"] for one in operation["parameters"]]
+    openapi_spec_validator.validate(document)
+
+
+def _fault(method: str, pattern: str, response: httpx.Response) -> str | None:
+    """What an answer has that the document does not say of it; None = nothing."""
+    path = next(p for r, p in openapi.placed(ROUTES) if (r.method, r.pattern) == (method, pattern))
+    said = _operations()[method, path]["responses"]
+    answer = said.get(str(response.status_code), said["default"])
+    kind = response.headers.get("content-type", "").partition(";")[0]
+    if not response.content:
+        return None
+    content = answer.get("content", {})
+    if kind not in content and "*/*" not in content:
+        return f"{kind} is none of {list(content)}"
+    schema = content.get(kind, {}).get("schema")
+    if kind != "application/json" or schema is None:
+        return None
+    whole = {**schema, "components": _DOCUMENT["components"]}
+    errors = list(jsonschema_rs.Draft202012Validator(whole).iter_errors(response.json()))
+    return "; ".join(f"{error.instance_path}: {error.message[:200]}" for error in errors) or None
+
+
+class _Watched:
+    """Holds every answer that goes to a client against the document."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.seen: set[tuple[str, str]] = set()
+        self._table = Table(ROUTES)
+
+    async def __call__(self, response: httpx.Response) -> None:
+        await response.aread()
+        request = response.request
+        route = self._table.match(request.method, request.url.raw_path.decode().split("?")[0]).route
+        fault = _fault(route.method, route.pattern, response)
+        if fault is not None:
+            self.faults.append(f"{request.method} {request.url.path}: {fault}")
+        if response.status_code < 300:
+            self.seen.add((route.method, route.pattern))
+
+
+def test_real_answers_are_as_documented(tmp_path: Path) -> None:
+    """Every operation with a shape is asked, and what comes back holds it; refusals too."""
+
+    async def body(device: Device) -> None:
+        watched = _Watched()
+        device.client.event_hooks["response"].append(watched)
+        device.house.devices = lambda: [
+            {"name": "cam", "driver": "simulated", "status": {"state": "online"}}
+        ]
+        await device.register()
+        await _ask_everything(device)
+        asked_for = {
+            (route.method, route.pattern)
+            for route in ROUTES
+            if route.endpoint in NOTES and NOTES[route.endpoint].answer is not None
+        }
+
+        assert [] == watched.faults
+        assert set() == asked_for - watched.seen
+
+    run(tmp_path, body)
+
+
+async def _ask_everything(device: Device) -> None:
+    """One good request at least for each operation whose answer has a shape."""
+    first = await device.started(input={"x": 1}, correlationId="c", createdBy="me")
+    task = await device.claimed("workerid=me&domain=")
+    await device.call("GET", "/tasks/poll/work?workerid=me")
+    await device.call("POST", f"/tasks/{task['taskId']}/log", content="a line")
+    for path in (
+        f"/tasks/{task['taskId']}", f"/tasks/{task['taskId']}/log", "/tasks/queue/sizes?taskType=work",
+        "/tasks/queue/size?taskType=work", "/tasks/queue/all", "/tasks/queue/all/verbose",
+        "/tasks/queue/polldata?taskType=work", "/tasks/queue/polldata/all", f"/workflow/{first}",
+        f"/workflow/{first}/status?includeOutput=true", f"/workflow/{first}/tasks",
+        "/workflow/running/flow", "/workflow/flow/correlated/c?includeTasks=true",
+        "/workflow/search", "/workflow/search-v2", "/metadata/workflow", "/metadata/workflow/flow",
+        "/metadata/workflow/names", "/metadata/workflow/names-and-versions",
+        "/metadata/workflow/latest-versions", "/metadata/workflow/flow/versions",
+        "/metadata/taskdefs", "/metadata/taskdefs/work", "/health", "/v1/devices", "/v1/sync",
+        "/version", "/workflow/none", "/tasks/none", "/workflow/search?query=(",
+    ):  # fmt: skip
+        await device.call("GET", path)
+    await device.client.get("/health")
+    await device.call("POST", "/workflow/flow/correlated", json=["c"])
+    await device.call("PUT", "/metadata/workflow", json=[{"name": "other", "tasks": []}])
+    for verb, act in (
+        ("PUT", "pause"), ("PUT", "resume"), ("POST", "terminate"), ("POST", "retry"),
+        ("POST", "terminate"), ("POST", "restart"),
+    ):  # fmt: skip
+        await device.call(verb, f"/workflow/bulk/{act}", json=[first, "none"])
+    for _ in range(2):
+        await device.started()
+    await device.finish(await device.claimed(), "/tasks/update-v2", outputData={"a": None})
+    second = await device.started()
+    await device.call("POST", f"/tasks/{second}/first/COMPLETED/sync", json={"b": 1})
+    await device.call("POST", "/metadata/workflow", json={"name": "", "tasks": [{}]})
+
+
+@pytest.mark.parametrize("path", ["/api-docs", "/api-docs/"])
+def test_it_is_served(tmp_path: Path, path: str) -> None:
+    """Built once, and the same bytes after that."""
+
+    async def body(device: Device) -> None:
+        first = await device.client.get(path)
+        again = await device.client.get(path)
+
+        assert (200, "application/json") == (first.status_code, first.headers["content-type"])
+        assert first.content == again.content
+        assert set(_DOCUMENT["paths"]) == set(first.json()["paths"])
+
+    run(tmp_path, body)
