@@ -125,6 +125,18 @@ class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_age_days: float = 30.0
 
 
+class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How secrets are kept, and what expressions see of the process."""
+
+    key_file: str = ""
+    """Holds the key, 64 hexadecimal digits; relative to the configuration's folder. Empty =
+    ``secret.key`` in the data directory, made when the first secret is kept."""
+    key_credential: str = ""
+    """Name of the systemd credential that holds the key, in place of a file."""
+    process_environment: bool = True
+    """Whether ``${NAME}`` means the process's variable of that name, as in Conductor."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set, defaults and all."""
 
@@ -135,6 +147,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trigger: list[TriggerSettings] = []
     sync: SyncSettings = SyncSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    secrets: SecretSettings = SecretSettings()
 
 
 def load(
@@ -179,6 +192,9 @@ def load(
             folders=[_below(folder, one) for one in settings.workflows.folders],
         ),
         sync=_sync_settings(settings.sync, folder, document.get("sync")),
+        secrets=msgspec.structs.replace(
+            settings.secrets, key_file=_below(folder, settings.secrets.key_file)
+        ),
     )
     _check(settings)
     return settings
@@ -212,6 +228,24 @@ def broker_of(url: str) -> tuple[str, int, bool]:
         raise wrong
     tls = parts.scheme == "mqtts"
     return parts.hostname, port or (8883 if tls else 1883), tls
+
+
+def secret_key_file(secrets: SecretSettings) -> Path | None:
+    """Where the site has put the key of the secrets; None = nowhere, the daemon keeps its own.
+
+    Raises:
+        WrongValue: systemd has not handed over the credential.
+    """
+    if not secrets.key_credential:
+        return Path(secrets.key_file) if secrets.key_file else None
+    # systemd says by the environment where it has put a unit's credentials.
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise WrongValue(
+            f"secrets.key_credential: systemd has handed over no {secrets.key_credential!r}; "
+            f"the unit needs LoadCredential={secrets.key_credential}:/path/of/the/key"
+        )
+    return Path(folder) / secrets.key_credential
 
 
 def to_toml(settings: Settings) -> str:
@@ -305,6 +339,13 @@ def _check(settings: Settings) -> None:
             "Listen on 127.0.0.1, or set daemon.allow_remote = true if the network is trusted."
         )
     broker_of(settings.sync.broker)
+    credential = settings.secrets.key_credential
+    if credential and (
+        settings.secrets.key_file or not re.fullmatch(r"[\w.@-]{1,255}", credential)
+    ):
+        raise WrongValue(
+            "secrets.key_credential: give the bare name of a credential, and no secrets.key_file"
+        )
     for key, value, least, most in (
         ("engine.body_limit_bytes", settings.engine.body_limit_bytes, 1_024, 2**30),
         ("engine.script_time_limit_s", settings.engine.script_time_limit_s, 0.01, 60),

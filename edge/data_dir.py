@@ -40,6 +40,7 @@ class DataDir:
         self.ledger = root / "ledger.db"
         self.evidence = root / "evidence"
         self.identity = root / "identity"
+        self.secret_key = root / "secret.key"
         self._lock: int | None = None
 
     def __enter__(self) -> Self:

@@ -6,6 +6,7 @@ No rule of any room stands here.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,13 +20,14 @@ from devices.capabilities import Surroundings
 from devices.inventory import Inventory
 from edge.api.app import build_app
 from edge.api.house import House
-from edge.config import Settings, TriggerSettings, WrongValue
+from edge.config import Settings, TriggerSettings, WrongValue, secret_key_file
 from edge.console import CONSOLE_FOLDER
 from edge.data_dir import DataDir
 from edge.decider.operators import SUPPORTED
 from edge.engine import Engine
 from edge.equipment import Equipment
 from edge.event_queue import EventQueue
+from edge.lookups import Lookups
 from edge.model.errors import (
     InvalidInput,
     NotFound,
@@ -35,10 +37,11 @@ from edge.model.errors import (
 )
 from edge.model.validation import parse_task_definition, parse_workflow_definition
 from edge.scripts import QuickScripts, syntax_error
-from edge.system_tasks import HttpCalls, HttpPolls
+from edge.system_tasks import HttpCalls, HttpPolls, UpdateSecret
 from edge.timekeeper import Timekeeper
 from edge.transactions import Effects, Transaction
 from edge.triggers import Trigger, Triggers
+from edge.vault import Vault
 from edge.workers import Workers
 from sync.web.pages import Pages
 from workflows.catalog import BundledWorkflow, catalog
@@ -69,6 +72,7 @@ async def open_role(settings: Settings, data: DataDir) -> Device:
         data.database,
         scripts=QuickScripts(settings.engine.script_time_limit_s),
         syncing=settings.sync.enabled,
+        lookups=_lookups(settings, data),
     )
     try:
         return Device(settings, data, engine)
@@ -104,6 +108,7 @@ class Device:
         scripts = QuickScripts(settings.engine.script_time_limit_s)
         polls = HttpPolls(self._http_calls, scripts, engine)
         self._workers.add_system_task("HTTP_POLL", polls, at_once=4)
+        self._workers.add_system_task("UPDATE_SECRET", UpdateSecret(self._keep_secret), at_once=1)
         for bundle in self._bundles:
             self._add_handlers(bundle)
         self._uplink = _uplink(settings, data, engine) if settings.sync.enabled else None
@@ -226,6 +231,10 @@ class Device:
             return False
         return True
 
+    async def _keep_secret(self, name: str, value: str) -> None:
+        lookups, now_ms = self._engine.lookups, self._engine.clock.now_ms()
+        await self._engine.request(lambda t: lookups.keep(t.connection, name, value, now_ms))
+
     def _sync_status(self) -> dict[str, Any]:
         if self._uplink is None:
             return {"enabled": False}
@@ -265,6 +274,13 @@ def release() -> str:
         return version("baton")
     except PackageNotFoundError:
         return "0+unknown"
+
+
+def _lookups(settings: Settings, data: DataDir) -> Lookups:
+    """What expressions ask of this device."""
+    given = secret_key_file(settings.secrets)
+    vault = Vault(given or data.secret_key, ours=given is None)
+    return Lookups(vault, os.environ, show_process=settings.secrets.process_environment)
 
 
 def _nothing(_: Transaction) -> None:

@@ -13,8 +13,10 @@ from typing import TypeVar
 
 from edge.clock import Clock, Ids, RandomIds, SystemClock
 from edge.decider.scripts import Scripts
+from edge.disclosure import Disclosure
 from edge.group_commit import GroupCommit
 from edge.handover import HandOver
+from edge.lookups import Lookups
 from edge.model.decision import (
     Command,
     LeaseExpired,
@@ -64,11 +66,14 @@ class Engine:
     Open it with ``Engine.open``.
     """
 
-    def __init__(self, database: Database, disk: Disk, clock: Clock, boot: facts.Boot) -> None:
+    def __init__(
+        self, database: Database, disk: Disk, clock: Clock, boot: facts.Boot, lookups: Lookups
+    ) -> None:
         self._database = database
         self.clock = clock
         self.boot = boot
-        self.hand_over = HandOver(database, clock)
+        self.lookups = lookups
+        self.hand_over = HandOver(database, clock, Disclosure(database, lookups))
         self._listeners: dict[int, Callable[[Changed], None]] = {}
         self._effect_listeners: list[Callable[[Effects], None]] = []
         self._counters: Counter[str] = Counter()
@@ -84,6 +89,7 @@ class Engine:
         clock: Clock | None = None,
         ids: Ids | None = None,
         syncing: bool = False,
+        lookups: Lookups | None = None,
     ) -> Engine:
         """Open the database and take up what was going on when it was closed.
 
@@ -92,6 +98,7 @@ class Engine:
             scripts: evaluates scripts.
             clock, ids: the machine's when None.
             syncing: whether history is kept for a control plane.
+            lookups: what expressions ask of the device; None = there is nothing to ask.
 
         Raises:
             DatabaseUnusable: when the file cannot be opened.
@@ -100,8 +107,11 @@ class Engine:
         database = await Database.open(path, migrate)
         boot = await database.transact(facts.note_boot)
         clock = clock or SystemClock(boot.floor_ms)
-        disk = Disk(clock, ids or RandomIds(), scripts, boot=boot.boot, syncing=syncing)
-        engine = cls(database, disk, clock, boot)
+        lookups = lookups or Lookups()
+        disk = Disk(
+            clock, ids or RandomIds(), scripts, boot=boot.boot, syncing=syncing, lookups=lookups
+        )
+        engine = cls(database, disk, clock, boot, lookups)
         await engine.hand_over.take_up()
         return engine
 
@@ -269,7 +279,12 @@ class Engine:
         self, queue: str, *, worker: str | None, count: int, timeout_ms: int
     ) -> list[TaskView]:
         """Hand out up to ``count`` tasks; wait for the first up to ``timeout_ms``."""
-        return await self.hand_over.poll(queue, worker=worker, count=count, timeout_ms=timeout_ms)
+        views = await self.hand_over.poll(queue, worker=worker, count=count, timeout_ms=timeout_ms)
+        for view in [view for view in views if view.fault is not None]:
+            views.remove(view)
+            task_id = task_uuid(view.workflow.id, view.task.ordinal)
+            await self.update(TaskResult("", task_id, TaskStatus.FAILED, reason=view.fault))
+        return views
 
     def give_back(self, task_ids: list[str]) -> None:
         """Put tasks back into their queues that nobody will work on after all."""

@@ -11,6 +11,7 @@ from collections import OrderedDict
 import msgspec
 
 from edge.clock import Clock
+from edge.disclosure import Disclosure
 from edge.model.decision import Lease, step_of
 from edge.model.definitions import TaskDefinition
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
@@ -35,11 +36,13 @@ class HandOver:
     Args:
         database: read for tasks that are not in memory any more.
         clock: stamps leases.
+        disclosure: fills in what only the worker may see.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, disclosure: Disclosure) -> None:
         self._database = database
         self._clock = clock
+        self._disclosure = disclosure
         self.queues = Queues()
         self.leases = Leases()
         self.handed_out = 0
@@ -135,6 +138,7 @@ class HandOver:
                     found.append(TaskView(view.workflow, view.pinned, task))
                 else:
                     self.queues.free(task_id, self._clock.monotonic_ms())
+            return await self._disclosure.of(found)
         except BaseException:
             # The poller goes away, or the disk failed: nobody else knows of these tasks.
             for task_id, place in left:
@@ -142,7 +146,6 @@ class HandOver:
             for view in found:
                 self._put_back((view.workflow.id, view.task.ordinal))
             raise
-        return found
 
     def _lease(self, view: TaskView, place: Place, worker: str | None) -> None:
         task, now_ms = view.task, self._clock.now_ms()

@@ -16,6 +16,7 @@ from edge.clock import Clock, Ids
 from edge.decider.decide import decide
 from edge.decider.scripts import Scripts
 from edge.history import records_of
+from edge.lookups import Lookups
 from edge.model.decision import Command, Decision, Restart, Snapshot, Start, UpdateTask
 from edge.model.definitions import JsonObject
 from edge.model.errors import BatonError, Conflict, NotFound, StorageUnavailable
@@ -93,14 +94,23 @@ class Disk:
         scripts: evaluates scripts.
         boot: number of this opening of the database, written with each record.
         syncing: whether history is kept for a control plane.
+        lookups: what expressions ask of the device; None = there is nothing to ask.
     """
 
     def __init__(
-        self, clock: Clock, ids: Ids, scripts: Scripts, *, boot: int, syncing: bool
+        self,
+        clock: Clock,
+        ids: Ids,
+        scripts: Scripts,
+        *,
+        boot: int,
+        syncing: bool,
+        lookups: Lookups | None = None,
     ) -> None:
         self._clock = clock
         self._ids = ids
         self._scripts = scripts
+        self._lookups = lookups or Lookups()
         self._boot = boot
         self._syncing = syncing
         self.metadata = Metadata()
@@ -175,7 +185,13 @@ class Disk:
         """Decide, and stage what is to be written."""
         first_new = snapshot.next_ordinal
         try:
-            decision = decide(snapshot, command, self._clock.now_ms(), self._scripts)
+            decision = decide(
+                snapshot,
+                command,
+                self._clock.now_ms(),
+                self._scripts,
+                self._lookups.at(connection),
+            )
         except Exception:
             # Nothing of it is written, but its Snapshot may be ahead of the disk: it is new, has
             # another definition, or has moved. It is read again.

@@ -226,8 +226,8 @@ async def _answer_of(task: SystemTask, view: TaskView) -> Answer:
     """What a system task comes to; a fault of it is its failure."""
     try:
         return await task(view)
-    except Exception as error:
-        log.exception("system_task_broke", kind=view.task.kind)
+    except Exception as error:  # noqa: BLE001 - a rim: the cause is logged and told
+        log.error("system_task_broke", kind=view.task.kind, trace=_trace(view))
         return Answer(TaskStatus.FAILED, reason=f"{type(error).__name__}: {error}")
 
 
@@ -249,7 +249,27 @@ def _attempt(handler: Handler, running: _Running) -> Answer:
     return Answer(TaskStatus.COMPLETED, output, logs=running.lines())
 
 
+def _trace(view: TaskView) -> str:
+    """Where the exception that is being handled came from, without the secrets it may quote."""
+    text = traceback.format_exc()
+    return text if view.revealed is None else view.revealed.conceal_text(text)
+
+
+def _discreet(view: TaskView, answer: Answer) -> Answer:
+    """The answer without the secrets that were put into the task's input."""
+    revealed = view.revealed
+    if not revealed:
+        return answer
+    return msgspec.structs.replace(
+        answer,
+        output=revealed.conceal(answer.output),
+        reason=None if answer.reason is None else revealed.conceal_text(answer.reason),
+        logs=tuple((revealed.conceal_text(line), time_ms) for line, time_ms in answer.logs),
+    )
+
+
 def _result(view: TaskView, answer: Answer) -> TaskResult:
+    answer = _discreet(view, answer)
     try:
         output = msgspec.json.encode(answer.output) if answer.output else EMPTY
     except (TypeError, ValueError, RecursionError) as error:

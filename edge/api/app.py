@@ -10,12 +10,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge.api import (
     admin,
+    environment,
     errors,
     events,
     files,
     metadata,
     openapi,
     reference,
+    secrets,
     streams,
     tasks,
     workflows,
@@ -109,6 +111,25 @@ ROUTES = [
     Route("GET", "/health", admin.health),
     Route("GET", "/api/health", admin.health),
     Route("GET", "/api/version", admin.version),
+    # Secrets and environment variables.
+    Route("GET", "/api/secrets", secrets.names),
+    Route("POST", "/api/secrets", secrets.names),
+    Route("GET", "/api/secrets-v2", secrets.with_tags),
+    Route("GET", "/api/secrets/clearLocalCache", secrets.clear_cache),
+    Route("GET", "/api/secrets/clearRedisCache", secrets.clear_cache),
+    Route("PUT", "/api/secrets/{key}", secrets.put),
+    Route("GET", "/api/secrets/{key}", secrets.get),
+    Route("DELETE", "/api/secrets/{key}", secrets.remove),
+    Route("GET", "/api/secrets/{key}/exists", secrets.exists),
+    *(Route(method, "/api/secrets/{key}/tags", tags) for method, tags in secrets.TAGS.items()),
+    Route("GET", "/api/environment", environment.every),
+    Route("PUT", "/api/environment/{key}", environment.put),
+    Route("GET", "/api/environment/{key}", environment.get),
+    Route("DELETE", "/api/environment/{key}", environment.remove),
+    *(
+        Route(method, "/api/environment/{key}/tags", tags)
+        for method, tags in environment.TAGS.items()
+    ),
     Route("GET", "/metrics", admin.figures),
     Route("GET", "/api/v1/stream", streams.stream),
     Route("GET", "/api/v1/devices", admin.devices),

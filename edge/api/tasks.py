@@ -173,7 +173,7 @@ async def _hand_one(call: Call, queue: str, worker: str | None) -> Response:
 
 def _handed(call: Call, queue: str, views: list[TaskView]) -> list[wire.WireTask]:
     """The tasks for the worker. If nobody is there any more to take them, they are given back."""
-    encode = call.house.encoder.task
+    encode = call.house.encoder.handed
     tasks = [encode(view) for view in views]
     if tasks and call.gone():
         call.house.engine.give_back([task.task_id for task in tasks])

@@ -196,6 +196,12 @@ class Encoder:
         """A task with what is around it."""
         return self._task(view.workflow, view.task, self._ready_for(view.pinned))
 
+    def handed(self, view: TaskView) -> WireTask:
+        """A task as the worker that was handed it may see it, and nobody else."""
+        task = self.task(view)
+        task.runtime_metadata = msgspec.Raw(_encoder.encode(view.runtime_metadata))
+        return task
+
     def workflow(self, workflow: Workflow, pinned: Pinned, tasks: list[Task]) -> WireWorkflow:
         """An execution, its tasks in their order."""
         ready = self._ready_for(pinned)

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import assert_never
 
 from edge.decider import lifecycle, updates
+from edge.decider.discreet import DiscreetScripts
 from edge.decider.draft import Draft, FlowBroken
 from edge.decider.flow import fail_broken, run_agenda
+from edge.decider.outside import NOWHERE, Outside
 from edge.decider.scripts import Scripts
 from edge.model.decision import (
     Command,
@@ -27,7 +29,13 @@ from edge.model.decision import (
 )
 
 
-def decide(snapshot: Snapshot, command: Command, now_ms: int, scripts: Scripts) -> Decision:
+def decide(
+    snapshot: Snapshot,
+    command: Command,
+    now_ms: int,
+    scripts: Scripts,
+    outside: Outside = NOWHERE,
+) -> Decision:
     """Say what follows from a command.
 
     Args:
@@ -35,6 +43,7 @@ def decide(snapshot: Snapshot, command: Command, now_ms: int, scripts: Scripts) 
         command: what has happened.
         now_ms: epoch milliseconds, never earlier than any time in the snapshot.
         scripts: evaluates scripts.
+        outside: knows what is not in the execution.
 
     Returns:
         Everything that shall be written, and nothing else has changed.
@@ -42,7 +51,7 @@ def decide(snapshot: Snapshot, command: Command, now_ms: int, scripts: Scripts) 
     Raises:
         BatonError: the command cannot be obeyed in this state; the snapshot is as it was.
     """
-    draft = Draft(snapshot, now_ms, scripts)
+    draft = Draft(snapshot, now_ms, DiscreetScripts(scripts, outside), outside)
     try:
         _apply(draft, command)
         run_agenda(draft)

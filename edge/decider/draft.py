@@ -12,6 +12,7 @@ import msgspec
 
 from edge.decider import policies
 from edge.decider.expressions import SnapshotLookup, resolve
+from edge.decider.outside import NOWHERE, Outside
 from edge.decider.scripts import Scripts
 from edge.model.decision import Decision, LogLine, Publication, Snapshot, step_of
 from edge.model.definitions import JsonObject, WorkflowTask
@@ -67,12 +68,16 @@ class Draft:
         snapshot: moved forward as the decision is made.
         now_ms: the moment of the decision.
         scripts: evaluates scripts.
+        outside: knows what is not in the execution.
     """
 
-    def __init__(self, snapshot: Snapshot, now_ms: int, scripts: Scripts) -> None:
+    def __init__(
+        self, snapshot: Snapshot, now_ms: int, scripts: Scripts, outside: Outside = NOWHERE
+    ) -> None:
         self.snapshot = snapshot
         self.now_ms = now_ms
         self.scripts = scripts
+        self.outside = outside
         self.agenda: deque[int] = deque()
         """Ordinals of finished records whose consequences are still to be drawn."""
         self.ending: Ending | None = None
@@ -106,7 +111,9 @@ class Draft:
         step = visit.step
         template = policies.settings(step).input_template
         parameters = {**template, **step.input_parameters} if template else step.input_parameters
-        values: JsonObject = resolve(parameters, SnapshotLookup(self.snapshot, ordinal))
+        values: JsonObject = resolve(
+            parameters, SnapshotLookup(self.snapshot, ordinal, self.outside)
+        )
         for key, raw in template.items():
             if values.get(key) is None:
                 values[key] = raw
@@ -116,7 +123,7 @@ class Draft:
 
     def resolve(self, value: Any) -> Any:
         """A value with its expressions replaced, seen from the workflow as it stands."""
-        return resolve(value, SnapshotLookup(self.snapshot))
+        return resolve(value, SnapshotLookup(self.snapshot, outside=self.outside))
 
     # Changing.
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edge.decider.java_text import java_text
+from edge.decider.outside import NOWHERE, Outside
 from edge.model.decision import Snapshot
 from edge.model.executions import Task, task_uuid, workflow_uuid
 
@@ -22,6 +23,16 @@ Lookup = Callable[[str], Any]
 _MAX_NESTING = 100
 """Maps, lists or expressions inside each other; deeper ones are left as they stand, which no real
 definition reaches."""
+
+
+SECRETS = "workflow.secrets."
+ENVIRONMENT = "workflow.env."
+
+_SYSTEM_NAMES = frozenset({"NETFLIX_STACK", "NETFLIX_ENV"})
+"""Names that stay as they stand where the process has no such variable, as in Conductor."""
+
+Kept = Callable[[str], str | None]
+"""The text that is kept under a name; None = there is none."""
 
 
 class _Expression(NamedTuple):
@@ -269,6 +280,29 @@ def _read_jsonpath(root: Callable[[str], Any], path: str) -> Any:
     return found
 
 
+def member(reference: str, lookup: Kept) -> Any:
+    """The value that ``NAME`` or ``NAME.json.path`` means; None when there is none.
+
+    Args:
+        reference: what stands behind ``workflow.secrets.`` or ``workflow.env.``.
+        lookup: the text that is kept under a name.
+    """
+    text = lookup(reference)
+    name, dot, path = reference.partition(".")
+    if text is not None or not dot:
+        return text
+    text = lookup(name)
+    if text is None:
+        return None
+    try:
+        document = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    # A path begins with a name; the document has none of its own.
+    path = path.removeprefix("$").removeprefix(".")
+    return read_path(lambda _: document, f"x{path}" if path.startswith("[") else f"x.{path}")
+
+
 # The root of all paths: the workflow and the newest record of each reference.
 
 
@@ -278,16 +312,28 @@ class SnapshotLookup:
     Args:
         snapshot: the execution.
         ordinal: of the record being scheduled, for ``${CPEWF_TASK_ID}``; 0 = none.
+        outside: knows what is not in the execution.
     """
 
-    def __init__(self, snapshot: Snapshot, ordinal: int = 0) -> None:
+    def __init__(self, snapshot: Snapshot, ordinal: int = 0, outside: Outside = NOWHERE) -> None:
         self._snapshot = snapshot
         self._ordinal = ordinal
+        self._outside = outside
 
     def __call__(self, text: str) -> Any:
         """Value of one expression."""
         if text == "CPEWF_TASK_ID" and self._ordinal:
             return task_uuid(self._snapshot.workflow.id, self._ordinal)
+        if text.startswith(SECRETS):
+            # What is written holds the reference; whoever does the work is handed the secret.
+            return f"${{{text}}}"
+        if text.startswith(ENVIRONMENT):
+            return member(text.removeprefix(ENVIRONMENT), self._outside.environment)
+        of_process = self._outside.process(text)
+        if of_process is not None:
+            return of_process
+        if text in _SYSTEM_NAMES:
+            return f"${{{text}}}"
         return read_path(self._root, text)
 
     def _root(self, name: str) -> Any:

@@ -17,7 +17,18 @@ BUILT_IN = frozenset({"DECISION", "SWITCH", "FORK_JOIN", "JOIN", "EXCLUSIVE_JOIN
 """Kinds that are never retried by themselves."""
 
 SYSTEM_KINDS = BUILT_IN | frozenset(
-    {"HTTP", "INLINE", "LAMBDA", "TERMINATE", "SET_VARIABLE", "WAIT", "HUMAN", "EVENT", "NOOP"}
+    {
+        "HTTP",
+        "UPDATE_SECRET",
+        "INLINE",
+        "LAMBDA",
+        "TERMINATE",
+        "SET_VARIABLE",
+        "WAIT",
+        "HUMAN",
+        "EVENT",
+        "NOOP",
+    }
 )
 """Kinds that the engine runs itself: an IN_PROGRESS update leaves them in progress."""
 

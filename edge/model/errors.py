@@ -9,6 +9,7 @@ No text of an answer is built elsewhere, and no transport is named here.
     ├── Conflict                409
     ├── PayloadTooLarge         413
     ├── IllegalState            500 (the status that Conductor answers with)
+    ├── SecretUnreadable        500
     ├── Overloaded              429
     └── StorageUnavailable      503
 """
@@ -81,6 +82,13 @@ class IllegalState(BatonError):
     """The execution is not in a state in which this can be done. Read it again, then decide."""
 
     code = "illegal_state"
+    status = 500
+
+
+class SecretUnreadable(BatonError):
+    """A secret is kept, but its key is lost or another. Put the key back, or set it again."""
+
+    code = "secret_unreadable"
     status = 500
 
 

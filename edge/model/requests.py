@@ -11,6 +11,7 @@ import msgspec
 
 from edge.model.definitions import WorkflowDefinition
 from edge.model.executions import EMPTY, Pinned, Task, TaskStatus, Workflow, WorkflowStatus
+from edge.model.revealed import Revealed
 
 
 class StartRequest(msgspec.Struct, frozen=True):
@@ -45,6 +46,12 @@ class TaskView(msgspec.Struct, frozen=True):
     workflow: Workflow
     pinned: Pinned
     task: Task
+    runtime_metadata: dict[str, str] = {}
+    """Secrets and variables that its definition wants, for whoever was handed the task."""
+    revealed: Revealed | None = None
+    """The secrets that were put into the input, for whoever was handed the task."""
+    fault: str | None = None
+    """Why whoever was to have the task cannot have it."""
 
 
 class TaskResult(msgspec.Struct, frozen=True):

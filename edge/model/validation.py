@@ -5,7 +5,7 @@ Nothing is looked up or stored here; what a rule has to know of the outside is h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -100,6 +100,7 @@ def parse_workflow_definition(
     check_script: Callable[[str], str | None],
     supported: frozenset[str],
     template_of: Mapping[str, JsonObject] | None = None,
+    process: Container[str] = (),
 ) -> WorkflowDefinition:
     """Read a posted workflow definition and hold it against every rule.
 
@@ -109,6 +110,7 @@ def parse_workflow_definition(
         check_script: says what is wrong with a JavaScript text; None = nothing.
         supported: the types of Conductor's that this release runs.
         template_of: input templates of the registered task definitions, by name.
+        process: names of the process's variables, which a whole expression may be.
 
     Raises:
         InvalidInput: it has not the shape of a definition; the message names the field.
@@ -124,7 +126,8 @@ def parse_workflow_definition(
     for path, task in steps:
         faults += _step_faults(path, task, surrounds, supported)
     faults += _duplicates(definition.name, steps)
-    faults += _unknown_references(definition, {task.task_reference_name for _, task in steps})
+    refs = {task.task_reference_name for _, task in steps}
+    faults += _unknown_references(definition, refs, process)
     _refuse(faults)
     return definition
 
@@ -364,14 +367,16 @@ def _duplicates(name: str, steps: list[tuple[str, WorkflowTask]]) -> Iterator[Fi
         seen.add(ref)
 
 
-def _unknown_references(definition: WorkflowDefinition, refs: set[str]) -> Iterator[FieldError]:
+def _unknown_references(
+    definition: WorkflowDefinition, refs: set[str], process: Container[str]
+) -> Iterator[FieldError]:
     """Only steps of the top level are looked at, as Conductor does."""
     for index, task in enumerate(definition.tasks):
         path = f"workflowDef.tasks[{index}].inputParameters"
         for key, value in strings_of(task.input_parameters, "inputParameters"):
             for reference in references_in(value):
                 message = _reference_fault(reference, key, task.name, refs)
-                if message is not None:
+                if message is not None and reference not in process:
                     yield FieldError(f"{path}.{key}", message, _short(value))
 
 

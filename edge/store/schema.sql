@@ -136,3 +136,23 @@ CREATE TABLE IF NOT EXISTS event_execution (
 ) STRICT;
 -- Has this action been done for this message? And what a handler has done.
 CREATE UNIQUE INDEX IF NOT EXISTS event_execution_once ON event_execution (handler, event, id);
+
+-- Secrets, each sealed by itself with AES-256-GCM; its name is the associated data, so that one
+-- cannot be put in another's place. The key is in a file, never here.
+CREATE TABLE IF NOT EXISTS secret (
+  name       TEXT PRIMARY KEY,
+  key_id     BLOB NOT NULL,
+  nonce      BLOB NOT NULL CHECK (length(nonce) = 12),
+  sealed     BLOB NOT NULL,
+  tags       TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  updated_ms INTEGER NOT NULL
+) STRICT;
+-- Environment variables: values that are no secrets.
+CREATE TABLE IF NOT EXISTS environment (
+  name       TEXT PRIMARY KEY,
+  value      TEXT NOT NULL,
+  tags       TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  updated_ms INTEGER NOT NULL
+) STRICT;

@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from edge.system_tasks.http import HttpCalls
 from edge.system_tasks.http_poll import HttpPolls
+from edge.system_tasks.update_secret import UpdateSecret
 
-__all__ = ["HttpCalls", "HttpPolls"]
+__all__ = ["HttpCalls", "HttpPolls", "UpdateSecret"]

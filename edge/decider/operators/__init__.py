@@ -35,6 +35,7 @@ OPERATORS: dict[str, Operator] = {
     "LAMBDA": lambda_.OPERATOR,
     "HTTP": system.OPERATOR,
     "HTTP_POLL": system.OPERATOR,
+    "UPDATE_SECRET": system.OPERATOR,
     "TERMINATE": terminate.OPERATOR,
     "SET_VARIABLE": set_variable.OPERATOR,
     "WAIT": wait.OPERATOR,

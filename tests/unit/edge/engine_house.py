@@ -12,6 +12,7 @@ import msgspec
 
 from edge.clock import Clock
 from edge.engine import Engine
+from edge.lookups import Lookups
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
 from edge.model.executions import EMPTY, TaskStatus, WorkflowStatus, task_uuid
 from edge.model.requests import StartRequest, TaskResult, TaskView
@@ -21,10 +22,17 @@ from edge.timekeeper import Timekeeper
 
 @asynccontextmanager
 async def engine_at(
-    path: Path, *, clock: Clock | None = None, syncing: bool = False, timers: bool = True
+    path: Path,
+    *,
+    clock: Clock | None = None,
+    syncing: bool = False,
+    timers: bool = True,
+    lookups: Lookups | None = None,
 ) -> AsyncIterator[Engine]:
     """An open engine whose loops run until the block ends."""
-    engine = await Engine.open(path, scripts=QuickScripts(), clock=clock, syncing=syncing)
+    engine = await Engine.open(
+        path, scripts=QuickScripts(), clock=clock, syncing=syncing, lookups=lookups
+    )
     async with asyncio.TaskGroup() as group:
         group.create_task(engine.run())
         timekeeper = group.create_task(Timekeeper(engine).run()) if timers else None

@@ -18,6 +18,7 @@ from edge.config import (
     address_of,
     broker_of,
     load,
+    secret_key_file,
     to_toml,
 )
 
@@ -208,3 +209,29 @@ def test_any_text_as_an_address_is_read_or_refused(text: str) -> None:
     for read in (address_of, broker_of):
         with contextlib.suppress(ConfigError):
             assert read(text)
+
+
+def test_the_key_of_secrets_is_where_the_site_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nowhere, in a file beside the configuration, or among what systemd has handed over."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    none = load(None).secrets
+    by_file = load(written(tmp_path, '[secrets]\nkey_file = "site.key"\n')).secrets
+    by_name = load(written(tmp_path, '[secrets]\nkey_credential = "site.key"\n')).secrets
+
+    assert secret_key_file(none) is None
+    assert tmp_path / "site.key" == secret_key_file(by_file)
+    with pytest.raises(WrongValue, match=r"LoadCredential=site\.key"):
+        secret_key_file(by_name)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/baton")
+    assert Path("/run/credentials/baton/site.key") == secret_key_file(by_name)
+
+
+@pytest.mark.parametrize(
+    "text", ['key_credential = "../x"', 'key_credential = "x"\nkey_file = "y"']
+)
+def test_a_credential_is_a_bare_name_and_the_only_source(tmp_path: Path, text: str) -> None:
+    """Two places for one key would leave it open which one counts."""
+    with pytest.raises(WrongValue, match=r"secrets\.key_credential"):
+        load(written(tmp_path, f"[secrets]\n{text}\n"))

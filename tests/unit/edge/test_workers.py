@@ -13,8 +13,9 @@ import pytest
 
 from devices.errors import Broken, DeviceError, Refused, Unreachable
 from edge.engine import Engine
+from edge.lookups import Lookups
 from edge.model.errors import StorageUnavailable
-from edge.model.executions import TaskStatus, WorkflowStatus
+from edge.model.executions import TaskStatus, WorkflowStatus, parse_uuid, task_uuid
 from edge.model.requests import Answer, TaskView
 from edge.workers import Workers
 from tests.unit.edge.engine_house import define, define_task, ended, engine_at, simple, start
@@ -260,3 +261,38 @@ def test_a_system_task_runs_on_the_loop(tmp_path: Path) -> None:
         }
 
     _run(tmp_path, lambda w: w.add_system_task("HTTP", http, at_once=1), body)
+
+
+def test_secrets_do_not_come_back(tmp_path: Path) -> None:
+    """A handler and a system task see them; what they answer, log or raise holds references."""
+    literal = "${workflow.secrets.TOKEN}"
+
+    def handler(context: TaskContext) -> dict[str, Any]:
+        context.log(f"saw {context.input['t']}")
+        return {"echo": context.input["t"], "length": len(context.input["t"])}
+
+    async def system(view: TaskView) -> Answer:
+        raise ValueError(f"bad token {msgspec.json.decode(view.task.input)['t']}")
+
+    async def main() -> None:
+        lookups = Lookups(None, {"CONDUCTOR_SECRET_TOKEN": "s3cr3t"})
+        async with engine_at(tmp_path / "baton.db", lookups=lookups) as engine:
+            workers = _new(engine, tmp_path)
+            workers.add_handlers({"a": handler})
+            workers.add_system_task("HTTP", system)
+            await define_task(engine, "h", retryCount=0)
+            given = {"inputParameters": {"t": literal}}
+            await define(engine, "w", simple("a", **given), simple("h", **given) | {"type": "HTTP"})
+            async with asyncio.TaskGroup() as group:
+                loop = group.create_task(workers.run())
+                workflow_id = await start(engine, "w")
+                await ended(engine, workflow_id)
+                loop.cancel()
+            first, second = (await engine.execution(workflow_id)).tasks
+
+            assert {"echo": literal, "length": 6} == msgspec.json.decode(first.output)
+            lines = await engine.logs(task_uuid(parse_uuid(workflow_id)[0], 1))  # type: ignore[index]
+            assert [f"saw {literal}"] == [line.line for line in lines]
+            assert f"ValueError: bad token {literal}" == second.reason
+
+    asyncio.run(main())

@@ -77,11 +77,11 @@ class Device:
         return await self.call("POST", path, json=body)
 
 
-def run(folder: Path, body: Callable[[Device], Awaitable[None]]) -> None:
+def run(folder: Path, body: Callable[[Device], Awaitable[None]], **options: Any) -> None:
     """Run ``body(device)`` against a device with a database in ``folder``."""
 
     async def main() -> None:
-        async with engine_at(folder / "baton.db") as engine:
+        async with engine_at(folder / "baton.db", **options) as engine:
             house = House(engine, SUPPORTED)
             house.check_script = syntax_error
             transport = httpx.ASGITransport(app=build_app(house))

@@ -180,7 +180,9 @@ def test_worked_examples(template: str, expected: Any) -> None:
         ("${workflow.idempotencyKey}", "k-1"),
         ("${workflow.taskToDomain.x}", "d"),
         ("${workflow.parentWorkflowId}", None),
-        ("${workflow.secrets.NAME}", None),
+        # A secret is put in when the task is handed over; until then its reference stands.
+        ("${workflow.secrets.NAME}", "${workflow.secrets.NAME}"),
+        ("Bearer ${workflow.secrets.${workflow.input.b}.t}", "Bearer ${workflow.secrets.x.t}"),
         # A task: the newest record of its reference.
         ("${t.input.i}", 2),
         ("${t.output.n.m[1]}", 5),

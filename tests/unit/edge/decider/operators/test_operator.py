@@ -23,6 +23,7 @@ def test_every_supported_type_has_its_operator() -> None:
         "LAMBDA",
         "HTTP",
         "HTTP_POLL",
+        "UPDATE_SECRET",
         "TERMINATE",
         "SET_VARIABLE",
         "WAIT",

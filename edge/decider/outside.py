@@ -1,0 +1,45 @@
+"""What a decision may ask about the world outside its execution; the engine hands the answers in.
+
+Nothing is looked up here, and nothing that is asked changes anything.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Outside(Protocol):
+    """Answers for the time of one decision: asked twice, it says the same."""
+
+    def environment(self, name: str) -> str | None:
+        """The value of an environment variable of ours, ``${workflow.env.NAME}``."""
+        ...
+
+    def process(self, name: str) -> str | None:
+        """The value of a variable of the process, where a whole expression is its name."""
+        ...
+
+    def secret(self, name: str) -> str | None:
+        """A secret; it must go into nothing that is written.
+
+        Raises:
+            SecretUnreadable: there is one, but it cannot be opened.
+        """
+        ...
+
+
+class _Nowhere:
+    """An outside that knows nothing."""
+
+    def environment(self, _: str) -> str | None:
+        return None
+
+    def process(self, _: str) -> str | None:
+        return None
+
+    def secret(self, _: str) -> str | None:
+        return None
+
+
+NOWHERE: Outside = _Nowhere()
+"""For decisions that ask nothing of the world."""

@@ -1,0 +1,79 @@
+"""Disclosure: a task on its way to whoever does it is given the secrets that its input refers to.
+
+What is written stays as it is: only the copy that is handed over holds them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from edge.decider.secrets import MARK, reveal
+from edge.lookups import Here, Lookups
+from edge.model.decision import step_of
+from edge.model.errors import SecretUnreadable
+from edge.model.requests import TaskView
+from edge.model.revealed import Revealed
+from sync.database import Database
+
+
+class Disclosure:
+    """Fills in what a worker may see and nobody else.
+
+    Args:
+        database: read for the secrets.
+        lookups: opens them.
+    """
+
+    def __init__(self, database: Database, lookups: Lookups) -> None:
+        self._database = database
+        self._lookups = lookups
+
+    async def of(self, views: list[TaskView]) -> list[TaskView]:
+        """The tasks as their worker sees them; where a secret cannot be opened, with a fault."""
+        if not any(map(_asks, views)):
+            return views
+
+        def read(connection: sqlite3.Connection) -> list[TaskView]:
+            here = self._lookups.at(connection)
+            return [_disclosed(view, here) if _asks(view) else view for view in views]
+
+        return await self._database.read(read)
+
+
+def _asks(view: TaskView) -> bool:
+    return MARK in view.task.input or bool(_wanted(view))
+
+
+def _wanted(view: TaskView) -> list[str]:
+    """Names of what the task's definition wants to be handed over beside the input."""
+    task = view.task
+    step = step_of(task)
+    if step is None:
+        ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
+        place = view.pinned.outline.place(ref)
+        step = place.step if place is not None else None
+    definition = step.task_definition if step is not None else None
+    return (definition.runtime_metadata or []) if definition is not None else []
+
+
+def _disclosed(view: TaskView, here: Here) -> TaskView:
+    revealed = Revealed()
+    try:
+        values = reveal(msgspec.json.decode(view.task.input), here.secret, revealed)
+        metadata = {
+            name: value
+            for name in _wanted(view)
+            # The secret first, then the variable; a name that neither has is left out.
+            if (value := here.secret(name)) is not None
+            or (value := here.environment(name)) is not None
+        }
+    except SecretUnreadable as error:
+        return msgspec.structs.replace(view, fault=error.message)
+    return msgspec.structs.replace(
+        view,
+        task=msgspec.structs.replace(view.task, input=msgspec.json.encode(values)),
+        runtime_metadata=metadata,
+        revealed=revealed,
+    )
