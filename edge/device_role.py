@@ -24,6 +24,7 @@ from edge.config import Settings, TriggerSettings, WrongValue, secret_key_file
 from edge.console import CONSOLE_FOLDER
 from edge.data_dir import DataDir
 from edge.decider.operators import SUPPORTED
+from edge.effects import Effects
 from edge.engine import Engine
 from edge.equipment import Equipment
 from edge.event_queue import EventQueue
@@ -37,9 +38,9 @@ from edge.model.errors import (
 )
 from edge.model.validation import parse_task_definition, parse_workflow_definition
 from edge.scripts import QuickScripts, syntax_error
-from edge.system_tasks import HttpCalls, HttpPolls, UpdateSecret
+from edge.system_tasks import HttpCalls, HttpPolls, OtherExecutions, UpdateSecret
 from edge.timekeeper import Timekeeper
-from edge.transactions import Effects, Transaction
+from edge.transactions import Transaction
 from edge.triggers import Trigger, Triggers
 from edge.vault import Vault
 from edge.workers import Workers
@@ -109,6 +110,7 @@ class Device:
         polls = HttpPolls(self._http_calls, scripts, engine)
         self._workers.add_system_task("HTTP_POLL", polls, at_once=4)
         self._workers.add_system_task("UPDATE_SECRET", UpdateSecret(self._keep_secret), at_once=1)
+        add_other_executions(self._workers, engine)
         for bundle in self._bundles:
             self._add_handlers(bundle)
         self._uplink = _uplink(settings, data, engine) if settings.sync.enabled else None
@@ -266,6 +268,16 @@ class Device:
                 if removed:
                     _log.info("evidence_removed", files=len(removed))
             await asyncio.sleep(_SWEEP_EVERY_S)
+
+
+def add_other_executions(workers: Workers, engine: Engine) -> None:
+    """Let the system tasks run that concern other executions."""
+    others = OtherExecutions(engine)
+    for kind in ("SUB_WORKFLOW", "START_WORKFLOW"):
+        workers.add_system_task(kind, others.launch, at_once=2)
+    workers.add_system_task("TERMINATE_WORKFLOW", others.terminate, at_once=2)
+    workers.add_system_task("UPDATE_TASK", others.update_task, at_once=2)
+    workers.add_system_task("GET_WORKFLOW", others.get_workflow, at_once=2)
 
 
 def release() -> str:

@@ -11,10 +11,10 @@ import msgspec
 
 from edge.decider.secrets import MARK, reveal
 from edge.lookups import Here, Lookups
-from edge.model.decision import step_of
 from edge.model.errors import SecretUnreadable
 from edge.model.requests import TaskView
 from edge.model.revealed import Revealed
+from edge.model.snapshot import step_of
 from sync.database import Database
 
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from edge.clock import Clock, Ids, RandomIds, SystemClock
 from edge.decider.scripts import Scripts
 from edge.disclosure import Disclosure
+from edge.effects import Effects
 from edge.group_commit import GroupCommit
 from edge.handover import HandOver
 from edge.lookups import Lookups
@@ -23,7 +24,6 @@ from edge.model.decision import (
     LogLine,
     Pause,
     Resume,
-    Retry,
     Terminate,
     TimerDue,
     UpdateTask,
@@ -50,7 +50,7 @@ from edge.model.requests import (
 from edge.store import executions, facts, metadata, search, timers
 from edge.store.migrations import migrate
 from edge.store.slots import TaskId
-from edge.transactions import Disk, Effects, Transaction
+from edge.transactions import Disk, Transaction
 from sync.database import Database
 
 T = TypeVar("T")
@@ -179,13 +179,16 @@ class Engine:
         """Go on. Raises IllegalState when it is not paused."""
         await self.command(workflow_id, Resume())
 
-    async def terminate(self, workflow_id: str, reason: str | None) -> None:
+    async def terminate(
+        self, workflow_id: str, reason: str | None, *, failure_workflow: bool = False
+    ) -> None:
         """End it now. Raises Conflict when it is completed."""
-        await self.command(workflow_id, Terminate(reason))
+        await self.command(workflow_id, Terminate(reason, failure_workflow=failure_workflow))
 
-    async def retry(self, workflow_id: str) -> None:
+    async def retry(self, workflow_id: str, *, resume_children: bool = False) -> None:
         """Try failed tasks once more. Raises NotFound while running, Conflict without any."""
-        await self.command(workflow_id, Retry())
+        key = _workflow_id(workflow_id)
+        await self.request(lambda t: t.retry(key, resume_children=resume_children))
 
     async def restart(self, workflow_id: str, *, latest: bool) -> None:
         """Run it again from the beginning. Raises Conflict while it is running."""
@@ -200,7 +203,7 @@ class Engine:
             snapshot = transaction.snapshot(key)
             if not snapshot.workflow.status.terminal:
                 transaction.decide(key, Terminate("removed"))
-            transaction.executions.remove(transaction.connection, snapshot.workflow)
+            transaction.executions.remove(snapshot.workflow)
 
         await self.request(remove)
 

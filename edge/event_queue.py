@@ -10,10 +10,11 @@ import asyncio
 import structlog
 
 from edge import events
+from edge.effects import Effects
 from edge.engine import Engine
 from edge.model.errors import BatonError, Overloaded, StorageUnavailable
 from edge.store import events as store
-from edge.transactions import Effects, Transaction
+from edge.transactions import Transaction
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ import structlog
 from edge.decider.expressions import read_path, resolve
 from edge.decider.java_text import java_text
 from edge.decider.scripts import ScriptFailed, is_true
-from edge.model.decision import Snapshot, Terminate, UpdateTask
+from edge.model.decision import Terminate, UpdateTask
 from edge.model.definitions import JsonObject
 from edge.model.errors import BatonError, InvalidInput, NotFound
 from edge.model.events import (
@@ -29,6 +29,7 @@ from edge.model.events import (
 )
 from edge.model.executions import Task, TaskStatus, parse_uuid, workflow_uuid
 from edge.model.requests import StartRequest
+from edge.model.snapshot import Snapshot
 from edge.store import events
 from edge.transactions import Transaction
 

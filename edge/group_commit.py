@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from edge.effects import Effects
 from edge.model.errors import Overloaded, StorageUnavailable
-from edge.transactions import Disk, Effects, Outcome, Transaction
+from edge.transactions import Disk, Outcome, Transaction
 from sync.database import Database
 
 T = TypeVar("T")

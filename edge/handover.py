@@ -12,14 +12,15 @@ import msgspec
 
 from edge.clock import Clock
 from edge.disclosure import Disclosure
-from edge.model.decision import Lease, step_of
+from edge.effects import Effects
+from edge.model.decision import Lease
 from edge.model.definitions import TaskDefinition
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
 from edge.model.requests import PollData, TaskView
+from edge.model.snapshot import step_of
 from edge.store import executions, metadata
 from edge.store.queues import Held, Leases, Place, Queues
 from edge.store.slots import Limit, TaskId
-from edge.transactions import Effects
 from sync.database import Database
 
 _FRESH = 5_000
@@ -78,17 +79,19 @@ class HandOver:
 
     def see(self, effects: Effects) -> None:
         """Take over what a commit has ended and queued."""
-        now_ms, ended = self._clock.monotonic_ms(), frozenset(effects.ended)
-        for task_id in ended:
+        now_ms = self._clock.monotonic_ms()
+        for task_id in effects.ended:
             self.queues.withdraw(task_id)
             self.leases.release(task_id)
             self.queues.free(task_id, now_ms)
             self._fresh.pop(task_id, None)
-        for workflow, pinned, task in effects.queued:
+        for task_id in effects.left:
+            # It goes on without a worker, in its slot if it has one.
+            self.queues.withdraw(task_id)
+            self.leases.release(task_id)
+            self._fresh.pop(task_id, None)
+        for workflow, pinned, task in effects.queued.values():
             task_id = (workflow.id, task.ordinal)
-            if task_id in ended:
-                # Queued and ended within one commit: nobody shall have it.
-                continue
             self.leases.release(task_id)
             self.queues.free(task_id, now_ms)
             self._fresh[task_id] = TaskView(workflow, pinned, task)
@@ -270,12 +273,8 @@ def _limit(pinned: Pinned, task: Task) -> Limit:
 
 def _settings(pinned: Pinned, task: Task) -> TaskDefinition | None:
     """The settings that were pinned to a task's step when its execution started."""
-    own = step_of(task)
-    if own is not None:
-        return own.task_definition
-    ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
-    place = pinned.outline.place(ref)
-    return place.step.task_definition if place is not None else None
+    step = step_of(task) or pinned.step(task)
+    return None if step is None else step.task_definition
 
 
 def _open_page(

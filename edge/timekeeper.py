@@ -9,9 +9,9 @@ import asyncio
 
 import structlog
 
+from edge.effects import Effects
 from edge.engine import Engine
 from edge.model.errors import StorageUnavailable
-from edge.transactions import Effects
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ class Timekeeper:
     def _see(self, effects: Effects) -> None:
         """A commit may have set an earlier deadline, or delayed a task."""
         sooner = effects.due_ms and (not self._next_due_ms or effects.due_ms < self._next_due_ms)
-        if sooner or any(queued.task.deliver_ms for queued in effects.queued):
+        if sooner or any(queued.task.deliver_ms for queued in effects.queued.values()):
             self._next_due_ms = effects.due_ms if sooner else self._next_due_ms
             self._wake.set()
 

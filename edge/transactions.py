@@ -14,69 +14,45 @@ import structlog
 
 from edge.clock import Clock, Ids
 from edge.decider.decide import decide
+from edge.decider.draft import Sources
 from edge.decider.scripts import Scripts
+from edge.effects import Effects, Step
 from edge.history import records_of
+from edge.launches import failed_child, start_request, still_wanted, with_template
 from edge.lookups import Lookups
-from edge.model.decision import Command, Decision, Restart, Snapshot, Start, UpdateTask
-from edge.model.definitions import JsonObject
+from edge.model.calls import Call, Launch, Tell
+from edge.model.decision import (
+    Adopted,
+    Command,
+    Decision,
+    Launched,
+    LaunchFailed,
+    Restart,
+    Retry,
+    Start,
+    Upgrade,
+)
+from edge.model.definitions import JsonObject, TaskDefinition
 from edge.model.errors import BatonError, Conflict, NotFound, StorageUnavailable
 from edge.model.executions import (
     EMPTY,
     Pinned,
-    Task,
-    TaskStatus,
     Workflow,
     WorkflowStatus,
+    task_bytes,
     workflow_uuid,
 )
 from edge.model.requests import StartRequest
+from edge.model.snapshot import Snapshot
 from edge.store.events import MessageWriter
-from edge.store.executions import Executions, latest_start
+from edge.store.executions import Executions
 from edge.store.metadata import Metadata
 from edge.store.outbox import OutboxWriter
+from edge.wire import Encoder
 from sync.records import KINDS, encode_body
 
 T = TypeVar("T")
 log = structlog.get_logger()
-
-
-class Queued(NamedTuple):
-    """A task that workers may have from now on."""
-
-    workflow: Workflow
-    pinned: Pinned
-    task: Task
-
-
-class Effects:
-    """What the rest of the daemon should know after the COMMIT. Hints: losing one costs latency."""
-
-    def __init__(self) -> None:
-        self.queued: list[Queued] = []
-        self.ended: list[tuple[bytes, int]] = []
-        """Tasks that nobody may be handed any more."""
-        self.changed: dict[bytes, Workflow] = {}
-        self.due_ms = 0
-        """The earliest new deadline; 0 = none."""
-        self.outbox = False
-        self.messages = False
-        """Messages of workflows wait for the handlers of their event."""
-
-    def see(self, snapshot: Snapshot, decision: Decision, requeued: frozenset[int]) -> None:
-        """Gather what one decision means for the others."""
-        workflow = snapshot.workflow
-        self.changed[workflow.id] = workflow
-        deadlines = [decision.workflow.due_ms] if decision.workflow is not None else []
-        for task in decision.tasks:
-            deadlines.append(task.due_ms)
-            if task.status.terminal:
-                self.ended.append((workflow.id, task.ordinal))
-            elif task.ordinal in requeued:
-                self.queued.append(Queued(workflow, snapshot.pinned, task))
-        self.ended += [(workflow.id, ordinal) for ordinal in decision.dropped]
-        for moment in deadlines:
-            if moment and (not self.due_ms or moment < self.due_ms):
-                self.due_ms = moment
 
 
 class Outcome(NamedTuple):
@@ -84,6 +60,23 @@ class Outcome(NamedTuple):
 
     result: Any
     error: BaseException | None
+
+
+_LAUNCHES_AT_ONCE = 500
+"""Executions that one request starts. Tasks that ask for more wait in their queue, durably, and are
+served in the transactions that follow."""
+
+
+class _Registered:
+    """The registered task definitions, for the decider."""
+
+    def __init__(self, metadata: Metadata, connection: sqlite3.Connection) -> None:
+        self._metadata = metadata
+        self._connection = connection
+
+    def task_definition(self, name: str) -> TaskDefinition | None:
+        """The definition of this name; None = nobody registered one."""
+        return self._metadata.task_definition(self._connection, name)
 
 
 class Disk:
@@ -110,14 +103,17 @@ class Disk:
         self._clock = clock
         self._ids = ids
         self._scripts = scripts
-        self._lookups = lookups or Lookups()
         self._boot = boot
         self._syncing = syncing
+        self._lookups = lookups or Lookups()
         self.metadata = Metadata()
         self.executions = Executions(self.metadata)
         self._outbox = OutboxWriter()
         self._messages = MessageWriter()
+        self._encoder = Encoder()
         self._effects = Effects()
+        self._steps: list[Step] = []
+        self._launches = 0
         self._ended: set[bytes] = set()
 
     def run(
@@ -125,14 +121,13 @@ class Disk:
     ) -> tuple[list[Outcome], Effects]:
         """Carry out requests in one transaction; nothing is told to anybody before its COMMIT.
 
-        A request that fails is undone alone: it raises before anything of it is written. When the
-        disk refuses, all of them fail, and what is in memory is read again.
+        A request that fails is undone alone. When the disk refuses, all of them fail, and what is
+        in memory is read again.
         """
         self._effects = Effects()
-        transaction = Transaction(self, connection)
         try:
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = [self._attempt(transaction, request) for request in requests]
+            outcomes = [self._attempt(connection, request) for request in requests]
             self.executions.flush(connection)
             self._effects.outbox = self._outbox.flush(connection)
             self._effects.messages = self._messages.flush(connection, self._clock.now_ms())
@@ -148,17 +143,49 @@ class Disk:
         self.executions.trim()
         return outcomes, self._effects
 
-    def _attempt(self, transaction: Transaction, request: Callable[[Transaction], Any]) -> Outcome:
+    def _attempt(
+        self, connection: sqlite3.Connection, request: Callable[[Transaction], Any]
+    ) -> Outcome:
+        transaction = Transaction(self, connection)
         try:
-            return Outcome(request(transaction), None)
+            result = request(transaction)
         except sqlite3.Error:
             raise
         except BatonError as error:
+            self._discard(transaction)
             return Outcome(None, error)
         except Exception as error:
             # A fault of ours: the others of the batch must not suffer for it.
             log.exception("request_failed", reason=str(error))
+            self._discard(transaction)
             return Outcome(None, error)
+        self._keep(connection, transaction)
+        return Outcome(result, None)
+
+    def _keep(self, connection: sqlite3.Connection, transaction: Transaction) -> None:
+        """The request has gone well: what it staged belongs to the batch."""
+        for step in self._steps:
+            self._outbox.publish(step.decision.publications)
+            self._messages.publish(step.decision.publications)
+            if self._syncing:
+                self._record(connection, step)
+            self._effects.see(step)
+            if step.workflow.status.terminal:
+                self._ended.add(step.workflow.id)
+            else:
+                self._ended.discard(step.workflow.id)
+        self._steps.clear()
+        self._launches = 0
+        self.executions.keep()
+        transaction.release()
+
+    def _discard(self, transaction: Transaction) -> None:
+        """The request has failed: nothing of it is written, and what it moved is read again."""
+        self._steps.clear()
+        self._launches = 0
+        self.executions.discard()
+        if transaction.roll_back():
+            self.metadata.forget_all()
 
     def _undo(self, connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
@@ -167,7 +194,17 @@ class Disk:
         self.metadata.forget_all()
         self._outbox.forget_all()
         self._messages.forget_all()
+        self._steps.clear()
+        self._launches = 0
         self._ended.clear()
+
+    def _record(self, connection: sqlite3.Connection, step: Step) -> None:
+        now_ms = self._clock.now_ms()
+        for lane, body in records_of(step.workflow, step.decision, started=step.started):
+            kind = KINDS[type(body)]
+            self._outbox.add(
+                connection, lane, kind, encode_body(body), now_ms=now_ms, boot=self._boot
+            )
 
     # For Transaction.
 
@@ -182,56 +219,117 @@ class Disk:
     def decide(
         self, connection: sqlite3.Connection, snapshot: Snapshot, command: Command
     ) -> Decision:
-        """Decide, and stage what is to be written."""
-        first_new = snapshot.next_ordinal
-        try:
-            decision = decide(
-                snapshot,
-                command,
-                self._clock.now_ms(),
-                self._scripts,
-                self._lookups.at(connection),
-            )
-        except Exception:
-            # Nothing of it is written, but its Snapshot may be ahead of the disk: it is new, has
-            # another definition, or has moved. It is read again.
-            self.executions.forget(snapshot.workflow.id)
-            raise
-        if decision.empty:
-            return decision
-        workflow = snapshot.workflow
-        if decision.dropped:
-            self.executions.drop(connection, workflow, decision.dropped)
-        self.executions.stage(snapshot, decision)
-        self.executions.weigh(snapshot)
-        self._outbox.publish(decision.publications)
-        self._messages.publish(decision.publications)
-        if self._syncing:
-            self._record(connection, workflow, decision, started=isinstance(command, Start))
-        self._effects.see(snapshot, decision, _requeued(decision, command, first_new))
-        if workflow.status.terminal:
-            self._ended.add(workflow.id)
+        """Decide, stage what is to be written, and carry out what is asked of other executions."""
+        decision = self._step(connection, snapshot, command)
+        self._carry_out(connection, snapshot.workflow.id, decision)
         return decision
 
-    def _record(
-        self,
-        connection: sqlite3.Connection,
-        workflow: Workflow,
-        decision: Decision,
-        *,
-        started: bool,
+    def _step(
+        self, connection: sqlite3.Connection, snapshot: Snapshot, command: Command
+    ) -> Decision:
+        self.executions.touch(snapshot)
+        registered = _Registered(self.metadata, connection)
+        sources = Sources(self._scripts, registered, self._lookups.at(connection))
+        decision = decide(snapshot, command, self._clock.now_ms(), sources)
+        if not decision.empty:
+            self.executions.stage(snapshot, decision)
+            self.executions.weigh(snapshot)
+            started = isinstance(command, Start)
+            self._steps.append(Step(snapshot.workflow, snapshot.pinned, decision, started))
+        return decision
+
+    def _carry_out(
+        self, connection: sqlite3.Connection, workflow_id: bytes, decision: Decision
     ) -> None:
-        now_ms = self._clock.now_ms()
-        for lane, body in records_of(workflow, decision, started=started):
-            kind = KINDS[type(body)]
-            self._outbox.add(
-                connection, lane, kind, encode_body(body), now_ms=now_ms, boot=self._boot
+        """Do what decisions ask for, depth first, until nothing is asked any more.
+
+        It ends: executions can stand in each other so deep and no deeper, and a request starts so
+        many and no more.
+        """
+        waiting: list[tuple[bytes, Call]] = []
+
+        def ask(asking: bytes, calls: Sequence[Call]) -> None:
+            waiting.extend((asking, call) for call in reversed(calls))
+
+        ask(workflow_id, decision.calls)
+        while waiting:
+            asking, call = waiting.pop()
+            if isinstance(call, Launch):
+                for one in self._launch(connection, asking, call):
+                    ask(*one)
+            else:
+                ask(call.workflow_id, self._tell(connection, call))
+
+    def _tell(self, connection: sqlite3.Connection, call: Tell) -> Sequence[Call]:
+        snapshot = self.executions.load(connection, call.workflow_id)
+        if snapshot is None:
+            return ()
+        try:
+            return self._step(connection, snapshot, call.command).calls
+        except BatonError:
+            # It is in a state in which the command means nothing, and is as it was.
+            return ()
+
+    def _launch(
+        self, connection: sqlite3.Connection, asking: bytes, call: Launch
+    ) -> list[tuple[bytes, Sequence[Call]]]:
+        """Start an execution for another; the answer is the other's next command.
+
+        Returns:
+            What both ask for now, the new one last.
+        """
+        snapshot = self.executions.load(connection, asking)
+        # In the meantime it may have ended, been removed, or given the task up.
+        if snapshot is None or not still_wanted(snapshot, call):
+            return []
+        if self._launches >= _LAUNCHES_AT_ONCE and call.ordinal:
+            return []
+        self._launches += 1
+        parent = task_bytes(asking, call.ordinal) if call.child else b""
+        try:
+            request = start_request(snapshot, call, self._encoder)
+            started, calls = self._begin(connection, request, parent=parent, depth=call.depth)
+            if parent and started.workflow.parent != parent:
+                calls = self._adopt(connection, started, parent)
+        except BatonError as error:
+            refused = LaunchFailed(call.ordinal, error.message)
+            return [(asking, self._step(connection, snapshot, refused).calls)]
+        answer = self._step(connection, snapshot, Launched(call.ordinal, started.workflow.id))
+        return [(asking, answer.calls), (started.workflow.id, calls)]
+
+    def _adopt(
+        self, connection: sqlite3.Connection, existing: Snapshot, parent: bytes
+    ) -> Sequence[Call]:
+        """Make an execution that an idempotency key has led to the child of a task.
+
+        Raises:
+            Conflict: another task waits for it already.
+        """
+        workflow = existing.workflow
+        if workflow.parent and not workflow.status.terminal:
+            raise Conflict(
+                f"Workflow {workflow_uuid(workflow.id)}, which the idempotency key "
+                f"{workflow.idempotency_key} names, is the child of another task"
             )
+        return self._step(connection, existing, Adopted(parent)).calls
 
     def start(
         self, connection: sqlite3.Connection, request: StartRequest
     ) -> tuple[bytes, WorkflowStatus]:
         """Create an execution and take its first decision."""
+        snapshot, calls = self._begin(connection, request, parent=b"", depth=0)
+        self._carry_out(connection, snapshot.workflow.id, Decision(calls=tuple(calls)))
+        return snapshot.workflow.id, snapshot.workflow.status
+
+    def _begin(
+        self,
+        connection: sqlite3.Connection,
+        request: StartRequest,
+        *,
+        parent: bytes,
+        depth: int,
+    ) -> tuple[Snapshot, Sequence[Call]]:
+        """The first decision of an execution; what it asks for is still to be carried out."""
         pinned = (
             self.metadata.pin(connection, request.definition)
             if request.definition is not None
@@ -239,7 +337,9 @@ class Disk:
         )
         existing = self._existing(connection, pinned, request)
         if existing is not None:
-            return existing.id, existing.status
+            snapshot = self.executions.load(connection, existing.id)
+            assert snapshot is not None, "an execution that was found can be read"
+            return snapshot, ()
         definition = pinned.definition
         now_ms = self._clock.now_ms()
         workflow = Workflow(
@@ -249,7 +349,7 @@ class Disk:
             version=definition.version,
             pinned=pinned.key,
             status=WorkflowStatus.RUNNING,
-            input=_with_template(request.input, pinned),
+            input=with_template(request.input, pinned),
             variables=msgspec.json.encode(definition.variables) if definition.variables else EMPTY,
             correlation_id=request.correlation_id,
             priority=request.priority,
@@ -259,10 +359,16 @@ class Disk:
             created_by=request.created_by,
             event=request.event,
             idempotency_key=request.idempotency_key,
+            parent=parent,
+            depth=depth,
         )
         snapshot = self.executions.begin(workflow, pinned)
-        self.decide(connection, snapshot, Start())
-        return workflow.id, snapshot.workflow.status
+        try:
+            return snapshot, self._step(connection, snapshot, Start()).calls
+        except BatonError:
+            # Whoever asked may go on without it.
+            self.executions.forget(workflow.id)
+            raise
 
     def _existing(
         self, connection: sqlite3.Connection, pinned: Pinned, request: StartRequest
@@ -270,9 +376,8 @@ class Disk:
         """The execution that this start has had already, by its idempotency key."""
         if request.idempotency_key is None:
             return None
-        self.executions.flush(connection)
         name = pinned.definition.name
-        found = latest_start(connection, request.idempotency_key, name)
+        found = self.executions.started_with(connection, request.idempotency_key, name)
         if found is None:
             return None
         strategy = request.idempotency_strategy or "FAIL"
@@ -287,16 +392,36 @@ class Disk:
 
 
 class Transaction:
-    """What a request may do between BEGIN and COMMIT.
-
-    Anything that a request raises, it raises before it writes.
-    """
+    """What a request may do between BEGIN and COMMIT; a request that raises is undone whole."""
 
     def __init__(self, disk: Disk, connection: sqlite3.Connection) -> None:
         self._disk = disk
-        self.connection = connection
+        self._connection = connection
+        self._saved = False
         self.metadata = disk.metadata
         self.executions = disk.executions
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For statements of a request's own; from the first one on, a savepoint guards them."""
+        if not self._saved:
+            # What the requests before have staged must not be undone with this one.
+            self.executions.flush(self._connection)
+            self._connection.execute("SAVEPOINT request")
+            self._saved = True
+        return self._connection
+
+    def release(self) -> None:
+        """The request has gone well."""
+        if self._saved:
+            self._connection.execute("RELEASE request")
+
+    def roll_back(self) -> bool:
+        """Undo the request's own statements; whether there may have been any."""
+        if self._saved:
+            self._connection.execute("ROLLBACK TO request")
+            self._connection.execute("RELEASE request")
+        return self._saved
 
     @property
     def now_ms(self) -> int:
@@ -313,7 +438,7 @@ class Transaction:
 
     def start(self, request: StartRequest) -> tuple[bytes, WorkflowStatus]:
         """Start a workflow; returns its id and where it stands after its first decision."""
-        return self._disk.start(self.connection, request)
+        return self._disk.start(self._connection, request)
 
     def snapshot(self, workflow_id: bytes) -> Snapshot:
         """An execution.
@@ -321,49 +446,52 @@ class Transaction:
         Raises:
             NotFound: there is none with this id.
         """
-        snapshot = self.executions.load(self.connection, workflow_id)
+        snapshot = self.executions.load(self._connection, workflow_id)
         if snapshot is None:
             raise NotFound(f"No such workflow found by id: {workflow_uuid(workflow_id)}")
         return snapshot
 
     def decide(self, workflow_id: bytes, command: Command) -> Decision:
-        """Take a decision on an execution.
+        """Take a decision on an execution, and the ones that follow from it on others.
 
         Raises:
             NotFound: there is none with this id.
             BatonError: the command cannot be obeyed.
         """
-        return self._disk.decide(self.connection, self.snapshot(workflow_id), command)
+        return self._disk.decide(self._connection, self.snapshot(workflow_id), command)
 
     def restart(self, workflow_id: bytes, *, latest: bool) -> None:
         """Run an ended execution again, by its own definition or by the latest of that name."""
-        snapshot = self.snapshot(workflow_id)
         if latest:
-            pinned = self.metadata.pin_registered(self.connection, snapshot.workflow.name, None)
-            workflow = msgspec.structs.replace(
-                snapshot.workflow, pinned=pinned.key, version=pinned.definition.version
-            )
-            # The records stay as they are until the decision drops them.
-            self.executions.replace(Snapshot(workflow, pinned, list(snapshot.tasks.values())))
+            name = self.snapshot(workflow_id).workflow.name
+            self._repin(workflow_id, self.metadata.pin_registered(self._connection, name, None))
         self.decide(workflow_id, Restart())
 
+    def upgrade(self, workflow_id: bytes, name: str, version: int | None, command: Upgrade) -> None:
+        """Let an execution go on by another definition.
 
-def _requeued(decision: Decision, command: Command, first_new: int) -> frozenset[int]:
-    """Ordinals of tasks that enter a queue with this decision."""
-    called_back = command.ordinal if isinstance(command, UpdateTask) else 0
-    return frozenset(
-        task.ordinal
-        for task in decision.tasks
-        if task.queue is not None
-        and task.status is TaskStatus.SCHEDULED
-        and (task.ordinal >= first_new or task.ordinal == called_back)
-    )
+        Raises:
+            NotFound: no such execution, or no such definition.
+            Conflict: the execution has ended.
+        """
+        self.snapshot(workflow_id)
+        self._repin(workflow_id, self.metadata.pin_registered(self._connection, name, version))
+        self.decide(workflow_id, command)
 
+    def _repin(self, workflow_id: bytes, pinned: Pinned) -> None:
+        snapshot = self.snapshot(workflow_id)
+        workflow = msgspec.structs.replace(
+            snapshot.workflow, pinned=pinned.key, version=pinned.definition.version
+        )
+        # The records stay as they are until the decision changes them.
+        self.executions.replace(Snapshot(workflow, pinned, list(snapshot.tasks.values())))
 
-def _with_template(posted: bytes, pinned: Pinned) -> bytes:
-    """The input with the template's keys that it lacks; an empty input takes none of them."""
-    template = pinned.definition.input_template
-    if not template:
-        return posted
-    values = msgspec.json.decode(posted)
-    return msgspec.json.encode({**template, **values}) if values else posted
+    def retry(self, workflow_id: bytes, *, resume_children: bool) -> None:
+        """Try failed tasks again, in the execution itself or in the child that they come from."""
+        if resume_children:
+            while (child := failed_child(self.snapshot(workflow_id))) is not None:
+                deeper = self.executions.load(self._connection, child)
+                if deeper is None or not deeper.workflow.status.terminal:
+                    break
+                workflow_id = child
+        self.decide(workflow_id, Retry())

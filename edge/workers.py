@@ -16,11 +16,11 @@ import msgspec
 import structlog
 
 from devices.errors import DeviceError, Unreachable
+from edge.effects import Effects
 from edge.engine import Engine
 from edge.model.errors import NotFound, Overloaded, StorageUnavailable
 from edge.model.executions import EMPTY, TaskStatus, task_uuid, workflow_uuid
 from edge.model.requests import Answer, TaskResult, TaskView
-from edge.transactions import Effects
 from workflows.evidence import EvidenceStore
 from workflows.task import Handler, HandlerError
 
@@ -42,8 +42,9 @@ _GRACE_S = 5.0
 """How long handlers may take to notice that the daemon stops."""
 
 
-SystemTask = Callable[[TaskView], Awaitable[Answer]]
-"""Runs one system task on the event loop. It may run again after a power cut."""
+SystemTask = Callable[[TaskView], Awaitable[Answer | None]]
+"""Runs one system task on the event loop. It may run again after a power cut. None = the task has
+been taken further already, and nothing is left to report."""
 
 
 class _Running:
@@ -124,7 +125,7 @@ class Workers:
         self._handlers: dict[str, tuple[Handler, int]] = {}
         self._system_tasks: dict[str, tuple[SystemTask, int]] = {}
         self._running: dict[tuple[bytes, int], _Running] = {}
-        self._calls: dict[tuple[bytes, int], asyncio.Task[Answer]] = {}
+        self._calls: dict[tuple[bytes, int], asyncio.Task[Answer | None]] = {}
         """System tasks under way."""
         engine.on_effects(self._see)
 
@@ -222,7 +223,7 @@ class Workers:
                 call.cancel()
 
 
-async def _answer_of(task: SystemTask, view: TaskView) -> Answer:
+async def _answer_of(task: SystemTask, view: TaskView) -> Answer | None:
     """What a system task comes to; a fault of it is its failure."""
     try:
         return await task(view)

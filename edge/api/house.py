@@ -14,8 +14,8 @@ from starlette.types import ASGIApp
 from edge.api.handed import Handed
 from edge.api.hints import Streams
 from edge.api.metrics import Requests
-from edge.api.wire import Encoder
 from edge.engine import Engine
+from edge.wire import Encoder
 
 
 class Snapshots(Protocol):

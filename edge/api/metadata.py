@@ -12,9 +12,9 @@ from starlette.responses import Response
 from edge.api import answers
 from edge.api.call import Call
 from edge.api.definitions import checked_task, checked_workflow
-from edge.api.wire import definition_document
 from edge.model.definitions import WorkflowDefinition
 from edge.model.errors import BatonError, InvalidInput, ValidationFailed
+from edge.wire import definition_document
 
 _MAX_LIST = 1_000
 """Definitions in one call."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from edge.api import admin, metadata, shapes, tasks, wire, workflows
+from edge import wire
+from edge.api import admin, metadata, shapes, tasks, workflows
 from edge.api.routing import Endpoint
 from edge.model.definitions import JsonObject, TaskDefinition, WorkflowDefinition, WorkflowTask
 from edge.model.validation import PostedResult, PostedStart

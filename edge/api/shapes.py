@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from edge.api.wire import WireSummary, WireTask, WireWorkflow
 from edge.model.errors import FieldError
+from edge.wire import WireSummary, WireTask, WireWorkflow
 
 
 class ErrorBody(msgspec.Struct, rename="camel", omit_defaults=True):

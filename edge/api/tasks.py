@@ -10,7 +10,8 @@ import contextlib
 import msgspec
 from starlette.responses import Response
 
-from edge.api import answers, wire
+from edge import wire
+from edge.api import answers
 from edge.api.call import Call
 from edge.model.errors import InvalidInput
 from edge.model.executions import TaskStatus

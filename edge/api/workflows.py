@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from edge.api import answers, definitions, search, wire
+from edge import wire
+from edge.api import answers, definitions, search
 from edge.api.call import Call
 from edge.model.errors import BatonError, InvalidInput
 from edge.model.executions import TaskStatus, Workflow, workflow_uuid

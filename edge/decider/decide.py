@@ -5,45 +5,51 @@ Pure: the same Snapshot, Command and time give the same Decision, always.
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from edge.decider import lifecycle, updates
+from edge.decider import children, lifecycle, moves, updates
 from edge.decider.discreet import DiscreetScripts
-from edge.decider.draft import Draft, FlowBroken
+from edge.decider.draft import Draft, FlowBroken, Sources
 from edge.decider.flow import fail_broken, run_agenda
-from edge.decider.outside import NOWHERE, Outside
-from edge.decider.scripts import Scripts
-from edge.model.decision import (
-    Command,
-    Decision,
-    LeaseExpired,
-    Pause,
-    Restart,
-    Resume,
-    Retry,
-    Snapshot,
-    Start,
-    Terminate,
-    TimerDue,
-    UpdateTask,
-)
+from edge.model import decision as model
+from edge.model.decision import Command, Decision
+from edge.model.snapshot import Snapshot
+
+_COMMANDS: Mapping[type, Callable[[Draft, Any], None]] = {
+    model.Start: lambda draft, _: lifecycle.start(draft),
+    model.UpdateTask: updates.update_task,
+    model.TimerDue: updates.timer_due,
+    model.LeaseExpired: updates.lease_expired,
+    model.Pause: lambda draft, _: lifecycle.pause(draft),
+    model.Resume: lambda draft, _: lifecycle.resume(draft),
+    model.Terminate: lifecycle.terminate,
+    model.Retry: lambda draft, _: lifecycle.retry(draft),
+    model.Restart: lambda draft, _: lifecycle.restart(draft),
+    model.Rerun: moves.rerun,
+    model.Skip: moves.skip,
+    model.Jump: moves.jump,
+    model.Upgrade: moves.upgrade,
+    model.UpdateVariables: lifecycle.update_variables,
+    model.ResetCallbacks: lambda draft, _: lifecycle.reset_callbacks(draft),
+    model.LaunchNow: updates.launch_now,
+    model.Launched: updates.launched,
+    model.LaunchFailed: updates.launch_failed,
+    model.Adopted: children.adopted,
+    model.ChildEnded: children.child_ended,
+    model.ChildReopened: lifecycle.child_reopened,
+}
+"""What each command does; what follows from it is drawn from the agenda."""
 
 
-def decide(
-    snapshot: Snapshot,
-    command: Command,
-    now_ms: int,
-    scripts: Scripts,
-    outside: Outside = NOWHERE,
-) -> Decision:
+def decide(snapshot: Snapshot, command: Command, now_ms: int, sources: Sources) -> Decision:
     """Say what follows from a command.
 
     Args:
         snapshot: the execution; it is moved forward to the state after the decision.
         command: what has happened.
         now_ms: epoch milliseconds, never earlier than any time in the snapshot.
-        scripts: evaluates scripts.
-        outside: knows what is not in the execution.
+        sources: what may be asked on the way, such as scripts.
 
     Returns:
         Everything that shall be written, and nothing else has changed.
@@ -51,34 +57,13 @@ def decide(
     Raises:
         BatonError: the command cannot be obeyed in this state; the snapshot is as it was.
     """
-    draft = Draft(snapshot, now_ms, DiscreetScripts(scripts, outside), outside)
+    scripts = DiscreetScripts(sources.scripts, sources.outside)
+    draft = Draft(snapshot, now_ms, sources._replace(scripts=scripts))
     try:
-        _apply(draft, command)
+        obey = _COMMANDS.get(type(command))
+        assert obey is not None, f"{command!r} is no command"
+        obey(draft, command)
         run_agenda(draft)
     except FlowBroken as error:
         fail_broken(draft, error)
     return draft.decision()
-
-
-def _apply(draft: Draft, command: Command) -> None:
-    match command:
-        case Start():
-            lifecycle.start(draft)
-        case UpdateTask():
-            updates.update_task(draft, command)
-        case TimerDue():
-            updates.timer_due(draft, command)
-        case LeaseExpired():
-            updates.lease_expired(draft, command)
-        case Pause():
-            lifecycle.pause(draft)
-        case Resume():
-            lifecycle.resume(draft)
-        case Terminate():
-            lifecycle.terminate(draft, command)
-        case Retry():
-            lifecycle.retry(draft)
-        case Restart():
-            lifecycle.restart(draft)
-        case _:
-            assert_never(command)

@@ -6,7 +6,7 @@ No rule of any task type stands here.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -14,8 +14,9 @@ from edge.decider import policies
 from edge.decider.expressions import SnapshotLookup, resolve
 from edge.decider.outside import NOWHERE, Outside
 from edge.decider.scripts import Scripts
-from edge.model.decision import Decision, LogLine, Publication, Snapshot, step_of
-from edge.model.definitions import JsonObject, WorkflowTask
+from edge.model.calls import Call
+from edge.model.decision import Decision, LogLine, Publication
+from edge.model.definitions import JsonObject, TaskDefinition, WorkflowTask
 from edge.model.executions import (
     EMPTY,
     ORDINAL_BITS,
@@ -24,6 +25,23 @@ from edge.model.executions import (
     WorkflowStatus,
     task_uuid,
 )
+from edge.model.snapshot import Snapshot, step_of
+
+
+class Definitions(Protocol):
+    """The registered task definitions as they are now, for steps that the definition lacks."""
+
+    def task_definition(self, name: str) -> TaskDefinition | None:
+        """The definition of this name; None = nobody registered one."""
+        ...
+
+
+class Sources(NamedTuple):
+    """Everything outside the Snapshot that a decision may ask. None of it changes anything."""
+
+    scripts: Scripts
+    definitions: Definitions
+    outside: Outside = NOWHERE
 
 
 class FlowBroken(Exception):
@@ -39,26 +57,63 @@ class Ending(NamedTuple):
     """Ordinal of the task that ended it; 0 = none."""
     output: bytes | None = None
     """None: the output parameters of the definition say what it is."""
+    failure_workflow: bool = True
+    """Whether an end that is no success starts the failure workflow."""
+
+
+class Lap(NamedTuple):
+    """One iteration of a loop, as the steps inside it see it."""
+
+    loop: int = 0
+    """Ordinal of the DO_WHILE record; 0 = no loop is around the step."""
+    iteration: int = 0
+    """From 1."""
+    suffix: str = ""
+    """What it adds to reference names."""
+
+    @staticmethod
+    def around(task: Task) -> Lap:
+        """The iteration that a record belongs to."""
+        return Lap(task.loop, task.iteration, task.suffix)
+
+    @staticmethod
+    def of(loop: Task, iteration: int) -> Lap:
+        """An iteration of a loop; in a loop inside a loop the suffixes stand side by side."""
+        return Lap(loop.ordinal, iteration, f"{loop.suffix}__{iteration}")
+
+
+NO_LAP = Lap()
 
 
 class Visit(NamedTuple):
     """The flow arrives at a step."""
 
     step: WorkflowTask
-    iteration: int = 0
-    """Of the loop around the step; 0 = none."""
+    lap: Lap = NO_LAP
+    """The iteration around the step."""
     replaces: Task | None = None
     """The attempt that failed before; None = this is the first."""
     delay_s: int = 0
     """Seconds before a worker may have the new attempt."""
     jitter_ms: int = 0
     """Milliseconds on top of them; the record does not show these."""
+    brought: bool = False
+    """Whether the definition lacks the step: the record then brings it along."""
+    posted: JsonObject | None = None
+    """Laid over the step's own input."""
+
+    def delay(self) -> tuple[int, int]:
+        """Seconds that the record shows, and milliseconds that a worker waits.
+
+        What no worker polls runs at once, the first time and again.
+        """
+        delay_s = self.step.start_delay if self.replaces is None else self.delay_s
+        return delay_s, delay_s * 1000 + self.jitter_ms
 
     @property
     def ref(self) -> str:
         """Reference name of the record."""
-        suffix = f"__{self.iteration}" if self.iteration else ""
-        return self.step.task_reference_name + suffix
+        return self.step.task_reference_name + self.lap.suffix
 
 
 class Draft:
@@ -67,22 +122,22 @@ class Draft:
     Args:
         snapshot: moved forward as the decision is made.
         now_ms: the moment of the decision.
-        scripts: evaluates scripts.
-        outside: knows what is not in the execution.
+        sources: what may be asked.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, now_ms: int, scripts: Scripts, outside: Outside = NOWHERE
-    ) -> None:
+    def __init__(self, snapshot: Snapshot, now_ms: int, sources: Sources) -> None:
         self.snapshot = snapshot
         self.now_ms = now_ms
-        self.scripts = scripts
-        self.outside = outside
+        self.sources = sources
+        self.scripts = sources.scripts
+        self.outside = sources.outside
         self.agenda: deque[int] = deque()
         """Ordinals of finished records whose consequences are still to be drawn."""
         self.ending: Ending | None = None
         self.publications: list[Publication] = []
         self.logs: list[LogLine] = []
+        self.calls: list[Call] = []
+        self._queued: set[int] = set()
         self._before: dict[int, Task | None] = {}
         """What the records that were touched were before; None = they are new."""
         # A workflow without tasks is one that starts, and has never been written.
@@ -97,10 +152,9 @@ class Draft:
         own = step_of(task)
         if own is not None:
             return own
-        ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
-        place = self.snapshot.pinned.outline.place(ref)
+        place = self.snapshot.outline_of(task.step_ref).place(task.step_ref)
         if place is None:
-            raise FlowBroken(f"the definition has no task with the reference {ref}")
+            raise FlowBroken(f"the definition has no task with the reference {task.step_ref}")
         return place.step
 
     def input_of(self, visit: Visit, ordinal: int) -> JsonObject:
@@ -117,6 +171,8 @@ class Draft:
         for key, raw in template.items():
             if values.get(key) is None:
                 values[key] = raw
+        if visit.posted:
+            values |= visit.posted
         if visit.replaces is None:
             return values
         return {**self.snapshot.parsed(visit.replaces.ordinal, "input"), **values}
@@ -172,9 +228,7 @@ class Draft:
         ordinal = ordinal or self.new_ordinal()
         if values is None:
             values = self.input_of(visit, ordinal)
-        # What no worker polls runs at once, the first time and again.
-        delay_s = 0 if queue is None else (visit.delay_s if old else step.start_delay)
-        wait_ms = 0 if queue is None else delay_s * 1000 + visit.jitter_ms
+        delay_s, wait_ms = (0, 0) if queue is None else visit.delay()
         task = Task(
             ordinal=ordinal,
             seq=self.snapshot.next_seq,
@@ -184,7 +238,9 @@ class Draft:
             name=name or step.name,
             status=status,
             attempt=old.attempt + 1 if old else 0,
-            iteration=visit.iteration,
+            iteration=visit.lap.iteration,
+            loop=visit.lap.loop,
+            suffix=visit.lap.suffix,
             input=msgspec.json.encode(values) if values else EMPTY,
             output=msgspec.json.encode(output) if output else EMPTY,
             scheduled_ms=self.now_ms,
@@ -201,6 +257,7 @@ class Draft:
             retried_from=old.ordinal if old else 0,
             queue=queue,
             domain=domain,
+            step=brought_step(step) if visit.brought else None,
         )
         task = self._with_deadline(step, task)
         self.put(task)
@@ -225,6 +282,10 @@ class Draft:
         self.put(changed)
         return changed
 
+    def requeue(self, task: Task) -> None:
+        """Let workers have a SCHEDULED record once more."""
+        self._queued.add(task.ordinal)
+
     def finish(self, task: Task, status: TaskStatus, **fields: Any) -> Task:
         """End a record and put it on the agenda."""
         done = self.change(
@@ -243,9 +304,19 @@ class Draft:
         if self.ending is None:
             self.ending = ending
 
+    def drop(self, ordinals: list[int]) -> None:
+        """Take finished records away; their ordinals are not used again."""
+        self.snapshot.drop(ordinals)
+        for ordinal in ordinals:
+            # A record that this very decision made has never been written.
+            if self._before.pop(ordinal, self) is not None:
+                self._dropped.append(ordinal)
+        if self.snapshot.workflow.next_ordinal < self._next_ordinal:
+            self.change_workflow(next_ordinal=self._next_ordinal)
+
     def clear_tasks(self) -> None:
         """Take all records away, for a restart; their ordinals are not used again."""
-        self._dropped = self.snapshot.clear()
+        self._dropped += self.snapshot.clear()
         self._before.clear()
         self.change_workflow(next_ordinal=self._next_ordinal)
 
@@ -256,11 +327,37 @@ class Draft:
     def decision(self) -> Decision:
         """Everything that is not as it was."""
         workflow = self.snapshot.workflow
-        touched = ((self.snapshot.tasks[o], old) for o, old in sorted(self._before.items()))
+        tasks = [
+            (task, old)
+            for ordinal, old in sorted(self._before.items())
+            if (task := self.snapshot.tasks[ordinal]) != old
+        ]
         return Decision(
             workflow=None if workflow == self._workflow_before else workflow,
-            tasks=tuple(task for task, old in touched if task != old),
+            tasks=tuple(task for task, _ in tasks),
             dropped=tuple(self._dropped),
             publications=tuple(self.publications),
             logs=tuple(self.logs),
+            calls=tuple(self.calls),
+            queued=tuple(task.ordinal for task, old in tasks if self._enters_queue(task, old)),
         )
+
+    def _enters_queue(self, task: Task, old: Task | None) -> bool:
+        if task.queue is None or task.status is not TaskStatus.SCHEDULED:
+            return False
+        new = old is None or old.status is not TaskStatus.SCHEDULED
+        return new or task.ordinal in self._queued
+
+
+def brought_step(step: WorkflowTask) -> bytes:
+    """A step as its record keeps it: only what is not at its default, for there may be thousands."""
+    return msgspec.json.encode(
+        {
+            field.encode_name: value
+            for field in msgspec.structs.fields(WorkflowTask)
+            if (value := getattr(step, field.name)) != _DEFAULT_STEP[field.name]
+        }
+    )
+
+
+_DEFAULT_STEP = msgspec.structs.asdict(WorkflowTask())

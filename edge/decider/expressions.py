@@ -14,8 +14,8 @@ import msgspec
 
 from edge.decider.java_text import java_text
 from edge.decider.outside import NOWHERE, Outside
-from edge.model.decision import Snapshot
 from edge.model.executions import Task, task_uuid, workflow_uuid
+from edge.model.snapshot import Snapshot
 
 Lookup = Callable[[str], Any]
 """Value of the expression with this text; None when there is none."""
@@ -340,7 +340,7 @@ class SnapshotLookup:
         if name == "workflow":
             return _workflow_fields(self._snapshot)
         # Inside a loop a reference means its newest iteration.
-        task = self._snapshot.find(name)
+        task = self._snapshot.find_named(name)
         return None if task is None else _task_fields(self._snapshot, task)
 
 
@@ -373,6 +373,13 @@ def _workflow_fields(snapshot: Snapshot) -> _Fields:
             "version": lambda: workflow.version,
             "schemaVersion": lambda: definition.schema_version,
             "correlationId": lambda: workflow.correlation_id,
+            "priority": lambda: workflow.priority,
+            "parentWorkflowId": lambda: (
+                (workflow.parent and workflow_uuid(workflow.parent_id)) or None
+            ),
+            "parentWorkflowTaskId": lambda: (
+                (workflow.parent and task_uuid(workflow.parent_id, workflow.parent_ordinal)) or None
+            ),
             "reasonForIncompletion": lambda: workflow.reason,
             "createTime": lambda: workflow.created_ms,
             "idempotencyKey": lambda: workflow.idempotency_key,
@@ -391,6 +398,7 @@ def _task_fields(snapshot: Snapshot, task: Task) -> _Fields:
             "taskType": lambda: task.type,
             "taskDefName": lambda: task.name,
             "referenceTaskName": lambda: task.ref,
+            "subWorkflowId": lambda: workflow_uuid(task.child) if task.child else None,
             "retryCount": lambda: task.attempt,
             "pollCount": lambda: task.polls,
             "iteration": lambda: task.iteration,

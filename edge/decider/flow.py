@@ -7,35 +7,49 @@ from __future__ import annotations
 
 import msgspec
 
-from edge.decider import policies
-from edge.decider.draft import Draft, Ending, FlowBroken, Visit
+from edge.decider import children, policies
+from edge.decider.draft import Draft, Ending, FlowBroken, Lap, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators import operator_for
 from edge.model.definitions import WorkflowTask
 from edge.model.executions import Task, TaskStatus, WorkflowStatus
 
-_MAX_STEPS = 1_000_000
-"""Records that one decision may finish. A decision that has not come to rest by then is circling,
-which no definition can cause; the limit turns such a fault into an error."""
+STEPS_AT_ONCE = 500
+"""Records whose consequences one decision draws. The rest follows in the next one, at once but
+behind whatever else waits for the disk: a loop that never ends holds up nobody, and can be
+terminated."""
 
 
 def schedule(draft: Draft, visit: Visit) -> None:
-    """Create the records of a step, unless it is under way or done already."""
-    if visit.replaces is None and draft.snapshot.find(visit.ref) is not None:
-        return
+    """Create the records of a step, unless it is under way or done already.
+
+    Steps that are to be skipped are passed by.
+    """
+    while visit.replaces is None and (known := draft.snapshot.find(visit.ref)) is not None:
+        ref = visit.step.task_reference_name
+        following = draft.snapshot.outline_of(ref).next(ref)
+        if known.status is not TaskStatus.SKIPPED or following is None:
+            return
+        visit = Visit(following, visit.lap)
+    if draft.snapshot.pinned.outline.place(visit.step.task_reference_name) is None:
+        visit = visit._replace(brought=True)
     operator_for(visit.step.type).schedule(draft, visit, schedule)
 
 
-def run_agenda(draft: Draft, *, limit: int = _MAX_STEPS) -> None:
+def run_agenda(draft: Draft, *, limit: int = STEPS_AT_ONCE) -> None:
     """Draw the consequences of all finished records, until nothing is left or the end is clear."""
     for _ in range(limit):
         if draft.ending is not None or not draft.agenda:
             break
         if draft.snapshot.workflow.status is WorkflowStatus.PAUSED:
             return
-        _follow(draft, draft.snapshot.tasks[draft.agenda.popleft()])
-    else:
-        raise AssertionError("a decision does not come to rest")
+        task = draft.snapshot.tasks.get(draft.agenda.popleft())
+        # A loop that keeps its last iterations only may have taken the record away.
+        if task is not None:
+            _follow(draft, task)
+    if draft.agenda and draft.ending is None:
+        draft.change_workflow(due_ms=draft.now_ms)
+        return
     if draft.ending is None:
         _complete_if_done(draft)
     if draft.ending is not None:
@@ -54,10 +68,23 @@ def _follow(draft: Draft, task: Task) -> None:
     task = draft.change(task, executed=True)
     if not _leads_into_children(draft, task, step):
         # For a fork this is its JOIN, which it has opened already.
-        following = draft.snapshot.pinned.outline.next(step.task_reference_name)
+        ref = step.task_reference_name
+        following = draft.snapshot.outline_of(ref).next(ref)
         if following is not None:
-            schedule(draft, Visit(following, task.iteration))
+            schedule(draft, Visit(following, Lap.around(task)))
     tell_joins(draft, draft.snapshot.joins_waiting_for(task.ref))
+    if task.loop:
+        tell_loop(draft, task.loop)
+
+
+def tell_loop(draft: Draft, loop: int) -> None:
+    """Let an open loop look whether its iteration is done."""
+    if draft.snapshot.unsettled.get(loop):
+        return
+    task = draft.snapshot.tasks[loop]
+    operator = operator_for(task.kind)
+    if not task.status.terminal and operator.lap is not None:
+        operator.lap(draft, task, schedule)
 
 
 def tell_joins(draft: Draft, joins: list[int]) -> None:
@@ -128,7 +155,8 @@ def new_attempt(
 ) -> None:
     """Replace a finished record by a new one of the same step, which may be told to wait."""
     old = draft.change(task, retried=True, executed=True)
-    schedule(draft, Visit(step, task.iteration, old, delay_s, jitter_ms))
+    brought = task.step is not None
+    schedule(draft, Visit(step, Lap.around(task), old, delay_s, jitter_ms, brought))
 
 
 def not_followed(draft: Draft) -> list[int]:
@@ -136,11 +164,8 @@ def not_followed(draft: Draft) -> list[int]:
 
     The workflow was paused or had ended when they finished.
     """
-    return [
-        task.ordinal
-        for task in draft.snapshot.in_order()
-        if task.status.terminal and not task.executed
-    ]
+    tasks = draft.snapshot.tasks
+    return sorted(draft.snapshot.unfollowed, key=lambda ordinal: tasks[ordinal].seq)
 
 
 def _complete_if_done(draft: Draft) -> None:
@@ -159,13 +184,11 @@ def _complete_if_done(draft: Draft) -> None:
 
 
 def end_workflow(draft: Draft, ending: Ending) -> None:
-    """Give the workflow its end: output, cancelled tasks, failed references."""
+    """Give the workflow its end: output, cancelled tasks, failed references, and who is told."""
     draft.agenda.clear()
     output = ending.output if ending.output is not None else _output(draft, ending)
     for task in draft.snapshot.open_tasks():
-        draft.change(
-            task, status=TaskStatus.CANCELED, ended_ms=draft.now_ms, updated_ms=draft.now_ms
-        )
+        cancel(draft, task, f"Parent workflow has been terminated with reason: {ending.reason}")
     failed = [
         task
         for task in draft.snapshot.in_order()
@@ -181,6 +204,23 @@ def end_workflow(draft: Draft, ending: Ending) -> None:
         failed_refs=list(dict.fromkeys(task.ref for task in failed)),
         failed_names=list(dict.fromkeys(task.name for task in failed)),
     )
+    if ending.failure_workflow and ending.status is not WorkflowStatus.COMPLETED:
+        children.launch_failure_workflow(draft)
+    children.tell_parent(draft)
+
+
+def cancel(draft: Draft, task: Task, reason: str) -> None:
+    """Give a task up, and the execution that it has started."""
+    children.give_up_child(draft, task, reason)
+    fields = {} if task.kind != "DO_WHILE" else {"output": sealed_output(draft, task)}
+    draft.change(
+        task, status=TaskStatus.CANCELED, ended_ms=draft.now_ms, updated_ms=draft.now_ms, **fields
+    )
+
+
+def sealed_output(draft: Draft, loop: Task) -> bytes:
+    """The output of a loop that ends: from here on its record holds all of it."""
+    return msgspec.json.encode(draft.snapshot.parsed(loop.ordinal, "output"))
 
 
 def _output(draft: Draft, ending: Ending) -> bytes:

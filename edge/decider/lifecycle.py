@@ -1,17 +1,28 @@
-"""What is done to a whole workflow: start, pause, resume, terminate, retry, restart.
+"""What is done to a whole workflow: start, pause, resume, terminate, retry, restart, variables.
 
-What follows for its tasks stands in ``flow``.
+What follows for its tasks stands in ``flow``; going back or ahead within it in ``moves``.
 """
 
 from __future__ import annotations
 
+import msgspec
+
 from edge.decider import policies
+from edge.decider.children import log_change, reopen_parent
 from edge.decider.draft import Draft, Ending, Visit
-from edge.decider.flow import new_attempt, not_followed, schedule, tell_joins
+from edge.decider.flow import new_attempt, not_followed, schedule, tell_joins, tell_loop
 from edge.decider.updates import watch_again
-from edge.model.decision import JOINS, Terminate, join_refs
-from edge.model.errors import Conflict, IllegalState, NotFound
+from edge.model.calls import Tell
+from edge.model.decision import (
+    ChildReopened,
+    Retry,
+    Terminate,
+    UpdateVariables,
+)
+from edge.model.definitions import JsonObject
+from edge.model.errors import Conflict, IllegalState, InvalidInput, NotFound
 from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, workflow_uuid
+from edge.model.snapshot import JOINS, join_refs
 
 _RETRYABLE = frozenset(
     {
@@ -22,18 +33,25 @@ _RETRYABLE = frozenset(
     }
 )
 
+_REOPENED_IN_PLACE = JOINS | {"DO_WHILE"}
+"""Kinds whose record waits for others: it goes on waiting, and is no attempt of its own."""
+
+_OWN_OUTPUT = frozenset({"iteration", "loopIndex", "loopItem", "item"})
+"""What a loop that runs keeps in its record; the rest is gathered from its iterations."""
+
+_VARIABLES_LIMIT_KB = 256
+"""As for SET_VARIABLE."""
+
 
 def start(draft: Draft) -> None:
     """Schedule the first task of a new execution."""
-    draft.change_workflow(due_ms=_timeout_from(draft, draft.now_ms))
+    draft.change_workflow(due_ms=_deadline(draft))
     schedule(draft, Visit(draft.snapshot.pinned.definition.tasks[0]))
 
 
-def _timeout_from(draft: Draft, start_ms: int) -> int:
-    definition = draft.snapshot.pinned.definition
-    if definition.timeout_policy != "TIME_OUT_WF" or definition.timeout_seconds <= 0:
-        return 0
-    return start_ms + definition.timeout_seconds * 1000
+def _deadline(draft: Draft) -> int:
+    snapshot = draft.snapshot
+    return policies.workflow_deadline_ms(snapshot.pinned.definition, snapshot.workflow)
 
 
 def pause(draft: Draft) -> None:
@@ -52,11 +70,8 @@ def resume(draft: Draft) -> None:
         raise IllegalState(
             f"The workflow {_id(draft)} is not PAUSED so cannot resume. Current status is {status}"
         )
-    draft.change_workflow(
-        status=WorkflowStatus.RUNNING,
-        last_retried_ms=draft.now_ms,
-        due_ms=_timeout_from(draft, draft.now_ms),
-    )
+    draft.change_workflow(status=WorkflowStatus.RUNNING, last_retried_ms=draft.now_ms)
+    draft.change_workflow(due_ms=_deadline(draft))
     watch_again(draft)
     draft.agenda.extend(not_followed(draft))
 
@@ -64,10 +79,66 @@ def resume(draft: Draft) -> None:
 def terminate(draft: Draft, command: Terminate) -> None:
     """End the workflow from outside."""
     status = draft.snapshot.workflow.status
+    if command.by_parent and status.terminal:
+        return
     if status is WorkflowStatus.COMPLETED:
         raise Conflict("Cannot terminate a COMPLETED workflow.")
     if status is not WorkflowStatus.TERMINATED:
-        draft.end(Ending(WorkflowStatus.TERMINATED, command.reason, 0))
+        draft.end(
+            Ending(
+                WorkflowStatus.TERMINATED,
+                command.reason,
+                0,
+                failure_workflow=command.failure_workflow,
+            )
+        )
+
+
+def update_variables(draft: Draft, command: UpdateVariables) -> None:
+    """Lay values over the variables, or add lists to the lists that are there."""
+    workflow = draft.snapshot.workflow
+    if workflow.status.terminal:
+        raise Conflict(f"Workflow {_id(draft)} has ended, its variables cannot be updated.")
+    values: JsonObject = msgspec.json.decode(command.values)
+    stored = draft.snapshot.parsed(0, "variables")
+    if command.append:
+        for key, value in values.items():
+            if isinstance(stored.get(key), list):
+                values[key] = stored[key] + (value if isinstance(value, list) else [value])
+    variables = msgspec.json.encode({**stored, **values})
+    if len(variables) > _VARIABLES_LIMIT_KB * 1024:
+        raise InvalidInput(
+            f"The variables payload size: {len(variables)} of workflow: {_id(draft)} is greater "
+            f"than the permissible limit: {_VARIABLES_LIMIT_KB} kilobytes"
+        )
+    draft.change_workflow(variables=variables)
+
+
+def reset_callbacks(draft: Draft) -> None:
+    """Hand out at once what waits for a delay that its worker asked for."""
+    status = draft.snapshot.workflow.status
+    if status.terminal:
+        raise Conflict(f"Workflow is in terminal state. Status = {status}")
+    for task in draft.snapshot.open_tasks():
+        if task.status is TaskStatus.SCHEDULED and task.callback_after_s > 0:
+            draft.requeue(draft.change(task, callback_after_s=0, deliver_ms=0))
+
+
+def reopen_workflow(draft: Draft, *, created_ms: int | None = None) -> None:
+    """Let an ended workflow run again; the time that it may take begins anew."""
+    workflow = draft.snapshot.workflow
+    draft.change_workflow(
+        status=WorkflowStatus.RUNNING,
+        output=EMPTY,
+        reason=None,
+        created_ms=workflow.created_ms if created_ms is None else created_ms,
+        last_retried_ms=draft.now_ms if created_ms is None else 0,
+        ended_ms=0,
+        failed_task=0,
+        failed_refs=[],
+        failed_names=[],
+    )
+    draft.change_workflow(due_ms=_deadline(draft))
 
 
 def restart(draft: Draft) -> None:
@@ -79,17 +150,8 @@ def restart(draft: Draft) -> None:
     if workflow.status is WorkflowStatus.COMPLETED and not definition.restartable:
         raise NotFound(f"Workflow: {_id(draft)} is non-restartable")
     draft.clear_tasks()
-    draft.change_workflow(
-        status=WorkflowStatus.RUNNING,
-        output=EMPTY,
-        reason=None,
-        created_ms=draft.now_ms,
-        last_retried_ms=0,
-        ended_ms=0,
-        failed_task=0,
-        failed_refs=[],
-        failed_names=[],
-    )
+    reopen_workflow(draft, created_ms=draft.now_ms)
+    reopen_parent(draft, "restarted")
     start(draft)
 
 
@@ -103,51 +165,101 @@ def retry(draft: Draft) -> None:
         raise Conflict("Workflow has not started yet")
     newest = [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.latest.values())]
     failed = [task for task in newest if task.status in _RETRYABLE]
-    joins = [task for task in failed if task.kind in JOINS]
-    again = [task for task in failed if task.kind not in JOINS]
-    if not again and status is not WorkflowStatus.TIMED_OUT:
+    again = [task for task in failed if task.kind not in _REOPENED_IN_PLACE]
+    # A loop whose own condition failed is worth another look, too.
+    broken = [task for task in failed if task.status is TaskStatus.FAILED_WITH_TERMINAL_ERROR]
+    if not again and not broken and status is not WorkflowStatus.TIMED_OUT:
         raise Conflict(
             "There are no retryable tasks! Use restart if you want to attempt entire workflow "
             "execution again."
         )
     # What ended the workflow from inside ends it again; the flow never goes on behind it.
     again += [task for task in newest if task.kind == "TERMINATE" and task.status.successful]
-    draft.change_workflow(
-        status=WorkflowStatus.RUNNING,
-        last_retried_ms=draft.now_ms,
-        due_ms=_timeout_from(draft, draft.now_ms),
-        reason=None,
-        output=EMPTY,
-        ended_ms=0,
-        failed_task=0,
-        failed_refs=[],
-        failed_names=[],
-    )
-    for join in joins:
-        _reopen(draft, join)
+    reopen_workflow(draft)
+    reopen_parent(draft, "retried")
+    _go_on(draft, [task for task in failed if task.kind in _REOPENED_IN_PLACE], again)
+
+
+def _go_on(draft: Draft, waiting: list[Task], again: list[Task]) -> None:
+    """Reopen what waits for others, and give the others another attempt."""
+    for task in waiting:
+        reopen(draft, task)
     for task in again:
         new_attempt(draft, draft.step(task), task)
-    # Their members may all have finished before the workflow was cancelled around them.
-    tell_joins(draft, [join.ordinal for join in joins])
+    look_again(draft, waiting)
+
+
+def look_again(draft: Draft, waiting: list[Task]) -> None:
+    """Draw the consequences that an end had cut off: of members, of iterations, of records."""
+    # All that they wait for may have finished before the workflow was cancelled around them.
+    tell_joins(draft, [task.ordinal for task in waiting if task.kind in JOINS])
     draft.agenda.extend(not_followed(draft))
+    for task in waiting:
+        if task.kind == "DO_WHILE" and task.ordinal in draft.snapshot.open:
+            tell_loop(draft, task.ordinal)
 
 
-def _reopen(draft: Draft, join: Task) -> None:
-    """Let a JOIN wait again, in the same record."""
+def reopen(draft: Draft, task: Task) -> None:
+    """Let a JOIN or a loop wait again, in the same record."""
+    output = EMPTY
+    if task.kind == "DO_WHILE":
+        stored = msgspec.json.decode(task.output)
+        output = msgspec.json.encode({k: v for k, v in stored.items() if k in _OWN_OUTPUT})
     reopened = draft.change(
-        join,
+        task,
         status=TaskStatus.IN_PROGRESS,
-        attempt=join.attempt + 1,
+        attempt=task.attempt + 1,
         started_ms=draft.now_ms,
         ended_ms=0,
         updated_ms=draft.now_ms,
         executed=False,
-        output=EMPTY,
+        output=output,
         reason=None,
     )
-    due_ms = policies.next_deadline_ms(draft.step(join), reopened)
-    draft.change(reopened, due_ms=due_ms)
-    draft.snapshot.await_refs(join.ordinal, join_refs(reopened))
+    draft.change(reopened, due_ms=policies.next_deadline_ms(draft.step(task), reopened))
+    if task.kind in JOINS:
+        draft.snapshot.await_refs(task.ordinal, join_refs(reopened))
+
+
+def child_reopened(draft: Draft, command: ChildReopened) -> None:
+    """A child runs again after its end: so does its task, and all that stands around it."""
+    snapshot = draft.snapshot
+    task = snapshot.tasks.get(command.ordinal)
+    if task is None or task.child != command.child or task.retried:
+        return
+    if draft.step(task).optional:
+        # Whatever becomes of the child, nobody waits for it.
+        return
+    log_change(draft, task, command.how)
+    if task.status.terminal:
+        task = draft.change(
+            task,
+            status=TaskStatus.IN_PROGRESS,
+            child_changed=True,
+            executed=False,
+            ended_ms=0,
+            updated_ms=draft.now_ms,
+            reason=None,
+        )
+    if snapshot.workflow.status.terminal:
+        _revive(draft, task)
+        reopen_parent(draft, command.how)
+
+
+def _revive(draft: Draft, child: Task) -> None:
+    """Let an ended workflow run again because of a child; what ended with it goes on, too."""
+    snapshot = draft.snapshot
+    reopen_workflow(draft)
+    newest = [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.latest.values())]
+    failed = [task for task in newest if task.status in _RETRYABLE and task is not child]
+    again: list[Task] = []
+    for task in failed:
+        if task.kind == "SUB_WORKFLOW" and task.child:
+            # It tells when it runs.
+            draft.calls.append(Tell(task.child, Retry()))
+        elif task.kind not in _REOPENED_IN_PLACE and task.status is TaskStatus.CANCELED:
+            again.append(task)
+    _go_on(draft, [task for task in failed if task.kind in _REOPENED_IN_PLACE], again)
 
 
 def _id(draft: Draft) -> str:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import zlib
 
-from edge.model.definitions import TaskDefinition, WorkflowTask
-from edge.model.executions import Task, TaskStatus
+from edge.model.definitions import TaskDefinition, WorkflowDefinition, WorkflowTask
+from edge.model.executions import Task, TaskStatus, Workflow
 
 _INT_MAX = 2**31 - 1
 """Delays saturate here, as 32-bit integers do in Conductor."""
 
-BUILT_IN = frozenset({"DECISION", "SWITCH", "FORK_JOIN", "JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"})
+BUILT_IN = frozenset(
+    {"DECISION", "SWITCH", "FORK_JOIN", "FORK_JOIN_DYNAMIC", "JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"}
+)
 """Kinds that are never retried by themselves."""
 
 SYSTEM_KINDS = BUILT_IN | frozenset(
@@ -29,6 +31,8 @@ SYSTEM_KINDS = BUILT_IN | frozenset(
         "EVENT",
         "NOOP",
     }
+    | {"SUB_WORKFLOW", "START_WORKFLOW", "TERMINATE_WORKFLOW", "UPDATE_TASK", "GET_WORKFLOW"}
+    | {"YIELD", "FORK_JOIN_DYNAMIC"}
 )
 """Kinds that the engine runs itself: an IN_PROGRESS update leaves them in progress."""
 
@@ -72,6 +76,14 @@ def jitter_ms(definition: TaskDefinition, task_id: str) -> int:
     if definition.backoff_jitter_ms <= 0:
         return 0
     return zlib.crc32(task_id.encode()) % (definition.backoff_jitter_ms + 1)
+
+
+def workflow_deadline_ms(definition: WorkflowDefinition, workflow: Workflow) -> int:
+    """When an execution times out; 0 = never. A retry and a resume start the time anew."""
+    if definition.timeout_policy != "TIME_OUT_WF" or definition.timeout_seconds <= 0:
+        return 0
+    start_ms = workflow.last_retried_ms or workflow.created_ms
+    return start_ms + definition.timeout_seconds * 1000
 
 
 def next_deadline_ms(step: WorkflowTask, task: Task) -> int:

@@ -8,10 +8,21 @@ from __future__ import annotations
 import msgspec
 
 from edge.decider import policies
+from edge.decider.children import failure_launched, failure_not_launched, give_up_child
 from edge.decider.draft import Draft, Ending
+from edge.decider.flow import not_followed
 from edge.decider.operators import operator_for
 from edge.decider.operators.wait import moment_ms
-from edge.model.decision import Lease, LeaseExpired, LogLine, TimerDue, UpdateTask
+from edge.model.decision import (
+    Launched,
+    LaunchFailed,
+    LaunchNow,
+    Lease,
+    LeaseExpired,
+    LogLine,
+    TimerDue,
+    UpdateTask,
+)
 from edge.model.definitions import WorkflowTask
 from edge.model.errors import NotFound
 from edge.model.executions import Task, TaskStatus, WorkflowStatus
@@ -46,6 +57,7 @@ def update_task(draft: Draft, command: UpdateTask) -> None:
         started_ms=task.started_ms or draft.now_ms,
     )
     if command.status.terminal:
+        give_up_child(draft, task, f"The task that started it was reported {command.status}")
         draft.finish(task, command.status)
     else:
         _keep_going(draft, task)
@@ -63,6 +75,7 @@ def _keep_going(draft: Draft, task: Task) -> None:
             status=TaskStatus.SCHEDULED,
             deliver_ms=draft.now_ms + wait_ms if wait_ms else 0,
         )
+        draft.requeue(changed)
     _renew_deadline(draft, step, changed, changed)
 
 
@@ -185,6 +198,7 @@ def _run_time_reason(step: WorkflowTask, elapsed_ms: int) -> str:
 
 def _time_out(draft: Draft, step: WorkflowTask, task: Task, reason: str) -> None:
     """End the task by the policy of its definition."""
+    give_up_child(draft, task, reason)
     draft.finish(task, TaskStatus.TIMED_OUT, reason=reason)
     if policies.settings(step).timeout_policy == "TIME_OUT_WF":
         # The workflow ends at once: no retry, no optional, no permissive helps.
@@ -194,6 +208,12 @@ def _time_out(draft: Draft, step: WorkflowTask, task: Task, reason: str) -> None
 def _workflow_due(draft: Draft) -> None:
     workflow, definition = draft.snapshot.workflow, draft.snapshot.pinned.definition
     if not workflow.due_ms or workflow.due_ms > draft.now_ms:
+        return
+    deadline_ms = policies.workflow_deadline_ms(definition, workflow)
+    if not 0 < deadline_ms <= draft.now_ms:
+        # An earlier decision has left work to this one.
+        draft.change_workflow(due_ms=deadline_ms)
+        draft.agenda.extend(not_followed(draft))
         return
     started = workflow.last_retried_ms or workflow.created_ms
     draft.end(
@@ -232,3 +252,34 @@ def lease_expired(draft: Draft, command: LeaseExpired) -> None:
         reason=f"responseTimeout: {policies.settings(step).response_timeout_seconds} exceeded "
         f"for the taskId: {draft.task_id(task.ordinal)} with Task Definition: {task.name}",
     )
+
+
+def launch_now(draft: Draft, command: LaunchNow) -> None:
+    """Ask for what a task waits for: its delay is over, or the transaction had no room before."""
+    task = draft.snapshot.tasks.get(command.ordinal)
+    if task is None or task.status is not TaskStatus.SCHEDULED:
+        return
+    launch = operator_for(task.kind).launch
+    if launch is not None and not draft.snapshot.workflow.status.terminal:
+        draft.calls.append(launch(draft, task))
+
+
+def launched(draft: Draft, command: Launched) -> None:
+    """What a task asked for has been started."""
+    if command.ordinal == 0:
+        failure_launched(draft, command.workflow_id)
+        return
+    task = draft.snapshot.tasks[command.ordinal]
+    take_over = operator_for(task.kind).launched
+    if take_over is not None and not task.status.terminal:
+        take_over(draft, task, command.workflow_id)
+
+
+def launch_failed(draft: Draft, command: LaunchFailed) -> None:
+    """What a task asked for cannot be started: the task has failed."""
+    if command.ordinal == 0:
+        failure_not_launched(draft, command.reason)
+        return
+    task = draft.snapshot.tasks[command.ordinal]
+    if not task.status.terminal:
+        draft.finish(task, TaskStatus.FAILED, reason=command.reason)

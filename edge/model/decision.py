@@ -1,24 +1,20 @@
-"""What goes into a decision and what comes out: Command, Snapshot, Decision.
+"""What goes into a decision and what comes out: Commands and the Decision.
 
-No rule of what follows from what stands here.
+No rule of what follows from what stands here; what is known before stands in ``snapshot``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import msgspec
 
-from edge.model.definitions import JsonObject, WorkflowTask
+from edge.model.calls import Call
+from edge.model.definitions import JsonObject
 from edge.model.executions import (
     EMPTY,
-    Pinned,
     Task,
     TaskStatus,
     Workflow,
-    check_task_change,
-    check_workflow_change,
+    WorkflowStatus,
 )
 
 
@@ -90,6 +86,10 @@ class Terminate(msgspec.Struct, frozen=True):
     """End the workflow now."""
 
     reason: str | None = None
+    failure_workflow: bool = False
+    """Whether the failure workflow is started; Conductor's own API never does."""
+    by_parent: bytes = b""
+    """Id of the execution around it, when that one has ended; b"" = somebody asked for it."""
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -100,8 +100,122 @@ class Restart(msgspec.Struct, frozen=True):
     """Run an ended workflow from its beginning. The engine has chosen the definition."""
 
 
+class Rerun(msgspec.Struct, frozen=True):
+    """Run an ended workflow again, from its beginning or from one of its tasks."""
+
+    ordinal: int = 0
+    """Of the task to start from; 0 = the beginning."""
+    input: bytes | None = None
+    """Replaces the workflow's input; None = does not."""
+    task_input: bytes | None = None
+    correlation_id: str | None = None
+
+
+class Skip(msgspec.Struct, frozen=True):
+    """Count a task that the flow has not come to as done."""
+
+    ref: str
+    input: bytes = EMPTY
+    output: bytes = EMPTY
+
+
+class Jump(msgspec.Struct, frozen=True):
+    """Go on from another task; what is open is given up, what lies between counts as skipped."""
+
+    ref: str
+    input: bytes = EMPTY
+
+
+class Upgrade(msgspec.Struct, frozen=True):
+    """Go on by another definition. The engine has pinned it to the Snapshot."""
+
+    input: bytes | None = None
+    outputs: dict[str, JsonObject] = {}
+    """Outputs of the new definition's tasks that count as done, by reference."""
+
+
+class UpdateVariables(msgspec.Struct, frozen=True):
+    """Lay values over the workflow's variables."""
+
+    values: bytes
+    append: bool = False
+    """True: a list is added to the list that is there."""
+
+
+class ResetCallbacks(msgspec.Struct, frozen=True):
+    """Hand out at once what waits for a delay that its worker asked for."""
+
+
+class LaunchNow(msgspec.Struct, frozen=True):
+    """Start what a task asked for and what the transaction then had no room for."""
+
+    ordinal: int
+
+
+class Launched(msgspec.Struct, frozen=True):
+    """What a task, or with ordinal 0 the failure of the workflow, asked for has been started."""
+
+    ordinal: int
+    workflow_id: bytes
+
+
+class LaunchFailed(msgspec.Struct, frozen=True):
+    """It could not be started."""
+
+    ordinal: int
+    reason: str
+
+
+class Adopted(msgspec.Struct, frozen=True):
+    """An execution that was nobody's child has become one's."""
+
+    parent: bytes
+    """Id of the task that waits for it, 16 bytes."""
+
+
+class ChildEnded(msgspec.Struct, frozen=True):
+    """The execution that a SUB_WORKFLOW task has started has come to its end."""
+
+    ordinal: int
+    child: bytes
+    title: str
+    """Name, version and id, for people to read."""
+    status: WorkflowStatus
+    output: bytes
+    reason: str | None
+
+
+class ChildReopened(msgspec.Struct, frozen=True):
+    """The execution that a SUB_WORKFLOW task has started runs once more."""
+
+    ordinal: int
+    child: bytes
+    how: str
+    """``restarted``, ``retried`` or ``reran``."""
+
+
 Command = (
-    Start | UpdateTask | TimerDue | LeaseExpired | Pause | Resume | Terminate | Retry | Restart
+    Start
+    | UpdateTask
+    | TimerDue
+    | LeaseExpired
+    | Pause
+    | Resume
+    | Terminate
+    | Retry
+    | Restart
+    | Rerun
+    | Skip
+    | Jump
+    | Upgrade
+    | UpdateVariables
+    | ResetCallbacks
+    | LaunchNow
+    | Launched
+    | LaunchFailed
+    | Adopted
+    | ChildEnded
+    | ChildReopened
 )
 
 
@@ -133,169 +247,19 @@ class Decision(msgspec.Struct, frozen=True):
     """Ordinals of records that are taken away (restart)."""
     publications: tuple[Publication, ...] = ()
     logs: tuple[LogLine, ...] = ()
+    calls: tuple[Call, ...] = ()
+    """What is asked of other executions, in order, within the same transaction."""
+    queued: tuple[int, ...] = ()
+    """Ordinals of records that workers may have from now on; nothing of it is written."""
 
     @property
     def empty(self) -> bool:
-        """Whether nothing has to be written."""
-        return not (self.workflow or self.tasks or self.dropped or self.publications or self.logs)
-
-
-JOINS = frozenset({"JOIN", "EXCLUSIVE_JOIN"})
-"""Kinds whose open records wait for references."""
-
-
-class Snapshot:
-    """One execution as the decider sees it: its records and the indexes a decision asks for.
-
-    ``decide`` moves it forward and says what it changed. It belongs to one transaction at a time;
-    when that fails, the snapshot is thrown away and read again. Each question is answered in a time
-    that does not grow with the number of records.
-    """
-
-    def __init__(self, workflow: Workflow, pinned: Pinned, tasks: list[Task]) -> None:
-        self.workflow = workflow
-        self.pinned = pinned
-        self.tasks: dict[int, Task] = {}
-        self.latest: dict[str, int] = {}
-        """Ordinal of the newest record of each reference name."""
-        self.open: dict[int, None] = {}
-        """Ordinals of the unfinished records, oldest first."""
-        self.unfinished: dict[int, set[str]] = {}
-        """For each open JOIN the references it still waits for."""
-        self.weight = 0
-        """What whoever keeps the snapshot in memory counts it as."""
-        self._waiting: dict[str, list[int]] = {}
-        self._parsed: dict[tuple[int, str], Any] = {}
-        self.next_seq = 1
-        self.next_ordinal = workflow.next_ordinal
-        """The first ordinal that no record has had."""
-        for task in tasks:
-            self._index(task)
-        for task in tasks:
-            if task.kind in JOINS and not task.status.terminal:
-                self.await_refs(task.ordinal, join_refs(task))
-
-    # Reading.
-
-    def find(self, ref: str) -> Task | None:
-        """The newest record of a reference name."""
-        ordinal = self.latest.get(ref)
-        return None if ordinal is None else self.tasks[ordinal]
-
-    def open_tasks(self) -> list[Task]:
-        """The unfinished records, oldest first."""
-        return [self.tasks[ordinal] for ordinal in self.open]
-
-    def in_order(self) -> Iterator[Task]:
-        """All records by their place in the list."""
-        return iter(sorted(self.tasks.values(), key=lambda task: task.seq))
-
-    def joins_waiting_for(self, ref: str) -> list[int]:
-        """Ordinals of the open JOINs that name a reference."""
-        return [join for join in self._waiting.get(ref, ()) if join in self.open]
-
-    def parsed(self, ordinal: int, part: str) -> Any:
-        """A payload as Python values; parsed once.
-
-        Args:
-            ordinal: of a task, or 0 for the workflow.
-            part: ``input``, ``output`` or, for the workflow, ``variables``.
-        """
-        key = (ordinal, part)
-        if key not in self._parsed:
-            holder = self.tasks[ordinal] if ordinal else self.workflow
-            self._parsed[key] = msgspec.json.decode(getattr(holder, part))
-        return self._parsed[key]
-
-    # Changing; only the decider does.
-
-    def put(self, task: Task) -> None:
-        """Add or replace a record.
-
-        Raises:
-            IllegalChange: when the table of status changes does not know the change.
-        """
-        old = self.tasks.get(task.ordinal)
-        if old is not None and old.status is not task.status:
-            check_task_change(old.status, task.status)
-        self._parsed.pop((task.ordinal, "input"), None)
-        self._parsed.pop((task.ordinal, "output"), None)
-        self._index(task)
-
-    def put_workflow(self, workflow: Workflow) -> None:
-        """Replace the workflow's record.
-
-        Raises:
-            IllegalChange: when the table of status changes does not know the change.
-        """
-        if workflow.status is not self.workflow.status:
-            check_workflow_change(self.workflow.status, workflow.status)
-        for part in ("input", "output", "variables"):
-            self._parsed.pop((0, part), None)
-        self.workflow = workflow
-
-    def clear(self) -> list[int]:
-        """Take all task records away; returns their ordinals."""
-        dropped = list(self.tasks)
-        for index in (self.tasks, self.latest, self.open, self.unfinished, self._waiting):
-            index.clear()
-        self._parsed.clear()
-        self.next_seq = 1
-        return dropped
-
-    def await_refs(self, join: int, refs: list[str]) -> None:
-        """Make an open JOIN wait for references that are not finished yet."""
-        self.unfinished[join] = {ref for ref in refs if not self._finished(ref)}
-        for ref in refs:
-            joins = self._waiting.setdefault(ref, [])
-            if join not in joins:
-                joins.append(join)
-
-    def _finished(self, ref: str) -> bool:
-        task = self.find(ref)
-        return task is not None and _settled(task)
-
-    def _index(self, task: Task) -> None:
-        self.tasks[task.ordinal] = task
-        self.next_seq = max(self.next_seq, task.seq + 1)
-        self.next_ordinal = max(self.next_ordinal, task.ordinal + 1)
-        if self.latest.get(task.ref, 0) <= task.ordinal:
-            self.latest[task.ref] = task.ordinal
-            self._tell_joins(task)
-        if task.status.terminal:
-            self.open.pop(task.ordinal, None)
-            self.unfinished.pop(task.ordinal, None)
-        else:
-            self.open[task.ordinal] = None
-
-    def _tell_joins(self, task: Task) -> None:
-        for join in self._waiting.get(task.ref, ()):
-            refs = self.unfinished.get(join)
-            if refs is None:
-                continue
-            if _settled(task):
-                refs.discard(task.ref)
-            else:
-                refs.add(task.ref)
-
-
-def _settled(task: Task) -> bool:
-    """Whether a JOIN may count the record as finished.
-
-    A failure whose consequences are still to be drawn may yet become another attempt, or
-    COMPLETED_WITH_ERRORS, or the end of the workflow.
-    """
-    return task.status.terminal and task.executed
-
-
-def step_of(task: Task) -> WorkflowTask | None:
-    """The step that a record brought along, for tasks that the definition does not hold."""
-    return None if task.step is None else msgspec.json.decode(task.step, type=WorkflowTask)
-
-
-def join_refs(task: Task) -> list[str]:
-    """The references that a join waits for, the default ones last, with their iteration."""
-    names: JsonObject = msgspec.json.decode(task.input)
-    suffix = f"__{task.iteration}" if task.iteration else ""
-    awaited = [*(names.get("joinOn") or ()), *(names.get("defaultExclusiveJoinTask") or ())]
-    return [f"{name}{suffix}" for name in awaited]
+        """Whether nothing has to be written or done."""
+        return not (
+            self.workflow
+            or self.tasks
+            or self.dropped
+            or self.publications
+            or self.logs
+            or self.calls
+        )

@@ -11,7 +11,7 @@ import uuid
 
 import msgspec
 
-from edge.model.definitions import WorkflowDefinition
+from edge.model.definitions import WorkflowDefinition, WorkflowTask
 from edge.model.outline import Outline
 
 EMPTY: bytes = b"{}"
@@ -101,17 +101,21 @@ _NEVER_RETRIED = frozenset(
 )
 _ENDS = frozenset(TaskStatus) - _OPEN_TASK
 
-_AFTER_FAILURE = frozenset({TaskStatus.COMPLETED_WITH_ERRORS, TaskStatus.IN_PROGRESS})
-"""A failure becomes COMPLETED_WITH_ERRORS when the task is optional. A JOIN, however it ended, is
-reopened in place when its workflow is retried."""
+_REOPENED_TASK = frozenset({TaskStatus.IN_PROGRESS, TaskStatus.SCHEDULED})
+"""Joins and loops are reopened in place when their workflow is retried, a SUB_WORKFLOW when its
+child is, and any task when its workflow is rerun from there."""
+
+_AFTER_FAILURE = _REOPENED_TASK | {TaskStatus.COMPLETED_WITH_ERRORS}
+"""A failure becomes COMPLETED_WITH_ERRORS when the task is optional."""
 
 TASK_CHANGES: dict[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.SCHEDULED: _ENDS | {TaskStatus.IN_PROGRESS, TaskStatus.SCHEDULED},
     # A worker that asks to be called back puts its task into the queue again.
     TaskStatus.IN_PROGRESS: _ENDS | {TaskStatus.SCHEDULED, TaskStatus.IN_PROGRESS},
-    TaskStatus.COMPLETED: frozenset(),
-    TaskStatus.COMPLETED_WITH_ERRORS: frozenset(),
-    TaskStatus.SKIPPED: frozenset(),
+    # A rerun; and a SUB_WORKFLOW whose child was taken up again after its end.
+    TaskStatus.COMPLETED: _REOPENED_TASK,
+    TaskStatus.COMPLETED_WITH_ERRORS: _REOPENED_TASK,
+    TaskStatus.SKIPPED: _REOPENED_TASK,
     TaskStatus.FAILED: _AFTER_FAILURE,
     TaskStatus.FAILED_WITH_TERMINAL_ERROR: _AFTER_FAILURE,
     TaskStatus.TIMED_OUT: _AFTER_FAILURE,
@@ -186,6 +190,30 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where workers find it while it is SCHEDULED; None = never handed out."""
     step: bytes | None = msgspec.field(name="st", default=None)
     """The step as JSON, for tasks that the definition does not hold."""
+    loop: int = msgspec.field(name="lo", default=0)
+    """Ordinal of the DO_WHILE record around it; 0 = none."""
+    suffix: str = msgspec.field(name="sx", default="")
+    """What the loops around it have added to its name: ``__2``, or ``__2__1`` in a loop in a loop."""
+    laps: int = msgspec.field(name="lp", default=0)
+    """A DO_WHILE's own iteration, from 1; 0 = it has not run."""
+    child: bytes = msgspec.field(name="sub", default=b"")
+    """Id of the execution that it has started; b"" = none."""
+    child_changed: bool = msgspec.field(name="sc", default=False)
+    """Whether that execution was taken up again after its end."""
+
+    @property
+    def step_ref(self) -> str:
+        """The reference name in the definition."""
+        return self.ref.removesuffix(self.suffix)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more comes of it: it is finished, and so is what it led to.
+
+        A failure whose consequences are still to be drawn may yet become another attempt, or
+        COMPLETED_WITH_ERRORS, or the end of the workflow.
+        """
+        return self.executed and self.status.terminal
 
 
 class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -222,6 +250,22 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Ordinal of the task that ended the workflow; 0 = none."""
     next_ordinal: int = msgspec.field(name="o", default=1)
     """The first ordinal that a restart may use."""
+    parent: bytes = msgspec.field(name="pa", default=b"")
+    """Id of the SUB_WORKFLOW task that started it, 16 bytes; b"" = nobody's child."""
+    depth: int = msgspec.field(name="de", default=0)
+    """Executions around it."""
+    rerun_from: bytes = msgspec.field(name="rr", default=b"")
+    """Id of the execution that it was rerun from, which is its own; b"" = it never was."""
+
+    @property
+    def parent_id(self) -> bytes:
+        """Id of the execution around it; b"" = none."""
+        return self.parent and self.parent[:12] + bytes(4)
+
+    @property
+    def parent_ordinal(self) -> int:
+        """Ordinal of the SUB_WORKFLOW task in the execution around it; 0 = none."""
+        return int.from_bytes(self.parent[12:], "big")
 
 
 def task_key(workflow_key: int, ordinal: int) -> int:
@@ -248,6 +292,11 @@ def task_uuid(workflow_id: bytes, ordinal: int) -> str:
     return str(uuid.UUID(bytes=workflow_id[:12] + ordinal.to_bytes(4, "big")))
 
 
+def task_bytes(workflow_id: bytes, ordinal: int) -> bytes:
+    """A task's id, 16 bytes."""
+    return workflow_id[:12] + ordinal.to_bytes(4, "big")
+
+
 def parse_uuid(text: str) -> tuple[bytes, int] | None:
     """Workflow id and task ordinal of an id's text; None when it is no id of ours.
 
@@ -272,3 +321,8 @@ class Pinned(msgspec.Struct, frozen=True, dict=True):
     def outline(self) -> Outline:
         """Which step follows which; computed when first asked for."""
         return Outline(self.definition.tasks)
+
+    def step(self, task: Task) -> WorkflowTask | None:
+        """The step that a record is an attempt at; None when the definition does not hold it."""
+        place = self.outline.place(task.step_ref)
+        return None if place is None else place.step

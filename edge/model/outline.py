@@ -26,6 +26,10 @@ class Outline:
 
     def __init__(self, tasks: list[WorkflowTask]) -> None:
         self._places: dict[str, Place] = {}
+        self.add(tasks)
+
+    def add(self, tasks: list[WorkflowTask]) -> None:
+        """Take up a list of steps with all that stands inside them."""
         # Definitions nest as deep as their author likes, so this walks with a list of its own.
         waiting: list[tuple[list[WorkflowTask], str | None]] = [(tasks, None)]
         while waiting:
@@ -49,7 +53,8 @@ class Outline:
         """The step that follows a finished one.
 
         The sibling after it; at the end of a case or of a branch, what follows the step around it;
-        after TERMINATE nothing. The end of a loop's body leads to the loop.
+        after TERMINATE nothing, and at the end of a loop's body: the loop looks by itself whether
+        all of it is done.
         """
         while True:
             place = self._places.get(ref)
@@ -61,5 +66,5 @@ class Outline:
                 return None
             parent = self._places[place.parent]
             if parent.step.type == "DO_WHILE":
-                return parent.step
+                return None
             ref = place.parent

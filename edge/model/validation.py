@@ -132,6 +132,28 @@ def parse_workflow_definition(
     return definition
 
 
+def parse_inline_definition(document: Any, supported: frozenset[str]) -> WorkflowDefinition:
+    """Read a definition that an execution brings along for a child of its.
+
+    It is held against what the engine itself needs, not against the rules for registered ones.
+
+    Raises:
+        InvalidInput: it has not the shape of a definition; the message names the field.
+        ValidationFailed: it cannot be followed.
+    """
+    definition = _shaped(document, WorkflowDefinition, "workflow definition")
+    faults = list(_workflow_faults(definition, owner_required=False))
+    steps = list(_walk(definition.tasks, "workflowDef.tasks", 0, faults))
+    if len(steps) > _MAX_STEPS:
+        message = f"a workflow definition may hold {_MAX_STEPS} tasks, this one has {len(steps)}"
+        faults.append(FieldError("workflowDef.tasks", message))
+    for path, task in steps:
+        faults += _name_faults(path, task, supported)
+    faults += _duplicates(definition.name, steps)
+    _refuse(faults)
+    return definition
+
+
 def parse_task_definition(
     document: Any, *, owner_required: bool, path: str = "taskDef"
 ) -> TaskDefinition:
@@ -268,6 +290,21 @@ def _step_faults(
     surrounds: Surrounds,
     supported: frozenset[str],
 ) -> Iterator[FieldError]:
+    yield from _name_faults(path, task, supported)
+    if task.start_delay < 0:
+        message = f"startDelay: {task.start_delay} must be >= 0"
+        yield FieldError(f"{path}.startDelay", message, str(task.start_delay))
+    for message in rules_of(task, surrounds):
+        yield FieldError(path, message)
+    yield from _wide_integers(task, path)
+    if task.task_definition is not None:
+        # An embedded definition needs no name and no owner: it has those of its surroundings.
+        yield from _task_faults(
+            task.task_definition, f"{path}.taskDefinition", owner_required=False
+        )
+
+
+def _name_faults(path: str, task: WorkflowTask, supported: frozenset[str]) -> Iterator[FieldError]:
     if not task.name.strip():
         yield FieldError(f"{path}.name", "WorkflowTask name cannot be empty or null")
     if not task.task_reference_name.strip():
@@ -287,17 +324,6 @@ def _step_faults(
             f"release. Supported types: {', '.join(sorted(supported))}, or a worker's own name"
         )
         yield FieldError(f"{path}.type", message, task.type)
-    if task.start_delay < 0:
-        message = f"startDelay: {task.start_delay} must be >= 0"
-        yield FieldError(f"{path}.startDelay", message, str(task.start_delay))
-    for message in rules_of(task, surrounds):
-        yield FieldError(path, message)
-    yield from _wide_integers(task, path)
-    if task.task_definition is not None:
-        # An embedded definition needs no name and no owner: it has those of its surroundings.
-        yield from _task_faults(
-            task.task_definition, f"{path}.taskDefinition", owner_required=False
-        )
 
 
 def _task_faults(

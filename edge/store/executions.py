@@ -10,14 +10,16 @@ from collections import OrderedDict
 
 import msgspec
 
-from edge.model.decision import Decision, LogLine, Snapshot
+from edge.model.decision import Decision, LogLine
 from edge.model.executions import (
     Pinned,
     Task,
     Workflow,
     task_key,
 )
+from edge.model.snapshot import Snapshot
 from edge.store.metadata import Metadata
+from edge.store.staging import Staged
 
 _WORKFLOW_BY_ID = "SELECT body FROM workflow WHERE id = ?"
 _WORKFLOW_BY_KEY = "SELECT body FROM workflow WHERE key = ?"
@@ -117,6 +119,9 @@ def _range(workflow_key: int) -> tuple[int, int]:
 class Executions:
     """The writing half: Snapshots that move, and rows waiting to be written with the next COMMIT.
 
+    What one request stages is kept apart until ``keep``: a request that fails is undone by
+    ``discard``, however many executions it has touched.
+
     Args:
         metadata: gives the pinned definitions.
     """
@@ -125,9 +130,10 @@ class Executions:
         self._metadata = metadata
         self._hot: OrderedDict[bytes, Snapshot] = OrderedDict()
         self._hot_records = 0
-        self._workflows: dict[int, Workflow] = {}
-        self._tasks: dict[int, Task] = {}
-        self._logs: list[tuple[int, int, str]] = []
+        self._batch = Staged()
+        self._request = Staged()
+        self._touched: set[bytes] = set()
+        """Executions whose Snapshots the request has moved."""
         self._next_key = 0
 
     def new_key(self, connection: sqlite3.Connection) -> int:
@@ -140,7 +146,8 @@ class Executions:
 
     def begin(self, workflow: Workflow, pinned: Pinned) -> Snapshot:
         """A Snapshot of an execution that is about to start."""
-        return self._keep(Snapshot(workflow, pinned, []))
+        self._touched.add(workflow.id)
+        return self._keep_hot(Snapshot(workflow, pinned, []))
 
     def load(self, connection: sqlite3.Connection, workflow_id: bytes) -> Snapshot | None:
         """The Snapshot of an execution, from memory or from the disk; None = unknown."""
@@ -148,68 +155,85 @@ class Executions:
         if snapshot is not None:
             self._hot.move_to_end(workflow_id)
             return snapshot
+        if workflow_id in self._request.removed.values():
+            return None
+        # What the request itself has touched is in memory, so the batch's rows are enough.
         self.flush(connection)
         workflow = read_workflow(connection, workflow_id)
         if workflow is None:
             return None
         pinned = self._metadata.pinned(connection, workflow.pinned)
-        return self._keep(Snapshot(workflow, pinned, read_tasks(connection, workflow.key)))
+        return self._keep_hot(Snapshot(workflow, pinned, read_tasks(connection, workflow.key)))
 
     def replace(self, snapshot: Snapshot) -> None:
         """Put another Snapshot of the same execution in place."""
         self.forget(snapshot.workflow.id)
-        self._keep(snapshot)
+        self._touched.add(snapshot.workflow.id)
+        self._keep_hot(snapshot)
+
+    def touch(self, snapshot: Snapshot) -> None:
+        """Say that a Snapshot is about to move."""
+        self._touched.add(snapshot.workflow.id)
 
     def stage(self, snapshot: Snapshot, decision: Decision) -> None:
         """Take over what a decision wants written."""
-        key = snapshot.workflow.key
-        for ordinal in decision.dropped:
-            self._tasks.pop(task_key(key, ordinal), None)
-        if decision.workflow is not None:
-            self._workflows[key] = decision.workflow
-        for task in decision.tasks:
-            self._tasks[task_key(key, task.ordinal)] = task
-        self._logs += [
-            (task_key(key, line.ordinal), line.created_ms, line.line) for line in decision.logs
-        ]
+        self._touched.add(snapshot.workflow.id)
+        self._request.take(snapshot.workflow.key, decision)
 
-    def drop(
-        self, connection: sqlite3.Connection, workflow: Workflow, ordinals: tuple[int, ...]
-    ) -> None:
-        """Take task records away."""
+    def started_with(
+        self, connection: sqlite3.Connection, idempotency_key: str, name: str
+    ) -> Workflow | None:
+        """The newest execution of a workflow that was started with an idempotency key."""
+        for workflow in reversed(self._request.workflows.values()):
+            if workflow.idempotency_key == idempotency_key and workflow.name == name:
+                return workflow
         self.flush(connection)
-        connection.executemany(
-            _DROP_TASK, [(task_key(workflow.key, ordinal),) for ordinal in ordinals]
-        )
+        return latest_start(connection, idempotency_key, name)
 
-    def remove(self, connection: sqlite3.Connection, workflow: Workflow) -> None:
+    def remove(self, workflow: Workflow) -> None:
         """Take a whole execution away."""
-        self.flush(connection)
-        connection.execute(_DROP_TASKS_OF, _range(workflow.key))
-        connection.execute(_DROP_LOGS_OF, _range(workflow.key))
-        connection.execute(_DROP_WORKFLOW, (workflow.key,))
+        self._request.remove(workflow.key, workflow.id)
+        self._touched.add(workflow.id)
         self.forget(workflow.id)
 
     def add_log(self, key: int, created_ms: int, line: str) -> None:
         """Add a line to a task's log."""
-        self._logs.append((key, created_ms, line))
+        self._request.logs.append((key, created_ms, line))
+
+    def keep(self) -> None:
+        """The request is done: its rows belong to the batch."""
+        self._batch.add(self._request)
+        self._request.clear()
+        self._touched.clear()
+
+    def discard(self) -> None:
+        """The request has failed: nothing of it is written, and what it moved is read again."""
+        for workflow_id in self._touched:
+            self.forget(workflow_id)
+        self._request.clear()
+        self._touched.clear()
 
     def flush(self, connection: sqlite3.Connection) -> None:
-        """Write what is waiting; the transaction stays open."""
-        if self._workflows:
-            rows = [_workflow_row(workflow) for workflow in self._workflows.values()]
+        """Write what the finished requests of the batch have staged; the transaction stays open."""
+        batch = self._batch
+        for key in batch.removed:
+            connection.execute(_DROP_TASKS_OF, _range(key))
+            connection.execute(_DROP_LOGS_OF, _range(key))
+            connection.execute(_DROP_WORKFLOW, (key,))
+        if batch.dropped:
+            connection.executemany(_DROP_TASK, [(key,) for key in batch.dropped])
+        if batch.workflows:
+            rows = [_workflow_row(workflow) for workflow in batch.workflows.values()]
             connection.executemany(_PUT_WORKFLOW, rows)
-            self._workflows.clear()
-        if self._tasks:
+        if batch.tasks:
             tasks = [
                 (key, task.due_ms or None, _ENCODER.encode(task))
-                for key, task in self._tasks.items()
+                for key, task in batch.tasks.items()
             ]
             connection.executemany(_PUT_TASK, tasks)
-            self._tasks.clear()
-        if self._logs:
-            connection.executemany(_PUT_LOG, self._logs)
-            self._logs.clear()
+        if batch.logs:
+            connection.executemany(_PUT_LOG, batch.logs)
+        batch.clear()
 
     def trim(self) -> None:
         """After a COMMIT: let the executions that have ended, and the coldest, leave memory."""
@@ -226,9 +250,9 @@ class Executions:
         """After a ROLLBACK: what is in memory is ahead of the disk."""
         self._hot.clear()
         self._hot_records = 0
-        self._workflows.clear()
-        self._tasks.clear()
-        self._logs.clear()
+        self._batch.clear()
+        self._request.clear()
+        self._touched.clear()
         self._next_key = 0
 
     def weigh(self, snapshot: Snapshot) -> None:
@@ -238,7 +262,7 @@ class Executions:
             self._hot_records += weight - snapshot.weight
             snapshot.weight = weight
 
-    def _keep(self, snapshot: Snapshot) -> Snapshot:
+    def _keep_hot(self, snapshot: Snapshot) -> Snapshot:
         self._hot[snapshot.workflow.id] = snapshot
         snapshot.weight = len(snapshot.tasks) + 1
         self._hot_records += snapshot.weight

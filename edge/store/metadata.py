@@ -11,7 +11,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from edge.model.definitions import TaskDefinition, WorkflowDefinition, WorkflowTask
+from edge.model.definitions import (
+    SubWorkflowParams,
+    TaskDefinition,
+    WorkflowDefinition,
+    WorkflowTask,
+)
 from edge.model.errors import Conflict, NotFound
 from edge.model.executions import Pinned
 
@@ -82,6 +87,7 @@ class Metadata:
     def __init__(self) -> None:
         self._pinned: dict[int, Pinned] = {}
         self._current: dict[tuple[str, int | None], Pinned] = {}
+        self._tasks: dict[str, TaskDefinition | None] = {}
 
     def put_workflow(
         self, connection: sqlite3.Connection, definition: WorkflowDefinition, *, overwrite: bool
@@ -95,7 +101,7 @@ class Metadata:
         if not overwrite and connection.execute(_WORKFLOW, (name, version)).fetchone():
             raise Conflict(f"Workflow with {name}.{version} already exists!")
         connection.execute(_PUT_WORKFLOW, (name, version, msgspec.json.encode(definition)))
-        self._current.clear()
+        self._changed()
 
     def remove_workflow(self, connection: sqlite3.Connection, name: str, version: int) -> None:
         """Forget a registered workflow; executions keep theirs.
@@ -105,12 +111,12 @@ class Metadata:
         """
         if connection.execute(_DROP_WORKFLOW, (name, version)).rowcount == 0:
             raise NotFound(f"No such workflow definition: {name} version: {version}")
-        self._current.clear()
+        self._changed()
 
     def put_task(self, connection: sqlite3.Connection, definition: TaskDefinition) -> None:
         """Register a task definition or replace it."""
         connection.execute(_PUT_TASK, (definition.name, msgspec.json.encode(definition)))
-        self._current.clear()
+        self._changed()
 
     def remove_task(self, connection: sqlite3.Connection, name: str) -> None:
         """Forget a task definition.
@@ -120,7 +126,15 @@ class Metadata:
         """
         if connection.execute(_DROP_TASK, (name,)).rowcount == 0:
             raise NotFound(f"No such task definition: {name}")
-        self._current.clear()
+        self._changed()
+
+    def task_definition(self, connection: sqlite3.Connection, name: str) -> TaskDefinition | None:
+        """A registered task definition as it is now."""
+        if name not in self._tasks:
+            while len(self._tasks) >= _MAX_CACHED:
+                self._tasks.pop(next(iter(self._tasks)))
+            self._tasks[name] = read_task_definition(connection, name)
+        return self._tasks[name]
 
     def pinned(self, connection: sqlite3.Connection, key: int) -> Pinned:
         """A pinned definition by its key."""
@@ -153,8 +167,12 @@ class Metadata:
         def find(name: str) -> TaskDefinition | None:
             return read_task_definition(connection, name)
 
+        def latest(child: str) -> int | None:
+            found = read_workflow_definition(connection, child, None)
+            return None if found is None else found.version
+
         whole = msgspec.structs.replace(
-            definition, tasks=[_embed(task, find) for task in definition.tasks]
+            definition, tasks=[_embed(task, find, latest) for task in definition.tasks]
         )
         document = msgspec.json.encode(whole)
         digest = hashlib.blake2b(document, digest_size=16).digest()
@@ -167,7 +185,12 @@ class Metadata:
     def forget_all(self) -> None:
         """After a ROLLBACK: what is in memory may be ahead of the disk."""
         self._pinned.clear()
+        self._changed()
+
+    def _changed(self) -> None:
+        """A definition has changed: what was put together from the registered ones is stale."""
         self._current.clear()
+        self._tasks.clear()
 
     def _remember(self, pinned: Pinned) -> None:
         while len(self._pinned) >= _MAX_CACHED:
@@ -175,19 +198,38 @@ class Metadata:
         self._pinned[pinned.key] = pinned
 
 
-def _embed(task: WorkflowTask, find: Callable[[str], TaskDefinition | None]) -> WorkflowTask:
+def _embed(
+    task: WorkflowTask,
+    find: Callable[[str], TaskDefinition | None],
+    latest: Callable[[str], int | None],
+) -> WorkflowTask:
     """A step with the task definition of its name, and the same for the steps inside it."""
+
+    def within(tasks: list[WorkflowTask]) -> list[WorkflowTask]:
+        return [_embed(inner, find, latest) for inner in tasks]
+
     return msgspec.structs.replace(
         task,
         task_definition=task.task_definition or find(task.name) or _ad_hoc(task),
-        decision_cases={
-            case: [_embed(inner, find) for inner in tasks]
-            for case, tasks in task.decision_cases.items()
-        },
-        default_case=[_embed(inner, find) for inner in task.default_case],
-        fork_tasks=[[_embed(inner, find) for inner in tasks] for tasks in task.fork_tasks],
-        loop_over=[_embed(inner, find) for inner in task.loop_over],
+        sub_workflow_param=_pinned_child(task, latest),
+        decision_cases={case: within(tasks) for case, tasks in task.decision_cases.items()},
+        default_case=within(task.default_case),
+        fork_tasks=[within(tasks) for tasks in task.fork_tasks],
+        loop_over=within(task.loop_over),
     )
+
+
+def _pinned_child(
+    task: WorkflowTask, latest: Callable[[str], int | None]
+) -> SubWorkflowParams | None:
+    """Which workflow a SUB_WORKFLOW starts: without a version, the latest as of now."""
+    param = task.sub_workflow_param
+    if task.type != "SUB_WORKFLOW" or param is None or param.version is not None:
+        return param
+    if param.workflow_definition is not None or not param.name or "${" in param.name:
+        return param
+    # Where none is registered yet, the latest is looked for when the child is started.
+    return msgspec.structs.replace(param, version=latest(param.name))
 
 
 def _ad_hoc(task: WorkflowTask) -> TaskDefinition:

@@ -5,8 +5,9 @@ No control flow stands here: that is an operator's.
 
 from __future__ import annotations
 
+from edge.system_tasks.executions import OtherExecutions
 from edge.system_tasks.http import HttpCalls
 from edge.system_tasks.http_poll import HttpPolls
 from edge.system_tasks.update_secret import UpdateSecret
 
-__all__ = ["HttpCalls", "HttpPolls", "UpdateSecret"]
+__all__ = ["HttpCalls", "HttpPolls", "OtherExecutions", "UpdateSecret"]

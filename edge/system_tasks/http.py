@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from edge.model.decision import step_of
 from edge.model.definitions import JsonObject
 from edge.model.executions import TaskStatus
 from edge.model.requests import Answer, TaskView
+from edge.model.snapshot import step_of
 from edge.system_tasks.http_answer import (
     AnswerTooLarge,
     HttpFailed,
@@ -194,11 +194,6 @@ def _why(error: Exception) -> str:
 
 
 def _status_after(view: TaskView) -> TaskStatus:
-    task = view.task
-    step = step_of(task)
-    if step is None:
-        ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
-        place = view.pinned.outline.place(ref)
-        step = None if place is None else place.step
+    step = step_of(view.task) or view.pinned.step(view.task)
     waits = step is not None and step.async_complete
     return TaskStatus.IN_PROGRESS if waits else TaskStatus.COMPLETED

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
 
 import msgspec
 
-from edge.decider.scripts import ScriptFailed, Scripts
+from edge.decider.scripts import ScriptFailed, Scripts, is_true
 from edge.engine import Engine
 from edge.model.definitions import JsonObject
 from edge.model.executions import Task, TaskStatus, workflow_uuid
@@ -96,7 +95,7 @@ class HttpPolls:
                 {"response": response},
                 reason=f"terminationCondition: {error}",
             )
-        if holds(done):
+        if is_true(done):
             return Answer(TaskStatus.COMPLETED, {"response": response})
         # The body is written once, when it is the last: flash wears out.
         seen = {key: response[key] for key in ("statusCode", "reasonPhrase")}
@@ -116,12 +115,12 @@ class HttpPolls:
         # Reading an execution costs by its size: only for a condition that looks beyond itself.
         if "$" in _OWN.sub("", condition):
             found = await self._engine.execution(workflow_uuid(view.workflow.id))
-            scope = {_plain_ref(task): _shown(task) for task in found.tasks}
+            scope = {task.step_ref: _shown(task) for task in found.tasks}
             scope["workflow"] = {
                 "input": msgspec.json.decode(found.workflow.input),
                 "variables": msgspec.json.decode(found.workflow.variables),
             }
-        return {**scope, _plain_ref(view.task): own, **own}
+        return {**scope, view.task.step_ref: own, **own}
 
 
 def read_polling(values: JsonObject) -> Polling:
@@ -147,17 +146,6 @@ def read_polling(values: JsonObject) -> Polling:
     if strategy not in _STRATEGIES:
         raise BadRequest(f"pollingStrategy: {strategy[:80]} is none of {', '.join(_STRATEGIES)}")
     return Polling(request, condition, interval_s, strategy)
-
-
-def holds(value: Any) -> bool:
-    """Whether a condition's value means yes: as in a loop, true and numbers above zero."""
-    if isinstance(value, bool):
-        return value
-    return isinstance(value, int | float) and value > 0
-
-
-def _plain_ref(task: Task) -> str:
-    return task.ref.split("__", 1)[0] if task.iteration else task.ref
 
 
 def _shown(task: Task) -> JsonObject:

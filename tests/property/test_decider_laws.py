@@ -19,7 +19,6 @@ from edge.model.decision import (
     Restart,
     Resume,
     Retry,
-    Snapshot,
     Start,
     Terminate,
     TimerDue,
@@ -27,10 +26,10 @@ from edge.model.decision import (
 )
 from edge.model.errors import BatonError
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, WorkflowStatus
+from edge.model.snapshot import Snapshot
 from tests.unit.edge.playbook import (
     NOW_MS,
     WORKFLOW_ID,
-    ScriptDouble,
     Step,
     assert_exact,
     assert_same_view,
@@ -38,6 +37,7 @@ from tests.unit.edge.playbook import (
     inline,
     join,
     pin,
+    sources,
     step,
     switch,
     terminate,
@@ -211,13 +211,13 @@ class World:
         live, cold = self.snapshot, self.disk.read()
         tasks, workflow = dict(live.tasks), live.workflow
         try:
-            decision = decide(live, command, self.now_ms, ScriptDouble())
+            decision = decide(live, command, self.now_ms, sources())
         except BatonError:
             # A command that cannot be obeyed changes nothing.
             assert tasks == live.tasks
             assert workflow == live.workflow
             return
-        again = decide(cold, command, self.now_ms, ScriptDouble())
+        again = decide(cold, command, self.now_ms, sources())
         assert msgspec.msgpack.encode(decision) == msgspec.msgpack.encode(again)
 
         assert_exact(tasks, None if isinstance(command, Start) else workflow, live, decision)

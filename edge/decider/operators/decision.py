@@ -53,7 +53,7 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
         name="DECISION",
     )
     if branch:
-        schedule(draft, Visit(branch[0], visit.iteration))
+        schedule(draft, Visit(branch[0], visit.lap))
 
 
 def _branch(step: WorkflowTask, output: JsonObject) -> list[WorkflowTask]:

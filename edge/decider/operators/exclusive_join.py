@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from edge.decider.draft import Draft, Visit
 from edge.decider.operators.operator import Operator, Schedule
-from edge.model.decision import join_refs
 from edge.model.executions import Task, TaskStatus
+from edge.model.snapshot import join_refs
 
 
 def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:

@@ -12,7 +12,9 @@ from edge.model.executions import TaskStatus, WorkflowStatus
 
 def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
     step = visit.step
-    following = draft.snapshot.pinned.outline.following(step.task_reference_name)
+    following = draft.snapshot.outline_of(step.task_reference_name).following(
+        step.task_reference_name
+    )
     if following is None or following.type != "JOIN":
         reason = "Fork task definition is not followed by a join task.  Check the blueprint"
         fork = draft.add(visit, TaskStatus.FAILED, type_="FORK", name="FORK", reason=reason)
@@ -20,8 +22,8 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
         return
     draft.add(visit, TaskStatus.COMPLETED, type_="FORK", name="FORK")
     for branch in step.fork_tasks:
-        schedule(draft, Visit(branch[0], visit.iteration))
-    schedule(draft, Visit(following, visit.iteration))
+        schedule(draft, Visit(branch[0], visit.lap))
+    schedule(draft, Visit(following, visit.lap))
 
 
 OPERATOR = Operator(_schedule)

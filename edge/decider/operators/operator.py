@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from edge.decider.draft import Draft, Visit
+from edge.model.calls import Launch
 from edge.model.definitions import JsonObject, WorkflowTask
 from edge.model.executions import Task
 
@@ -28,3 +29,9 @@ class Operator(NamedTuple):
     last of them, not the record, leads to what follows. None = the type leads into none."""
     member: Callable[[Draft, Task], None] | None = None
     """A reference that an open record waits for has finished; None = the type waits for none."""
+    lap: Callable[[Draft, Task, Schedule], None] | None = None
+    """All records inside an open record have settled; None = the type holds none."""
+    launch: Callable[[Draft, Task], Launch] | None = None
+    """The execution that a SCHEDULED record asks for; None = the type asks for none."""
+    launched: Callable[[Draft, Task, bytes], None] | None = None
+    """That execution has been started, under this id."""

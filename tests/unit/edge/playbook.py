@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from edge.decider.decide import decide
+from edge.decider.draft import Sources
 from edge.decider.scripts import ScriptFailed, ScriptTimedOut
 from edge.model.decision import (
     Command,
@@ -21,13 +22,17 @@ from edge.model.decision import (
     Restart,
     Resume,
     Retry,
-    Snapshot,
     Start,
     Terminate,
     TimerDue,
     UpdateTask,
 )
-from edge.model.definitions import JsonObject, WorkflowDefinition, WorkflowTask
+from edge.model.definitions import (
+    JsonObject,
+    TaskDefinition,
+    WorkflowDefinition,
+    WorkflowTask,
+)
 from edge.model.executions import (
     EMPTY,
     Pinned,
@@ -37,6 +42,7 @@ from edge.model.executions import (
     WorkflowStatus,
     task_uuid,
 )
+from edge.model.snapshot import Snapshot
 
 NOW_MS = 1_700_000_000_000
 WORKFLOW_ID = bytes(range(12)) + bytes(4)
@@ -110,6 +116,21 @@ class ScriptDouble:
         return scope.get(expression.removeprefix("$."))
 
 
+class Registry:
+    """Task definitions that were registered after the start, by name."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, TaskDefinition] = {}
+
+    def task_definition(self, name: str) -> TaskDefinition | None:
+        return self.known.get(name)
+
+
+def sources(scripts: ScriptDouble | None = None) -> Sources:
+    """What a decision may ask, as a test has it."""
+    return Sources(scripts or ScriptDouble(), Registry())
+
+
 def pin(*steps: Step, **fields: Any) -> Pinned:
     """A definition of these steps as executions see it."""
     document = {"name": "play", "tasks": list(steps), **fields}
@@ -123,6 +144,7 @@ class Playbook:
     def __init__(self, *steps: Step, **fields: Any) -> None:
         self.now_ms = NOW_MS
         self.scripts = ScriptDouble()
+        self.registry = Registry()
         self.decisions: list[Decision] = []
         workflow = Workflow(
             key=7,
@@ -149,7 +171,8 @@ class Playbook:
         """Take a decision and hold it against the laws of all decisions."""
         before = dict(self.snapshot.tasks)
         workflow = self.snapshot.workflow
-        decision = decide(self.snapshot, command, self.now_ms, self.scripts)
+        asked = Sources(self.scripts, self.registry)
+        decision = decide(self.snapshot, command, self.now_ms, asked)
         self.decisions.append(decision)
         known = None if isinstance(command, Start) else workflow
         assert_exact(before, known, self.snapshot, decision)
@@ -264,7 +287,15 @@ def assert_same_view(expected: Snapshot, live: Snapshot) -> None:
     assert expected.workflow == live.workflow
     assert expected.tasks == live.tasks
     assert expected.latest == live.latest
-    assert list(expected.open) == list(live.open)
+    assert expected.newest == live.newest
+    assert expected.open_tasks() == live.open_tasks()
+    assert set(expected.unfollowed) == set(live.unfollowed)
+    assert {k: v for k, v in expected.unsettled.items() if v} == {
+        k: v for k, v in live.unsettled.items() if v
+    }
+    assert {k: v for k, v in expected.laps.items() if v} == {
+        k: v for k, v in live.laps.items() if v
+    }
     assert expected.unfinished == live.unfinished
     assert expected.next_seq == live.next_seq
     assert expected.next_ordinal == live.next_ordinal

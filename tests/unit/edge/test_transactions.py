@@ -11,9 +11,9 @@ import pytest
 
 from edge import transactions
 from edge.engine import Engine
-from edge.model.decision import Snapshot
 from edge.model.errors import StorageUnavailable
 from edge.model.executions import TaskStatus, WorkflowStatus
+from edge.model.snapshot import Snapshot
 from edge.store import executions
 from tests.unit.edge.engine_house import (
     answer,

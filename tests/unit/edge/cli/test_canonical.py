@@ -8,9 +8,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.api.wire import definition_document
 from edge.cli.canonical import canonical, difference, text_of
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
+from edge.wire import definition_document
 
 FULL: dict[str, Any] = {
     "name": "order",

@@ -16,6 +16,7 @@ from tests.unit.edge.playbook import (
     fork,
     inline,
     join,
+    sources,
     step,
     switch,
     terminate,
@@ -439,7 +440,7 @@ def test_an_unknown_command_is_a_fault() -> None:
     play = Playbook(step("a"))
 
     with pytest.raises(AssertionError):
-        decide(play.snapshot, cast(Command, object()), NOW_MS, play.scripts)
+        decide(play.snapshot, cast(Command, object()), NOW_MS, sources())
 
 
 def test_a_definition_that_cannot_be_followed_fails_the_workflow() -> None:
@@ -490,11 +491,11 @@ def test_a_decision_on_a_wide_fork_looks_at_few_records(branches: int) -> None:
     play = Playbook(
         fork("f", *([step(ref), step(f"{ref}b")] for ref in refs)), join("j", *refs), step("z")
     )
-    decide(play.snapshot, Start(), NOW_MS, play.scripts)
+    decide(play.snapshot, Start(), NOW_MS, sources())
     records = CountingRecords(play.snapshot.tasks)
     play.snapshot.tasks = records
 
-    decision = decide(play.snapshot, UpdateTask(50, DONE), NOW_MS, play.scripts)
+    decision = decide(play.snapshot, UpdateTask(50, DONE), NOW_MS, sources())
 
     assert 2 == len(decision.tasks)
     assert 30 > records.looks

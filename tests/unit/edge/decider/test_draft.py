@@ -7,7 +7,7 @@ import msgspec
 from edge.decider.draft import Draft, Ending
 from edge.model.decision import Decision
 from edge.model.executions import TaskStatus, WorkflowStatus
-from tests.unit.edge.playbook import NOW_MS, Playbook, ScriptDouble, step
+from tests.unit.edge.playbook import NOW_MS, Playbook, sources, step
 
 
 def test_a_draft_that_does_nothing_decides_nothing() -> None:
@@ -15,7 +15,7 @@ def test_a_draft_that_does_nothing_decides_nothing() -> None:
     play = Playbook(step("a"))
     play.start()
 
-    decision = Draft(play.snapshot, NOW_MS, ScriptDouble()).decision()
+    decision = Draft(play.snapshot, NOW_MS, sources()).decision()
 
     assert Decision() == decision
     assert decision.empty
@@ -25,7 +25,7 @@ def test_what_is_changed_and_changed_back_is_not_written() -> None:
     """Only what differs at the end is part of the Decision."""
     play = Playbook(step("a"))
     play.start()
-    draft = Draft(play.snapshot, NOW_MS, ScriptDouble())
+    draft = Draft(play.snapshot, NOW_MS, sources())
     task = play.task("a")
 
     changed = draft.change(task, worker="w")
@@ -38,7 +38,7 @@ def test_what_is_changed_and_changed_back_is_not_written() -> None:
 
 def test_the_first_ending_counts() -> None:
     """Whatever ends the workflow first gives its status."""
-    draft = Draft(Playbook(step("a")).snapshot, NOW_MS, ScriptDouble())
+    draft = Draft(Playbook(step("a")).snapshot, NOW_MS, sources())
     first = Ending(WorkflowStatus.FAILED, "first", 1)
 
     draft.end(first)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.decider.expressions import SnapshotLookup, resolve
-from edge.model.decision import Snapshot
 from edge.model.executions import Task, TaskStatus, Workflow, WorkflowStatus, task_uuid
+from edge.model.snapshot import Snapshot
 from tests.unit.edge.playbook import NOW_MS, WORKFLOW_ID, pin, step
 
 INPUT = {

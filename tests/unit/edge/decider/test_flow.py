@@ -12,11 +12,11 @@ from edge.model.executions import ORDINAL_BITS, Task, TaskStatus, WorkflowStatus
 from tests.unit.edge.playbook import (
     NOW_MS,
     Playbook,
-    ScriptDouble,
     Step,
     fork,
     inline,
     join,
+    sources,
     step,
     switch,
     terminate,
@@ -241,14 +241,20 @@ def test_the_end_cancels_what_is_open() -> None:
 # Faults.
 
 
-def test_a_decision_that_does_not_come_to_rest_is_a_fault() -> None:
-    """Circling ends in an error, not in a silent process."""
+def test_a_decision_leaves_what_is_too_much_to_the_next() -> None:
+    """The moment of the workflow is due at once, and the next decision goes on where it stopped."""
     play = Playbook(step("a", "NOOP"), step("b", "NOOP"))
-    draft = Draft(play.snapshot, NOW_MS, ScriptDouble())
+    draft = Draft(play.snapshot, NOW_MS, sources())
     draft.add(Visit(draft.snapshot.pinned.definition.tasks[0]), TaskStatus.COMPLETED)
 
-    with pytest.raises(AssertionError, match="does not come to rest"):
-        run_agenda(draft, limit=1)
+    run_agenda(draft, limit=1)
+    play.snapshot = draft.snapshot
+
+    assert NOW_MS == play.workflow.due_ms
+    assert ["1 a 0 COMPLETED", "2 b 0 COMPLETED"] == play.rows()
+    play.timer()
+    assert WorkflowStatus.COMPLETED == play.status
+    assert 0 == play.workflow.due_ms
 
 
 def test_an_execution_has_a_greatest_number_of_records() -> None:
@@ -287,7 +293,7 @@ def test_a_record_of_an_iteration_belongs_to_its_step() -> None:
     looped = Task(
         ordinal=1, seq=1, ref="a__2", kind="SIMPLE", type="a", name="a", status=TaskStatus.SCHEDULED
     )
-    play.snapshot.put(msgspec.structs.replace(looped, iteration=2))
+    play.snapshot.put(msgspec.structs.replace(looped, iteration=2, suffix="__2"))
 
     play.fail("a__2")
 
@@ -300,7 +306,7 @@ def test_a_successor_in_an_iteration_gets_its_suffix() -> None:
     looped = Task(
         ordinal=1, seq=1, ref="a__2", kind="SIMPLE", type="a", name="a", status=TaskStatus.SCHEDULED
     )
-    play.snapshot.put(msgspec.structs.replace(looped, iteration=2))
+    play.snapshot.put(msgspec.structs.replace(looped, iteration=2, suffix="__2"))
 
     play.complete("a__2")
 

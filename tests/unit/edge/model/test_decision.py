@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.model.decision import Decision, LogLine, Publication, Snapshot, join_refs, step_of
+from edge.model.decision import Decision, LogLine, Publication
 from edge.model.executions import (
     IllegalChange,
     Task,
@@ -15,6 +15,7 @@ from edge.model.executions import (
     Workflow,
     WorkflowStatus,
 )
+from edge.model.snapshot import Snapshot, join_refs, step_of
 from tests.unit.edge.playbook import WORKFLOW_ID, pin, step
 
 WORKFLOW = Workflow(
@@ -186,7 +187,7 @@ def test_an_empty_decision_has_nothing_at_all(decision: Decision) -> None:
 def test_join_refs_carry_the_iteration() -> None:
     """Inside a loop a JOIN waits for the references of its own iteration."""
     assert ["a", "b"] == join_refs(waiting_join(1, "a", "b"))
-    assert ["a__3"] == join_refs(waiting_join(1, "a", iteration=3))
+    assert ["a__3"] == join_refs(waiting_join(1, "a", iteration=3, suffix="__3"))
     assert [] == join_refs(record(1, "j"))
 
 

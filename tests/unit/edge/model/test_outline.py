@@ -39,14 +39,14 @@ OUTLINE = Outline(
         ("g1", "j"),
         ("j", "loop"),
         ("l1", "l2"),
-        ("l2", "loop"),
+        ("l2", None),
         ("loop", "z"),
         ("z", None),
         ("nowhere", None),
     ],
 )
 def test_next(ref: str, expected: str | None) -> None:
-    """The sibling, else what follows the step around; a loop's body leads to the loop."""
+    """The sibling, else what follows the step around; a loop's body leads nowhere."""
     following = OUTLINE.next(ref)
 
     assert expected == (following.task_reference_name if following else None)

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from edge.clock import RandomIds
-from edge.model.decision import Decision, LogLine, Snapshot
+from edge.model.decision import Decision, LogLine
 from edge.model.definitions import WorkflowDefinition
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, WorkflowStatus
+from edge.model.snapshot import Snapshot
 from edge.store import executions as rows
 from edge.store.executions import Executions
 from edge.store.metadata import Metadata
@@ -45,12 +46,14 @@ class _House:
         )  # fmt: skip
         snapshot = self.executions.begin(workflow, self.pinned)
         self.executions.stage(snapshot, Decision(workflow))
+        self.executions.keep()
         return snapshot
 
     def put(self, snapshot: Snapshot, task: Task) -> None:
         """A task of an execution, staged."""
         snapshot.put(task)
         self.executions.stage(snapshot, Decision(tasks=(task,)))
+        self.executions.keep()
         self.executions.weigh(snapshot)
 
 
@@ -96,8 +99,8 @@ def test_dropped_records_are_gone(connection: sqlite3.Connection) -> None:
     house.put(snapshot, _task(1))
     house.executions.flush(connection)
     house.put(snapshot, _task(2))
-    house.executions.drop(connection, snapshot.workflow, (1, 2))
     house.executions.stage(snapshot, Decision(tasks=(_task(3),), dropped=(1, 2)))
+    house.executions.keep()
     house.executions.flush(connection)
 
     assert [3] == [t.ordinal for t in rows.read_tasks(connection, snapshot.workflow.key)]
@@ -110,7 +113,9 @@ def test_neighbours_are_not_touched(connection: sqlite3.Connection) -> None:
     for snapshot in (first, second):
         house.put(snapshot, _task(1))
         house.executions.stage(snapshot, Decision(logs=(LogLine(1, "line", 5),)))
-    house.executions.remove(connection, first.workflow)
+        house.executions.keep()
+    house.executions.remove(first.workflow)
+    house.executions.keep()
 
     assert house.executions.load(connection, first.workflow.id) is None
     assert [] == rows.read_tasks(connection, first.workflow.key)
@@ -134,6 +139,7 @@ def test_open_executions_come_in_pages(connection: sqlite3.Connection) -> None:
     snapshots = [house.begin() for _ in range(3)]
     ended = msgspec.structs.replace(snapshots[1].workflow, status=WorkflowStatus.COMPLETED)
     house.executions.stage(snapshots[1], Decision(ended))
+    house.executions.keep()
     house.executions.flush(connection)
 
     page = rows.open_workflows(connection, 0, 1)

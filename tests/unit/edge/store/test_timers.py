@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from edge.clock import RandomIds
-from edge.model.decision import Decision, Snapshot
+from edge.model.decision import Decision
 from edge.model.definitions import WorkflowDefinition
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, WorkflowStatus
+from edge.model.snapshot import Snapshot
 from edge.store import facts, timers
 from edge.store.executions import Executions
 from edge.store.metadata import Metadata
@@ -36,6 +37,7 @@ def _write(connection: sqlite3.Connection, key: int, due_ms: int, task_due_ms: i
     executions = Executions(Metadata())
     snapshot = Snapshot(workflow, Pinned(1, definition, b""), [task])
     executions.stage(snapshot, Decision(workflow, (task,)))
+    executions.keep()
     executions.flush(connection)
     return workflow
 

@@ -15,7 +15,7 @@ from edge.engine import Engine
 from edge.model.executions import Task, TaskStatus, WorkflowStatus
 from edge.scripts import QuickScripts
 from edge.system_tasks import HttpCalls, HttpPolls
-from edge.system_tasks.http_poll import holds, read_polling
+from edge.system_tasks.http_poll import read_polling
 from edge.system_tasks.http_request import BadRequest
 from edge.workers import Workers
 from tests.unit.edge.engine_house import answer as hand_in
@@ -279,20 +279,3 @@ def test_what_cannot_be_used_is_named(field: str, value: Any) -> None:
     """The message begins with the field."""
     with pytest.raises(BadRequest, match=f"^{field}"):
         read_polling({"http_request": {**_REQUEST, field: value}})
-
-
-@pytest.mark.parametrize(
-    ("value", "yes"),
-    [
-        (True, True),
-        (False, False),
-        (1, True),
-        (0, False),
-        (-1.5, False),
-        ("true", False),
-        (None, False),
-    ],
-)
-def test_what_counts_as_yes(value: Any, yes: bool) -> None:
-    """True and numbers above zero, as in a loop's condition."""
-    assert yes is holds(value)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from edge.model.decision import LogLine, step_of
+from edge.model.decision import LogLine
 from edge.model.definitions import (
     TaskDefinition,
     WorkflowDefinition,
@@ -28,6 +28,7 @@ from edge.model.executions import (
     workflow_uuid,
 )
 from edge.model.requests import TaskView
+from edge.model.snapshot import step_of
 
 _PINNED_KEPT = 64
 """Definitions whose JSON is kept ready; a device runs a few. The one not used longest goes."""
@@ -76,6 +77,7 @@ class WireTask(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     correlation_id: str | None = None
     retried_task_id: str | None = None
     reason_for_incompletion: str | None = None
+    sub_workflow_id: str | None = None
     worker_id: str | None = None
     domain: str | None = None
     isolation_group_id: str | None = None
@@ -105,6 +107,9 @@ class WireWorkflow(msgspec.Struct, rename="camel", omit_defaults=True):
     last_retried_time: int
     history: list[str]
     rate_limited: bool
+    parent_workflow_id: str | None = None
+    parent_workflow_task_id: str | None = None
+    re_run_from_workflow_id: str | None = None
     correlation_id: str | None = None
     created_by: str | None = None
     reason_for_incompletion: str | None = None
@@ -179,7 +184,7 @@ class _Ready:
         if task.step is not None:
             brought = step_of(task)
             return None if brought is None else _step(brought)
-        ref = task.ref.rsplit("__", 1)[0] if task.iteration else task.ref
+        ref = task.step_ref
         if ref not in self._steps:
             place = self._outline.place(ref)
             self._steps[ref] = None if place is None else _step(place.step)
@@ -229,6 +234,13 @@ class Encoder:
             last_retried_time=workflow.last_retried_ms,
             history=[],
             rate_limited=False,
+            parent_workflow_id=workflow_uuid(workflow.parent_id) if workflow.parent else None,
+            parent_workflow_task_id=(
+                task_uuid(workflow.parent_id, workflow.parent_ordinal) if workflow.parent else None
+            ),
+            re_run_from_workflow_id=workflow_uuid(workflow.rerun_from)
+            if workflow.rerun_from
+            else None,
             correlation_id=workflow.correlation_id,
             created_by=workflow.created_by,
             reason_for_incompletion=workflow.reason,
@@ -277,7 +289,7 @@ class Encoder:
             rate_limit_frequency_in_seconds=settings.rate_limit_frequency_in_seconds or 1,
             workflow_priority=workflow.priority,
             iteration=task.iteration,
-            subworkflow_changed=False,
+            subworkflow_changed=task.child_changed,
             first_start_time=task.started_ms,
             runtime_metadata=_EMPTY_MAP,
             queue_wait_time=max(0, waited_ms),
@@ -289,6 +301,7 @@ class Encoder:
             if task.retried_from
             else None,
             reason_for_incompletion=task.reason,
+            sub_workflow_id=workflow_uuid(task.child) if task.child else None,
             worker_id=task.worker,
             domain=task.domain,
             isolation_group_id=settings.isolation_group_id,
@@ -335,7 +348,7 @@ def summary(workflow: Workflow) -> WireSummary:
         failed_task_names=workflow.failed_names,
         priority=workflow.priority,
         task_to_domain=workflow.task_to_domain,
-        parent_workflow_id="",
+        parent_workflow_id=workflow_uuid(workflow.parent_id) if workflow.parent else "",
         input_size=len(workflow.input),
         output_size=len(workflow.output),
         end_time=iso(ended) if ended else None,

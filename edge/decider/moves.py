@@ -1,0 +1,300 @@
+"""Going back or ahead within a workflow: rerun from a task, skip, jump, another definition.
+
+What follows for the tasks stands in ``flow``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge.decider import policies
+from edge.decider.children import reopen_parent
+from edge.decider.draft import Draft, Lap, Visit
+from edge.decider.flow import cancel, new_attempt, schedule
+from edge.decider.lifecycle import look_again, reopen, reopen_workflow, start
+from edge.decider.operators import operator_for
+from edge.model.decision import (
+    Jump,
+    Rerun,
+    Skip,
+    Upgrade,
+)
+from edge.model.definitions import WorkflowTask
+from edge.model.errors import Conflict, IllegalState, InvalidInput
+from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, workflow_uuid
+from edge.model.snapshot import JOINS, join_refs
+
+_MADE_ANEW = frozenset(
+    {
+        "SWITCH",
+        "DECISION",
+        "FORK_JOIN",
+        "FORK_JOIN_DYNAMIC",
+        "DO_WHILE",
+        "DYNAMIC",
+        "INLINE",
+        "LAMBDA",
+        "SET_VARIABLE",
+        "TERMINATE",
+        "EVENT",
+        "NOOP",
+        "WAIT",
+        "JSON_JQ_TRANSFORM",
+        "EXCLUSIVE_JOIN",
+    }
+)
+"""Kinds that are run by coming to their step: a rerun comes to it once more, with a new record."""
+
+
+# Rerun.
+
+
+def rerun(draft: Draft, command: Rerun) -> None:
+    """Run an ended workflow again, under the same id."""
+    workflow = draft.snapshot.workflow
+    if not workflow.status.terminal:
+        raise Conflict(
+            f"Workflow: {workflow_uuid(workflow.id)} is not in terminal state, unable to rerun."
+        )
+    target = draft.snapshot.tasks.get(command.ordinal)
+    if command.ordinal and target is None:
+        raise InvalidInput(f"Task {draft.task_id(command.ordinal)} not found")
+    if command.input is not None:
+        draft.change_workflow(input=command.input)
+    if command.correlation_id is not None:
+        draft.change_workflow(correlation_id=command.correlation_id)
+    draft.change_workflow(rerun_from=workflow.id)
+    if target is None:
+        draft.clear_tasks()
+        reopen_workflow(draft)
+        reopen_parent(draft, "reran")
+        start(draft)
+        return
+    reopen_workflow(draft)
+    reopen_parent(draft, "reran")
+    _rerun_from(draft, target, command.task_input)
+
+
+def _rerun_from(draft: Draft, target: Task, task_input: bytes | None) -> None:
+    snapshot = draft.snapshot
+    if target.kind != "SUB_WORKFLOW":
+        later = [task.ordinal for task in snapshot.in_order() if task.seq > target.seq]
+        draft.drop(later)
+    _rewind_loops(draft, target)
+    waiting = _reopen_others(draft, target)
+    if target.kind in _MADE_ANEW:
+        _come_again(draft, target, task_input)
+    elif target.kind in JOINS:
+        reopen(draft, target)
+        waiting.append(target)
+    else:
+        _reset(draft, target, task_input)
+    look_again(draft, waiting)
+
+
+def _come_again(draft: Draft, target: Task, task_input: bytes | None) -> None:
+    """Take the record away and let the flow arrive at its step."""
+    step, lap = draft.step(target), Lap.around(target)
+    posted = msgspec.json.decode(task_input) if task_input is not None else None
+    draft.drop([target.ordinal])
+    schedule(draft, Visit(step, lap, brought=target.step is not None, posted=posted))
+
+
+def _rewind_loops(draft: Draft, target: Task) -> None:
+    """Take the loops around a task back to the iteration that it belongs to."""
+    inner = target
+    while inner.loop:
+        loop = draft.snapshot.tasks[inner.loop]
+        output = msgspec.json.encode({"iteration": inner.iteration})
+        loop = draft.change(loop, laps=inner.iteration)
+        if loop.status.terminal:
+            reopen(draft, loop)
+            loop = draft.snapshot.tasks[loop.ordinal]
+        inner = draft.change(loop, output=output)
+
+
+def _reopen_others(draft: Draft, target: Task) -> list[Task]:
+    """Let what had failed, or was cancelled, beside the target go on; returns who waits."""
+    snapshot = draft.snapshot
+    waiting: list[Task] = []
+    for task in [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.latest.values())]:
+        if task.ordinal == target.ordinal:
+            continue
+        if task.kind in JOINS:
+            members = (snapshot.find(ref) for ref in join_refs(task))
+            undone = any(m is None or m.ordinal == target.ordinal for m in members)
+            if task.status.terminal and (undone or not task.status.successful):
+                reopen(draft, task)
+                waiting.append(task)
+        elif task.kind == "DO_WHILE":
+            if not task.status.successful:
+                reopen(draft, task)
+                waiting.append(task)
+        elif not task.status.successful:
+            new_attempt(draft, draft.step(task), task)
+    return waiting
+
+
+def _reset(draft: Draft, task: Task, task_input: bytes | None) -> None:
+    """Let a task run again in the same record."""
+    operator = operator_for(task.kind)
+    queued = task.queue is not None
+    changed = draft.change(
+        task,
+        status=TaskStatus.SCHEDULED if queued else TaskStatus.IN_PROGRESS,
+        input=task.input if task_input is None else task_input,
+        output=EMPTY,
+        reason=None,
+        scheduled_ms=draft.now_ms,
+        started_ms=0 if queued else draft.now_ms,
+        ended_ms=0,
+        updated_ms=draft.now_ms,
+        deliver_ms=0,
+        start_delay_s=0,
+        callback_after_s=0,
+        polls=0,
+        worker=None,
+        retried=False,
+        executed=False,
+        child=b"",
+    )
+    draft.requeue(changed)
+    draft.change(changed, due_ms=policies.next_deadline_ms(draft.step(task), changed))
+    if operator.launch is not None:
+        draft.calls.append(operator.launch(draft, draft.snapshot.tasks[task.ordinal]))
+
+
+# Skip and jump.
+
+
+def skip(draft: Draft, command: Skip) -> None:
+    """Count a task that the flow has not come to as done."""
+    snapshot = draft.snapshot
+    workflow = snapshot.workflow
+    if workflow.status is not WorkflowStatus.RUNNING:
+        raise IllegalState(
+            f"The workflow {workflow_uuid(workflow.id)} is not running so the task referenced by "
+            f"{command.ref} cannot be skipped"
+        )
+    place = snapshot.pinned.outline.place(command.ref)
+    if place is None:
+        raise IllegalState(
+            f"The task referenced by {command.ref} does not exist in the WorkflowDefinition "
+            f"{workflow.name}"
+        )
+    if snapshot.find(command.ref) is not None:
+        raise IllegalState(
+            f"The task referenced {command.ref} has already been processed, cannot be skipped"
+        )
+    _pass_by(draft, place.step, command.input, command.output)
+
+
+def _pass_by(draft: Draft, step: WorkflowTask, posted: bytes, output: bytes) -> None:
+    """A record that says that a step is done, though nobody did it."""
+    task = draft.add(
+        Visit(step),
+        TaskStatus.SKIPPED,
+        values=msgspec.json.decode(posted),
+        output=msgspec.json.decode(output),
+        type_=step.name,
+    )
+    # The flow goes on behind it when it comes there, not now.
+    draft.agenda.remove(task.ordinal)
+    draft.change(task, executed=True)
+
+
+def jump(draft: Draft, command: Jump) -> None:
+    """Go on from another task: what is open is given up, what lies between counts as skipped."""
+    snapshot = draft.snapshot
+    workflow = snapshot.workflow
+    if workflow.status is not WorkflowStatus.RUNNING:
+        raise Conflict(
+            f"The workflow {workflow_uuid(workflow.id)} is {workflow.status}: only a RUNNING one "
+            "can jump to a task"
+        )
+    outline = snapshot.pinned.outline
+    place = outline.place(command.ref)
+    if place is None:
+        raise InvalidInput(
+            f"The task referenced by {command.ref} does not exist in the WorkflowDefinition "
+            f"{workflow.name}"
+        )
+    if place.parent is not None:
+        raise InvalidInput(
+            f"The task referenced by {command.ref} stands inside {place.parent}: jump to a task "
+            "at the top level of the workflow"
+        )
+    for task in snapshot.open_tasks():
+        cancel(draft, task, f"The workflow went on from {command.ref}")
+        draft.change(snapshot.tasks[task.ordinal], executed=True, status=TaskStatus.CANCELED)
+    draft.agenda.clear()
+    target = snapshot.find(command.ref)
+    if target is not None:
+        draft.drop([task.ordinal for task in snapshot.in_order() if task.seq >= target.seq])
+    _skip_before(draft, place.siblings[: place.position], {})
+    _forgive_canceled(draft)
+    schedule(draft, Visit(place.step, posted=msgspec.json.decode(command.input)))
+
+
+def _skip_before(
+    draft: Draft, steps: list[WorkflowTask], outputs: dict[str, dict[str, object]]
+) -> None:
+    for step in steps:
+        if draft.snapshot.find(step.task_reference_name) is None:
+            output = outputs.get(step.task_reference_name)
+            _pass_by(draft, step, EMPTY, msgspec.json.encode(output or {}))
+
+
+def _forgive_canceled(draft: Draft) -> None:
+    """What a jump gave up is no failure of the workflow."""
+    for task in draft.snapshot.in_order():
+        if task.status is TaskStatus.CANCELED and not task.retried:
+            draft.change(task, retried=True)
+
+
+# Another definition.
+
+
+def upgrade(draft: Draft, command: Upgrade) -> None:
+    """Go on by another definition, which the Snapshot has already.
+
+    What is under way goes on where the new definition has the same reference, and is given up
+    elsewhere; steps before it that have no record count as done, with the outputs that were given.
+    """
+    snapshot = draft.snapshot
+    definition, outline = snapshot.pinned.definition, snapshot.pinned.outline
+    if snapshot.workflow.status.terminal:
+        raise Conflict(
+            f"Workflow {workflow_uuid(snapshot.workflow.id)} has ended and cannot be upgraded"
+        )
+    if command.input is not None:
+        draft.change_workflow(input=command.input)
+    draft.change_workflow(
+        name=definition.name, version=definition.version, pinned=snapshot.pinned.key
+    )
+    for task in snapshot.open_tasks():
+        if outline.place(task.step_ref) is None and task.step is None:
+            cancel(draft, task, "The workflow goes on by another definition")
+            draft.change(snapshot.tasks[task.ordinal], executed=True, retried=True)
+    kept = {_top_level(draft, task) for task in snapshot.open_tasks()}
+    positions = [
+        index for index, step in enumerate(definition.tasks) if step.task_reference_name in kept
+    ]
+    reached = [
+        index
+        for index, step in enumerate(definition.tasks)
+        if snapshot.find(step.task_reference_name) is not None
+    ]
+    current = min(positions, default=max(reached, default=-1) + 1)
+    _skip_before(draft, definition.tasks[:current], command.outputs)
+    if not positions and current < len(definition.tasks):
+        schedule(draft, Visit(definition.tasks[current]))
+
+
+def _top_level(draft: Draft, task: Task) -> str:
+    """The step at the top of the definition that a record stands in."""
+    outline = draft.snapshot.pinned.outline
+    ref = task.step_ref
+    while (place := outline.place(ref)) is not None and place.parent is not None:
+        ref = place.parent
+    return ref

@@ -1,0 +1,82 @@
+"""What the rest of the daemon is told after a COMMIT: hints, of which losing one costs latency.
+
+Nothing is decided or written here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from edge.model.decision import Decision
+from edge.model.executions import Pinned, Task, TaskStatus, Workflow
+
+TaskId = tuple[bytes, int]
+"""Workflow id and ordinal."""
+
+
+class Queued(NamedTuple):
+    """A task that workers may have from now on."""
+
+    workflow: Workflow
+    pinned: Pinned
+    task: Task
+
+
+class Effects:
+    """What the rest of the daemon should know after the COMMIT. Hints: losing one costs latency."""
+
+    def __init__(self) -> None:
+        self.queued: dict[TaskId, Queued] = {}
+        self.ended: dict[TaskId, None] = {}
+        """Tasks that nobody may be handed any more, and that are over."""
+        self.left: dict[TaskId, None] = {}
+        """Tasks that nobody may be handed any more, and that are still under way."""
+        self.changed: dict[bytes, Workflow] = {}
+        self.due_ms = 0
+        """The earliest new deadline; 0 = none."""
+        self.outbox = False
+        self.messages = False
+        """Messages of workflows wait for the handlers of their event."""
+
+    def see(self, step: Step) -> None:
+        """Gather what one decision means for the others; a later one has the last word."""
+        workflow, decision = step.workflow, step.decision
+        self.changed[workflow.id] = workflow
+        deadlines = [decision.workflow.due_ms] if decision.workflow is not None else []
+        for task in decision.tasks:
+            deadlines.append(task.due_ms)
+            self._see_task(step, task)
+        for ordinal in decision.dropped:
+            self._end((workflow.id, ordinal))
+        for moment in deadlines:
+            if moment and (not self.due_ms or moment < self.due_ms):
+                self.due_ms = moment
+
+    def _see_task(self, step: Step, task: Task) -> None:
+        task_id = (step.workflow.id, task.ordinal)
+        if task.queue is None or task.status is not TaskStatus.SCHEDULED:
+            if task.status.terminal:
+                self._end(task_id)
+            elif task.queue is not None:
+                self.queued.pop(task_id, None)
+                self.left[task_id] = None
+        elif task.ordinal in step.decision.queued or task_id in self.queued:
+            self.ended.pop(task_id, None)
+            self.left.pop(task_id, None)
+            self.queued[task_id] = Queued(step.workflow, step.pinned, task)
+
+    def _end(self, task_id: TaskId) -> None:
+        self.queued.pop(task_id, None)
+        self.left.pop(task_id, None)
+        self.ended[task_id] = None
+
+
+class Step(NamedTuple):
+    """One decision of a request, kept until the whole request has gone well."""
+
+    workflow: Workflow
+    """After the decision."""
+    pinned: Pinned
+    decision: Decision
+    started: bool
+    """Whether the execution begins with it."""

@@ -1,0 +1,78 @@
+"""One execution that starts another: what it asks for as the start that it is.
+
+Nothing is started here.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge.decider.operators import SUPPORTED
+from edge.model.calls import Launch
+from edge.model.executions import Pinned, TaskStatus
+from edge.model.requests import StartRequest
+from edge.model.snapshot import Snapshot
+from edge.model.validation import parse_inline_definition
+from edge.wire import Encoder
+
+
+def failed_child(snapshot: Snapshot) -> bytes | None:
+    """The child that the first failure of an execution comes from."""
+    if not snapshot.workflow.status.terminal:
+        return None
+    newest = sorted(
+        (snapshot.tasks[ordinal] for ordinal in snapshot.latest.values()),
+        key=lambda task: task.seq,
+    )
+    failed = [task for task in newest if not task.status.successful and task.kind != "DO_WHILE"]
+    if not failed or failed[0].kind != "SUB_WORKFLOW" or not failed[0].child:
+        return None
+    return failed[0].child
+
+
+def still_wanted(snapshot: Snapshot, call: Launch) -> bool:
+    """Whether an execution still waits for what it asked to be started."""
+    if call.ordinal == 0:
+        return snapshot.workflow.status.terminal
+    task = snapshot.tasks.get(call.ordinal)
+    return (
+        task is not None
+        and task.status is TaskStatus.SCHEDULED
+        and not snapshot.workflow.status.terminal
+    )
+
+
+def start_request(snapshot: Snapshot, call: Launch, encoder: Encoder) -> StartRequest:
+    """A launch as the start that it is.
+
+    Raises:
+        InvalidInput: its own definition is none.
+    """
+    values = call.input
+    if call.explains:
+        whole = encoder.workflow(snapshot.workflow, snapshot.pinned, list(snapshot.tasks.values()))
+        values = msgspec.json.encode({**msgspec.json.decode(values), "failedWorkflow": whole})
+    definition = None
+    if call.definition is not None:
+        definition = parse_inline_definition({"name": call.name, **call.definition}, SUPPORTED)
+    return StartRequest(
+        name=call.name,
+        version=call.version,
+        input=values,
+        correlation_id=call.correlation_id,
+        priority=call.priority or 0,
+        task_to_domain=call.task_to_domain,
+        definition=definition,
+        created_by=call.created_by,
+        idempotency_key=call.idempotency_key,
+        idempotency_strategy=call.idempotency_strategy,
+    )
+
+
+def with_template(posted: bytes, pinned: Pinned) -> bytes:
+    """The input with the template's keys that it lacks; an empty input takes none of them."""
+    template = pinned.definition.input_template
+    if not template:
+        return posted
+    values = msgspec.json.decode(posted)
+    return msgspec.json.encode({**template, **values}) if values else posted

@@ -1,0 +1,260 @@
+"""Rerun, skip, jump and upgrade."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from edge.model.calls import Launch
+from edge.model.decision import Jump, Launched, Rerun, Skip, Upgrade
+from edge.model.errors import Conflict, IllegalState, InvalidInput
+from edge.model.executions import TaskStatus
+from edge.model.snapshot import Snapshot
+from tests.unit.edge.playbook import Playbook, fork, inline, join, pin, step, switch
+
+BROKEN = TaskStatus.FAILED_WITH_TERMINAL_ERROR
+
+
+def failed_at_b() -> Playbook:
+    """``a`` is done, ``b`` has failed, ``c`` was never reached."""
+    play = Playbook(step("a"), step("b"), step("c"))
+    play.start({"x": 1})
+    play.complete("a", {"n": 1})
+    play.update("b", BROKEN, reason="broken")
+    return play
+
+
+# Rerun.
+
+
+def test_a_whole_rerun_begins_anew() -> None:
+    """New input, the same id, the same creation time, and the variables stay."""
+    play = failed_at_b()
+    created_ms = play.workflow.created_ms
+    play.after(9).do(Rerun(input=b'{"x":2}', correlation_id="again"))
+
+    assert ["1 a 0 SCHEDULED"] == play.rows()
+    assert (b'{"x":2}', "again", created_ms) == (
+        play.workflow.input,
+        play.workflow.correlation_id,
+        play.workflow.created_ms,
+    )
+    assert play.workflow.id == play.workflow.rerun_from
+
+
+def test_a_rerun_from_a_task_resets_it_in_place() -> None:
+    """The same record, with the input that was given; what came later is gone."""
+    play = Playbook(step("a"), step("b"), step("c"))
+    play.start()
+    for ref in ("a", "b", "c"):
+        play.complete(ref, {"from": ref})
+    target = play.task("b")
+    decision = play.do(Rerun(target.ordinal, task_input=b'{"y":1}'))
+    again = play.task("b")
+
+    assert ["1 a 0 COMPLETED", "2 b 0 SCHEDULED"] == play.rows()
+    assert (target.ordinal, b'{"y":1}', b"{}", 0) == (
+        again.ordinal, again.input, again.output, again.polls,
+    )  # fmt: skip
+    assert (target.ordinal,) == decision.queued
+    play.complete("b")
+    play.complete("c")
+    assert "COMPLETED" == play.status
+
+
+def test_a_rerun_from_inside_a_branch_opens_the_join_again() -> None:
+    """And gives what was cancelled beside it another attempt."""
+    play = Playbook(fork("f", [step("a"), step("b")], [step("c")]), join("j", "b", "c"))
+    play.start()
+    play.complete("a")
+    play.update("b", BROKEN)
+    assert "CANCELED" == play.task("c").status
+    play.do(Rerun(play.task("b").ordinal))
+
+    assert ("SCHEDULED", "SCHEDULED", 1, "IN_PROGRESS") == (
+        play.task("b").status, play.task("c").status, play.task("c").attempt,
+        play.task("j").status,
+    )  # fmt: skip
+    play.complete("b")
+    play.complete("c")
+    assert "COMPLETED" == play.status
+
+
+def test_a_rerun_from_a_task_of_the_engines_own_comes_to_it_again() -> None:
+    """A case is chosen anew, a fork is put together anew."""
+    play = Playbook(
+        switch("s", {"x": [step("a")], "y": [step("b")]}), inline("i", "$.v"), step("z")
+    )
+    play.start({"kind": "x"})
+    play.complete("a")
+    play.terminate("enough")
+    play.do(Rerun(play.task("s").ordinal, input=b'{"kind":"y"}'))
+
+    assert "SCHEDULED" == play.task("b").status
+    assert play.snapshot.find("a") is None
+
+
+def test_a_rerun_from_inside_a_loop_goes_back_to_that_iteration() -> None:
+    """Later iterations are gone, and the loop counts on from there."""
+    loop = step("loop", "DO_WHILE", loopOver=[step("s")], loopCondition="$.more")
+    play = Playbook({**loop, "inputParameters": {"more": "${workflow.input.more}"}})
+    play.start({"more": True})
+    for number in (1, 2):
+        play.complete(f"s__{number}")
+    play.terminate("enough")
+    play.do(Rerun(play.task("s__1").ordinal, input=b'{"more":false}'))
+
+    assert {"loop": "IN_PROGRESS", "s__1": "SCHEDULED"} == play.states()
+    assert 1 == play.task("loop").laps
+    play.complete("s__1")
+    assert "COMPLETED" == play.status
+
+
+def test_a_rerun_from_a_sub_workflow_starts_a_new_child() -> None:
+    """At once, in the same record; what ran beside it stays."""
+    play = Playbook(step("c", "SUB_WORKFLOW", subWorkflowParam={"name": "child"}), step("z"))
+    play.start()
+    play.do(Launched(1, bytes(range(16))))
+    play.terminate("enough")
+    decision = play.do(Rerun(1))
+    (call,) = decision.calls
+
+    assert isinstance(call, Launch)
+    assert ("SCHEDULED", b"") == (play.task("c").status, play.task("c").child)
+
+
+def test_what_cannot_be_rerun() -> None:
+    """A running workflow, and a task that is not there."""
+    play = Playbook(step("a"))
+    play.start()
+    with pytest.raises(Conflict, match="not in terminal state"):
+        play.do(Rerun())
+    play.terminate("enough")
+    with pytest.raises(InvalidInput, match=r"Task .* not found"):
+        play.do(Rerun(77))
+
+
+# Skip.
+
+
+def test_a_skipped_task_counts_as_done_when_the_flow_comes() -> None:
+    """Its output is seen, and the flow goes on behind it."""
+    play = Playbook(step("a"), step("b"), step("c", inputParameters={"n": "${b.output.n}"}))
+    play.start()
+    play.do(Skip("b", b'{"i":1}', b'{"n":7}'))
+    assert ["1 a 0 SCHEDULED", "2 b 0 SKIPPED"] == play.rows()
+    play.complete("a")
+
+    assert {"n": 7} == play.input("c")
+    play.complete("c")
+    assert "COMPLETED" == play.status
+
+
+def test_several_tasks_in_a_row_and_the_last_one() -> None:
+    """The workflow ends when all that is left is skipped."""
+    play = Playbook(step("a"), step("b"), step("c"))
+    play.start()
+    play.do(Skip("b"))
+    play.do(Skip("c"))
+    play.complete("a")
+
+    assert "COMPLETED" == play.status
+
+
+def test_what_cannot_be_skipped() -> None:
+    """With Conductor's words."""
+    play = Playbook(step("a"), step("b"))
+    play.start()
+    with pytest.raises(IllegalState, match="does not exist in the WorkflowDefinition play"):
+        play.do(Skip("nowhere"))
+    with pytest.raises(IllegalState, match="referenced a has already been processed"):
+        play.do(Skip("a"))
+    play.pause()
+    with pytest.raises(IllegalState, match="is not running"):
+        play.do(Skip("b"))
+
+
+# Jump.
+
+
+def test_a_jump_ahead_passes_by_what_lies_between() -> None:
+    """What is open is given up and is no failure of the workflow."""
+    play = Playbook(step("a"), step("b"), step("c", inputParameters={"k": 0}))
+    play.start()
+    play.do(Jump("c", b'{"k":1,"l":2}'))
+
+    assert {"a": "CANCELED", "b": "SKIPPED", "c": "SCHEDULED"} == play.states()
+    assert {"k": 1, "l": 2} == play.input("c")
+    play.complete("c")
+    assert "COMPLETED" == play.status
+
+
+def test_a_jump_back_runs_everything_from_there_again() -> None:
+    """Records from the target on are gone."""
+    play = Playbook(step("a"), step("b"), step("c"))
+    play.start()
+    play.complete("a")
+    play.complete("b")
+    play.do(Jump("b"))
+
+    assert {"a": "COMPLETED", "b": "SCHEDULED"} == play.states()
+    play.complete("b")
+    play.complete("c")
+    assert "COMPLETED" == play.status
+
+
+def test_where_one_cannot_jump() -> None:
+    """To no task, into a branch, or in a workflow that has ended."""
+    play = Playbook(switch("s", {"x": [step("a")]}), step("b"))
+    play.start({"kind": "x"})
+    with pytest.raises(InvalidInput, match="does not exist"):
+        play.do(Jump("nowhere"))
+    with pytest.raises(InvalidInput, match="stands inside s"):
+        play.do(Jump("a"))
+    play.terminate("enough")
+    with pytest.raises(Conflict, match="only a RUNNING one"):
+        play.do(Jump("b"))
+
+
+# Upgrade.
+
+
+def upgraded(play: Playbook, *steps: object, command: Upgrade | None = None) -> Playbook:
+    """The execution with another definition pinned to it, and the command obeyed."""
+    pinned = pin(*steps, version=2)  # type: ignore[arg-type]
+    pinned = msgspec.structs.replace(pinned, key=2)
+    tasks = list(play.snapshot.tasks.values())
+    play.snapshot = Snapshot(play.workflow, pinned, tasks)
+    play.do(command or Upgrade())
+    return play
+
+
+def test_what_is_under_way_goes_on_in_the_new_definition() -> None:
+    """New steps before it count as done, with the outputs that were given."""
+    play = Playbook(step("a"), step("b"), step("c"))
+    play.start()
+    play.complete("a")
+    new = step("new")
+    play = upgraded(
+        play, step("a"), new, step("b"), step("d", inputParameters={"n": "${new.output.n}"}),
+        command=Upgrade(input=b'{"x":9}', outputs={"new": {"n": 3}}),
+    )  # fmt: skip
+
+    assert {"a": "COMPLETED", "new": "SKIPPED", "b": "SCHEDULED"} == play.states()
+    assert (2, b'{"x":9}') == (play.workflow.version, play.workflow.input)
+    play.complete("b")
+    assert {"n": 3} == play.input("d")
+    play.complete("d")
+    assert "COMPLETED" == play.status
+
+
+def test_what_the_new_definition_lacks_is_given_up() -> None:
+    """The flow goes on with the first step that has no record."""
+    play = Playbook(step("a"), step("old"))
+    play.start()
+    play.complete("a")
+    play = upgraded(play, step("a"), step("b"))
+
+    assert {"a": "COMPLETED", "old": "CANCELED", "b": "SCHEDULED"} == play.states()
+    play.complete("b")
+    assert "COMPLETED" == play.status
