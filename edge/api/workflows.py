@@ -14,6 +14,7 @@ from starlette.responses import Response
 from edge import wire
 from edge.api import answers, definitions, search
 from edge.api.call import Call
+from edge.api.idempotency import with_idempotency
 from edge.model.errors import BatonError, InvalidInput
 from edge.model.executions import TaskStatus, Workflow, workflow_uuid
 from edge.model.requests import StartRequest
@@ -33,23 +34,20 @@ _encode = msgspec.json.Encoder().encode
 
 async def start(call: Call) -> Response:
     """Start a workflow; answers its id as text."""
-    request = parse_start_request(await call.document({}))
+    request = parse_start_request(with_idempotency(call, await call.document({})))
     return answers.text(await call.house.engine.start(await _start_request(call, request)))
 
 
 async def start_by_name(call: Call) -> Response:
     """Start a workflow by name, the body being its input."""
-    posted = parse_start_request(
-        {
-            "name": call.params["name"],
-            "version": call.optional_number("version"),
-            "correlationId": call.text("correlationId"),
-            "priority": call.number("priority", 0),
-            "input": await call.json_object(),
-            "idempotencyKey": call.text("idempotencyKey"),
-            "idempotencyStrategy": call.text("idempotencyStrategy"),
-        }
-    )
+    document = {
+        "name": call.params["name"],
+        "version": call.optional_number("version"),
+        "correlationId": call.text("correlationId"),
+        "priority": call.number("priority", 0),
+        "input": await call.json_object(),
+    }
+    posted = parse_start_request(with_idempotency(call, document))
     return answers.text(await call.house.engine.start(await _start_request(call, posted)))
 
 

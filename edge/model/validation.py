@@ -188,6 +188,8 @@ def parse_start_request(document: Any) -> PostedStart:
     if not request.name.strip():
         faults.append(FieldError("name", "Workflow name cannot be null or empty"))
     faults += list(_priority_faults(request.priority))
+    if len(request.idempotency_key or "") > _MAX_NAME:
+        faults.append(_too_long("idempotencyKey", request.idempotency_key or ""))
     if request.external_input_payload_storage_path:
         message = "external payloads are not supported; send the input in the request"
         faults.append(FieldError("externalInputPayloadStoragePath", message))

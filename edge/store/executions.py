@@ -54,7 +54,7 @@ _LATEST_START = """
 SELECT body FROM workflow
  WHERE idempotency_key = ?
    AND name = ?
- ORDER BY key DESC
+ ORDER BY status IN ('RUNNING', 'PAUSED') DESC, key DESC
  LIMIT 1
 """
 
@@ -107,7 +107,10 @@ def open_workflows(connection: sqlite3.Connection, after_key: int, limit: int) -
 
 
 def latest_start(connection: sqlite3.Connection, key: str, name: str) -> Workflow | None:
-    """The newest execution of a workflow that was started with an idempotency key."""
+    """The execution of a workflow that was started with an idempotency key.
+
+    Of several, one that is open: an older one may have been restarted. Otherwise the newest.
+    """
     row = connection.execute(_LATEST_START, (key, name)).fetchone()
     return None if row is None else _WORKFLOW_DECODER.decode(row[0])
 
