@@ -5,6 +5,7 @@ No rule of a definition stands here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -12,8 +13,15 @@ from starlette.responses import Response
 from edge.api import answers
 from edge.api.call import Call
 from edge.api.definitions import checked_task, checked_workflow
-from edge.model.definitions import WorkflowDefinition
+from edge.model.definitions import TaskDefinition, WorkflowDefinition
 from edge.model.errors import BatonError, InvalidInput, ValidationFailed
+from edge.model.tags import Tag, matches, parse_tags
+from edge.registration import Posted, register_tasks, register_workflow, register_workflows
+from edge.registration import remove_task as remove_task_definition
+from edge.registration import remove_workflow as remove_workflow_version
+from edge.registration import replace_task as replace_task_definition
+from edge.store import tags
+from edge.store.tags import Tagged
 from edge.wire import definition_document
 
 _MAX_LIST = 1_000
@@ -21,27 +29,41 @@ _MAX_LIST = 1_000
 
 
 async def create_workflow(call: Call) -> Response:
-    """Register a workflow definition; an existing version only with ``overwrite``."""
+    """Register a workflow definition, or a list of them: all or none.
+
+    A version that exists is replaced only with ``overwrite``; with ``newVersion`` the definition
+    gets the number after the highest there is. ``tags`` are put on it, with ``overwriteTags`` in
+    place of the ones it has.
+    """
     overwrite = call.flag("overwrite", default=False)
-    for document in _listed(await call.document()):
-        definition = await checked_workflow(call, document)
-        await call.house.engine.put_workflow_definition(definition, overwrite=overwrite)
+    new_version = call.flag("newVersion", default=False)
+    posted = [await _posted_workflow(call, one) for one in _listed(await call.document())]
+
+    await call.house.engine.request(
+        lambda t: register_workflows(t, posted, overwrite=overwrite, new_version=new_version)
+    )
     return answers.void()
 
 
 async def put_workflows(call: Call) -> Response:
-    """Register or replace a list; what failed is told per name."""
+    """Register or replace a list of workflow definitions; what failed is told per name."""
+    overwrite = call.flag("overwrite", default=True)
+    new_version = call.flag("newVersion", default=False)
     errors: dict[str, str] = {}
     done: list[str] = []
     for document in _listed(await call.json_list()):
         name = str(document.get("name", "")) if isinstance(document, dict) else ""
         try:
-            definition = await checked_workflow(call, document)
-            await call.house.engine.put_workflow_definition(definition, overwrite=True)
+            posted = await _posted_workflow(call, document)
+            await call.house.engine.request(
+                lambda t, one=posted: register_workflow(  # type: ignore[misc]
+                    t, one, overwrite=overwrite, new_version=new_version
+                )
+            )
         except BatonError as error:
             errors[name] = _why(error)
         else:
-            done.append(definition.name)
+            done.append(name)
     return answers.json(answers.bulk(errors, done))
 
 
@@ -52,17 +74,25 @@ async def validate_workflow(call: Call) -> Response:
 
 
 async def get_workflow(call: Call) -> Response:
-    """One definition; the latest without a version."""
-    definition = await call.house.engine.workflow_definition(
-        call.params["name"], call.optional_number("version")
-    )
-    return answers.json(definition_document(definition))
+    """One workflow definition; the latest without a version."""
+    name, with_tags = call.params["name"], call.flag("metadata", default=False)
+    definition = await call.house.engine.workflow_definition(name, call.optional_number("version"))
+    document = definition_document(definition)
+    if with_tags:
+        document["tags"] = await _tags_of(call, Tagged.WORKFLOW, name)
+    return answers.json(document)
 
 
 async def list_workflows(call: Call) -> Response:
-    """All definitions in all versions."""
-    found = await call.house.engine.workflow_definitions()
-    return answers.json([definition_document(one) for one in found])
+    """All workflow definitions in all versions, or those with a name or a tag."""
+    documents = await _filtered(
+        call, Tagged.WORKFLOW, await call.house.engine.workflow_definitions()
+    )
+    wanted = call.text("name")
+    found = [one for one in documents if wanted is None or one["name"] == wanted]
+    if call.flag("short", default=False):
+        found = [{**one, "tasks": []} for one in found]
+    return answers.json(found)
 
 
 async def latest_workflows(call: Call) -> Response:
@@ -93,41 +123,86 @@ async def remove_workflow(call: Call) -> Response:
     version = call.params["version"]
     if not version.isascii() or not version.isdigit() or len(version) > 9:
         raise InvalidInput(f"version: {version[:80]!r} is not a whole number")
-    await call.house.engine.remove_workflow_definition(call.params["name"], int(version))
+    name, number = call.params["name"], int(version)
+    await call.house.engine.request(lambda t: remove_workflow_version(t, name, number))
     return answers.void()
 
 
 async def put_tasks(call: Call) -> Response:
     """Register or replace a list of task definitions: all of them or none."""
-    documents = _listed(await call.document())
-    definitions = [checked_task(call, one, index) for index, one in enumerate(documents)]
-    await call.house.engine.put_task_definitions(definitions)
+    posted = [
+        _posted_task(call, one, index) for index, one in enumerate(_listed(await call.document()))
+    ]
+
+    await call.house.engine.request(lambda t: register_tasks(t, posted))
     return answers.void()
 
 
 async def replace_task(call: Call) -> Response:
     """Replace a task definition that exists."""
-    definition = checked_task(call, await call.json_object(), 0)
-    await call.house.engine.replace_task_definition(definition)
+    posted = _posted_task(call, await call.json_object(), 0)
+    await call.house.engine.request(lambda t: replace_task_definition(t, posted))
     return answers.void()
 
 
 async def get_task(call: Call) -> Response:
     """One task definition."""
-    definition = await call.house.engine.task_definition(call.params["name"])
-    return answers.json(definition_document(definition))
+    name, with_tags = call.params["name"], call.flag("metadata", default=False)
+    document = definition_document(await call.house.engine.task_definition(name))
+    if with_tags:
+        document["tags"] = await _tags_of(call, Tagged.TASK, name)
+    return answers.json(document)
 
 
 async def list_tasks(call: Call) -> Response:
-    """All task definitions."""
+    """All task definitions, or those with a tag."""
     found = await call.house.engine.task_definitions()
-    return answers.json([definition_document(one) for one in found])
+    return answers.json(await _filtered(call, Tagged.TASK, found))
 
 
 async def remove_task(call: Call) -> Response:
     """Delete a task definition."""
-    await call.house.engine.remove_task_definition(call.params["name"])
+    name = call.params["name"]
+    await call.house.engine.request(lambda t: remove_task_definition(t, name))
     return answers.void()
+
+
+async def _posted_workflow(call: Call, document: Any) -> Posted:
+    return _with_tags(await checked_workflow(call, document), document)
+
+
+def _posted_task(call: Call, document: Any, index: int) -> Posted:
+    return _with_tags(checked_task(call, document, index), document)
+
+
+def _with_tags(definition: WorkflowDefinition | TaskDefinition, document: dict[str, Any]) -> Posted:
+    posted = document.get("tags")
+    found = None if posted is None else parse_tags(posted)
+    return Posted(definition, found, overwrite_tags=document.get("overwriteTags") is True)
+
+
+async def _tags_of(call: Call, kind: Tagged, name: str) -> list[Tag]:
+    return await call.house.engine.database.read(lambda c: tags.read(c, kind, name))
+
+
+async def _filtered(
+    call: Call, kind: Tagged, found: Sequence[WorkflowDefinition | TaskDefinition]
+) -> list[dict[str, Any]]:
+    """Definitions as documents: those with the tag that is asked for, their tags if wanted."""
+    # Everybody who may ask may read all of them: the kind of access makes no difference.
+    call.text("access")
+    key, value = call.text("tagKey"), call.text("tagValue")
+    with_tags = call.flag("metadata", default=False)
+    known: dict[str, list[Tag]] = {}
+    if with_tags or key is not None or value is not None:
+        known = await call.house.engine.database.read(lambda c: tags.read_all(c, kind))
+    documents = []
+    for one in found:
+        own = known.get(one.name, [])
+        if matches(own, key, value):
+            document = definition_document(one)
+            documents.append({**document, "tags": own} if with_tags else document)
+    return documents
 
 
 def _listed(document: Any) -> list[Any]:

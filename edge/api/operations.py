@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from edge import wire
-from edge.api import admin, metadata, shapes, tasks, workflows
+from edge.api import admin, metadata, shapes, tags, tasks, workflows
 from edge.api.routing import Endpoint
 from edge.model.definitions import JsonObject, TaskDefinition, WorkflowDefinition, WorkflowTask
+from edge.model.tags import Tag
 from edge.model.validation import PostedResult, PostedStart
 
 
@@ -37,6 +38,9 @@ _RESULT = {
     "outputData": {"said": "hello"},
 }
 _IDS = ["…"]
+
+_TAG = {"key": "team", "value": "roof"}
+_TAGS = Note(body=Tag | list[Tag], example=_TAG)
 
 _BULK = Note(shapes.BulkResponse, list[str], _IDS)
 
@@ -85,6 +89,17 @@ NOTES: dict[Endpoint, Note] = {
     metadata.replace_task: Note(body=TaskDefinition, example=_TASK),
     metadata.list_tasks: Note(list[TaskDefinition]),
     metadata.get_task: Note(TaskDefinition),
+    tags.of_workflow: Note(list[Tag]),
+    tags.add_to_workflow: _TAGS,
+    tags.set_of_workflow: Note(body=list[Tag], example=[_TAG]),
+    tags.remove_from_workflow: _TAGS,
+    tags.of_task: Note(list[Tag]),
+    tags.add_to_task: _TAGS,
+    tags.set_of_task: Note(body=list[Tag], example=[_TAG]),
+    tags.remove_from_task: _TAGS,
+    tags.every: Note(list[Tag]),
+    tags.grouped: Note(list[shapes.TagCount]),
+    tags.resources: Note(list[shapes.Tagged]),
     admin.health: Note(shapes.Health),
     admin.devices: Note(list[shapes.DeviceLine]),
     admin.sync: Note(shapes.SyncState),
@@ -127,6 +142,8 @@ RAW_FIELDS: dict[str, dict[str, Any]] = {
 GROUPS = {
     "api/metadata/workflow": "Workflow definitions",
     "api/metadata/taskdefs": "Task definitions",
+    "api/metadata/task": "Task definitions",
+    "api/metadata/tags": "Tags",
     "api/workflow/bulk": "Executions, many at once",
     "api/workflow": "Executions",
     "api/tasks/queue": "Queues",
@@ -142,6 +159,7 @@ GROUPS = {
 """Headings by the beginning of the path; the longest that fits counts, else the path's own words."""
 
 PARAMETER_TEXTS = {
+    "access": "READ, CREATE, UPDATE, EXECUTE or DELETE; makes no difference here",
     "archiveWorkflow": "Refuse to delete an execution that has not ended",
     "correlation": "Correlation id",
     "correlationId": "Your own name for what the execution belongs to",
@@ -154,16 +172,22 @@ PARAMETER_TEXTS = {
     "idempotencyStrategy": "FAIL, RETURN_EXISTING or FAIL_ON_RUNNING",
     "includeClosed": "Those that have ended too",
     "includeTasks": "With all tasks",
+    "metadata": "With tags",
+    "newVersion": "Give it the number after the highest version there is",
     "overwrite": "Replace a version that exists",
     "path": "May hold slashes",
     "priority": "0 to 99, the highest first",
     "query": 'Terms joined by AND, such as workflowType = "hello" AND status IN (FAILED,TIMED_OUT)',
     "reason": "Kept with the execution",
     "ref": "Reference name of the task",
+    "resourceType": "WORKFLOW_DEF or TASK_DEF",
+    "short": "Without the tasks",
     "size": "Rows of a page",
     "start": "Rows to skip",
     "startTime": "Epoch milliseconds",
     "status": "IN_PROGRESS, COMPLETED, FAILED, FAILED_WITH_TERMINAL_ERROR or CANCELED",
+    "tagKey": "Only what carries a tag with this key",
+    "tagValue": "Only what carries a tag with this value",
     "task": "Id of the task",
     "taskType": "Name of a queue",
     "timeout": "Milliseconds to wait for the first task, up to 5,000",

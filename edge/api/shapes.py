@@ -132,3 +132,19 @@ class SyncState(msgspec.Struct, rename="camel", omit_defaults=True):
     """Last confirmed record of each lane."""
     records_sent: int | None = None
     bytes_sent: int | None = None
+
+
+class TagCount(msgspec.Struct, rename="camel"):
+    """A tag with the number of definitions of one kind that carry it."""
+
+    tag_key: str
+    tag_value: str
+    resource_type: str
+    count_per_resource_type: int
+
+
+class Tagged(msgspec.Struct, rename="camel"):
+    """A definition that carries a tag."""
+
+    id: str
+    display_name: str

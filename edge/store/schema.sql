@@ -156,3 +156,16 @@ CREATE TABLE IF NOT EXISTS environment (
   created_ms INTEGER NOT NULL,
   updated_ms INTEGER NOT NULL
 ) STRICT;
+
+-- Tags of workflow and task definitions. A value is JSON: a text, or the number of a rate limit.
+CREATE TABLE IF NOT EXISTS definition_tag (
+  kind     TEXT NOT NULL CHECK (kind IN ('WORKFLOW_DEF', 'TASK_DEF')),
+  name     TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  key      TEXT NOT NULL,
+  value    TEXT NOT NULL,
+  type     TEXT,
+  PRIMARY KEY (kind, name, position)
+) STRICT, WITHOUT ROWID;
+-- Which definitions carry a tag?
+CREATE INDEX IF NOT EXISTS definition_tag_carriers ON definition_tag (key, value, kind);

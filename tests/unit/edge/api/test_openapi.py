@@ -192,7 +192,16 @@ async def _ask_everything(device: Device) -> None:
     task = await device.claimed("workerid=me&domain=")
     await device.call("GET", "/tasks/poll/work?workerid=me")
     await device.call("POST", f"/tasks/{task['taskId']}/log", content="a line")
+    for kind in ("workflow/flow", "task/work"):
+        await device.call("POST", f"/metadata/{kind}/tags", json={"key": "a", "value": "b"})
     for path in (
+        "/metadata/workflow/flow/tags",
+        "/metadata/task/work/tags",
+        "/metadata/tags",
+        "/metadata/tags/grouped",
+        "/metadata/tags/workflow/flow",
+        "/metadata/tags/resources?tagKey=a&tagValue=b&resourceType=TASK_DEF",
+        "/metadata/workflow?metadata=true",
         f"/tasks/{task['taskId']}", f"/tasks/{task['taskId']}/log", "/tasks/queue/sizes?taskType=work",
         "/tasks/queue/size?taskType=work", "/tasks/queue/all", "/tasks/queue/all/verbose",
         "/tasks/queue/polldata?taskType=work", "/tasks/queue/polldata/all", f"/workflow/{first}",
