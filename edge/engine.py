@@ -74,6 +74,7 @@ class Engine:
         self.boot = boot
         self.lookups = lookups
         self.hand_over = HandOver(database, clock, Disclosure(database, lookups))
+        disk.polls = self.hand_over
         self._listeners: dict[int, Callable[[Changed], None]] = {}
         self._effect_listeners: list[Callable[[Effects], None]] = []
         self._counters: Counter[str] = Counter()

@@ -31,6 +31,13 @@ _PAGE = 500
 """Executions that are read at once when the database is opened."""
 
 
+_ASKED_LATELY_MS = 10_000
+"""A queue counts as served when somebody has asked it for work within this time, as in Conductor."""
+
+_QUEUES_KNOWN = 5_000
+"""Queues of which it is remembered who polled them; whoever polls makes up their names."""
+
+
 class HandOver:
     """Queues, leases and the polls that turn one into the other. Event loop only.
 
@@ -49,7 +56,8 @@ class HandOver:
         self.handed_out = 0
         self.polls = 0
         self._fresh: OrderedDict[TaskId, TaskView] = OrderedDict()
-        self._polled: dict[str, PollData] = {}
+        self._polled: OrderedDict[str, tuple[int, PollData]] = OrderedDict()
+        """Monotonic time of the last poll, and what is told of it, the latest last."""
 
     async def take_up(self) -> None:
         """Queue whatever waited for a worker when the database was closed, oldest first.
@@ -241,12 +249,26 @@ class HandOver:
 
     def poll_data(self) -> list[PollData]:
         """Who asked each queue for work last."""
-        return list(self._polled.values())
+        return [told for _, told in self._polled.values()]
+
+    def is_polled(self, queue: str) -> bool:
+        """Whether workers serve a queue: one is waiting there, or has asked lately.
+
+        Any thread may ask: the decider does, for the domains of a task.
+        """
+        if self.queues.is_waited_for(queue):
+            return True
+        polled = self._polled.get(queue)
+        return polled is not None and (self._clock.monotonic_ms() - polled[0] <= _ASKED_LATELY_MS)
 
     def _note_poll(self, queue: str, worker: str | None) -> None:
         self.polls += 1
         domain, _, name = queue.rpartition(":")
-        self._polled[queue] = PollData(name, domain or None, worker, self._clock.now_ms())
+        told = PollData(name, domain or None, worker, self._clock.now_ms())
+        self._polled[queue] = (self._clock.monotonic_ms(), told)
+        self._polled.move_to_end(queue)
+        if len(self._polled) > _QUEUES_KNOWN:
+            self._polled.popitem(last=False)
 
 
 def _limits(view: TaskView) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import structlog
 from edge.clock import Clock, Ids
 from edge.decider.decide import decide
 from edge.decider.draft import Sources
+from edge.decider.outside import NOBODY
 from edge.decider.scripts import Scripts
 from edge.effects import Effects, Step
 from edge.history import records_of
@@ -106,6 +107,8 @@ class Disk:
         self._boot = boot
         self._syncing = syncing
         self._lookups = lookups or Lookups()
+        self.polls = NOBODY
+        """Who asks for work; whoever knows puts itself here. Asked from the disk thread."""
         self.metadata = Metadata()
         self.executions = Executions(self.metadata)
         self._outbox = OutboxWriter()
@@ -229,7 +232,7 @@ class Disk:
     ) -> Decision:
         self.executions.touch(snapshot)
         registered = _Registered(self.metadata, connection)
-        sources = Sources(self._scripts, registered, self._lookups.at(connection))
+        sources = Sources(self._scripts, registered, self._lookups.at(connection), self.polls)
         decision = decide(snapshot, command, self._clock.now_ms(), sources)
         if not decision.empty:
             self.executions.stage(snapshot, decision)

@@ -12,7 +12,7 @@ import msgspec
 
 from edge.decider import policies
 from edge.decider.expressions import SnapshotLookup, resolve
-from edge.decider.outside import NOWHERE, Outside
+from edge.decider.outside import NOBODY, NOWHERE, Outside, Polls
 from edge.decider.scripts import Scripts
 from edge.model.calls import Call
 from edge.model.decision import Decision, LogLine, Publication
@@ -42,6 +42,7 @@ class Sources(NamedTuple):
     scripts: Scripts
     definitions: Definitions
     outside: Outside = NOWHERE
+    polls: Polls = NOBODY
 
 
 class FlowBroken(Exception):

@@ -28,6 +28,25 @@ class Outside(Protocol):
         ...
 
 
+class Polls(Protocol):
+    """Tells who asks for work, for the domains of tasks."""
+
+    def is_polled(self, queue: str) -> bool:
+        """Whether workers serve a queue: one waits there now, or asked within ten seconds."""
+        ...
+
+
+class _Nobody:
+    """No worker anywhere."""
+
+    def is_polled(self, _: str) -> bool:
+        return False
+
+
+NOBODY: Polls = _Nobody()
+"""For decisions that are taken before anybody could have asked."""
+
+
 class _Nowhere:
     """An outside that knows nothing."""
 

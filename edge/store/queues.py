@@ -219,6 +219,10 @@ class Queues:
                 self._waiting.pop(queue, None)
         return True
 
+    def is_waited_for(self, queue: str) -> bool:
+        """Whether a poller waits right now; any thread may ask."""
+        return queue in self._waiting
+
     def sizes(self) -> dict[str, int]:
         """Number of tasks in each queue, those that are delayed or held back too."""
         sizes: dict[str, int] = {}

@@ -24,17 +24,27 @@ def queue_name(draft: Draft, visit: Visit, task_type: str) -> tuple[str, str | N
         queue += f"@{definition.execution_name_space}"
     if definition.isolation_group_id:
         queue += f"-{definition.isolation_group_id}"
-    domain = _domain(draft, visit, task_type)
+    domain = _domain(draft, visit, task_type, queue)
     return (f"{domain}:{queue}" if domain else queue), domain
 
 
-def _domain(draft: Draft, visit: Visit, task_type: str) -> str | None:
+def _domain(draft: Draft, visit: Visit, task_type: str, queue: str) -> str | None:
+    """The first domain of the task's list that workers serve; if none is served, the last."""
     if visit.replaces is not None:
         return visit.replaces.domain
-    domains = draft.snapshot.workflow.task_to_domain
-    choice = domains.get(task_type, domains.get("*", ""))
-    last = choice.split(",")[-1].strip()
-    return None if not last or last.upper() == _NO_DOMAIN else last
+    chosen = draft.snapshot.workflow.task_to_domain
+    if not chosen:
+        return None
+    names = [name.strip() for name in chosen.get(task_type, chosen.get("*", "")).split(",")]
+    if len(names) > 1:
+        for name in names:
+            if not _is_none(name) and draft.sources.polls.is_polled(f"{name}:{queue}"):
+                return name
+    return None if _is_none(names[-1]) else names[-1]
+
+
+def _is_none(name: str) -> bool:
+    return not name or name.upper() == _NO_DOMAIN
 
 
 def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:

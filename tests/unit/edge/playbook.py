@@ -126,6 +126,16 @@ class Registry:
         return self.known.get(name)
 
 
+class Pollers:
+    """Queues that workers serve."""
+
+    def __init__(self) -> None:
+        self.queues: set[str] = set()
+
+    def is_polled(self, queue: str) -> bool:
+        return queue in self.queues
+
+
 def sources(scripts: ScriptDouble | None = None) -> Sources:
     """What a decision may ask, as a test has it."""
     return Sources(scripts or ScriptDouble(), Registry())
@@ -145,6 +155,7 @@ class Playbook:
         self.now_ms = NOW_MS
         self.scripts = ScriptDouble()
         self.registry = Registry()
+        self.pollers = Pollers()
         self.decisions: list[Decision] = []
         workflow = Workflow(
             key=7,
@@ -171,7 +182,7 @@ class Playbook:
         """Take a decision and hold it against the laws of all decisions."""
         before = dict(self.snapshot.tasks)
         workflow = self.snapshot.workflow
-        asked = Sources(self.scripts, self.registry)
+        asked = Sources(self.scripts, self.registry, polls=self.pollers)
         decision = decide(self.snapshot, command, self.now_ms, asked)
         self.decisions.append(decision)
         known = None if isinstance(command, Start) else workflow

@@ -11,6 +11,7 @@ from edge import handover
 from edge.engine import Engine
 from edge.store.slots import TaskId
 from tests.unit.edge.engine_house import claim, define, id_of, run, simple, start
+from tests.unit.edge.manual_clock import ManualClock
 
 
 def test_a_poll_that_is_cancelled_loses_no_task(tmp_path: Path) -> None:
@@ -85,6 +86,64 @@ def test_poll_data_tells_domain_and_worker(tmp_path: Path) -> None:
         assert [("a", "yard", "w2"), ("a", None, None)] == [
             (data.queue, data.domain, data.worker) for data in engine.poll_data()
         ]
+        assert not [data for data in engine.poll_data() if not data.last_poll_ms]
         assert 3 == engine.counters()["polls"]
+
+    run(tmp_path, body)
+
+
+def test_a_queue_is_served_for_ten_seconds_after_a_poll(tmp_path: Path) -> None:
+    """By the monotonic clock; while somebody waits there it is, however long."""
+    clock = ManualClock()
+
+    async def body(engine: Engine) -> None:
+        hand_over = engine.hand_over
+        await engine.poll("yard:a", worker="w", count=1, timeout_ms=0)
+        clock._now_ms += 3_600_000
+        clock.pass_s(10)
+        lately = hand_over.is_polled("yard:a")
+        clock.pass_s(0.001)
+        later = hand_over.is_polled("yard:a")
+        waiting = asyncio.ensure_future(engine.poll("b", worker="w", count=1, timeout_ms=60_000))
+        await asyncio.sleep(0)
+        clock.pass_s(50)
+        still = hand_over.is_polled("b")
+        waiting.cancel()
+
+        assert (True, False, True) == (lately, later, still)
+        assert not hand_over.is_polled("a")
+
+    run(tmp_path, body, clock=clock, timers=False)
+
+
+def test_a_task_goes_to_the_first_domain_that_is_served(tmp_path: Path) -> None:
+    """The workers that ask decide, at the moment of scheduling; a domain sees its own tasks only."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        domains = {"a": "yard,roof,NO_DOMAIN"}
+        await start(engine, "w", task_to_domain=domains)
+        await engine.poll("roof:a", worker="w", count=1, timeout_ms=0)
+        await start(engine, "w", task_to_domain=domains)
+        await start(engine, "w")
+
+        assert {"a": 2, "roof:a": 1} == engine.queue_sizes()
+        (view,) = await engine.poll("roof:a", worker="w", count=9, timeout_ms=0)
+        assert "roof" == view.task.domain
+
+    run(tmp_path, body)
+
+
+def test_polls_of_made_up_queues_do_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that was polled longest ago is forgotten first."""
+    monkeypatch.setattr(handover, "_QUEUES_KNOWN", 3)
+
+    async def body(engine: Engine) -> None:
+        for queue in ("a", "b", "c", "a", "d"):
+            await engine.poll(queue, worker="w", count=1, timeout_ms=0)
+
+        assert ["c", "a", "d"] == [data.queue for data in engine.poll_data()]
 
     run(tmp_path, body)

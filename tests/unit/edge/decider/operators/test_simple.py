@@ -73,6 +73,62 @@ def test_domains(domains: dict[str, str], queue: str, domain: str | None) -> Non
     assert (queue, domain) == (play.task("a").queue, play.task("a").domain)
 
 
+@pytest.mark.parametrize(
+    ("choice", "served", "queue"),
+    [
+        ("roof,lab", {"roof:a"}, "roof:a"),
+        ("roof,lab", {"roof:a", "lab:a"}, "roof:a"),
+        ("roof,lab", {"lab:a"}, "lab:a"),
+        ("roof,lab", set(), "lab:a"),
+        # What others serve under the same name, or this domain for another task, does not count.
+        ("roof,lab", {"a", "roof:b"}, "lab:a"),
+        (" roof , lab ", {"roof:a"}, "roof:a"),
+        ("roof,NO_DOMAIN", set(), "a"),
+        ("roof,no_domain", {"a"}, "a"),
+        ("roof,No_Domain", {"roof:a"}, "roof:a"),
+        # In front of others it is passed over, as in Conductor.
+        ("NO_DOMAIN,lab", {"a"}, "lab:a"),
+        ("roof,", set(), "a"),
+        ("", {"a"}, "a"),
+        (",", {"a", ":a"}, "a"),
+        ("roof", set(), "roof:a"),
+    ],
+)
+def test_the_first_domain_that_is_served_wins(choice: str, served: set[str], queue: str) -> None:
+    """Without any, the last entry; whichever key of the map the list stands under."""
+    for key in ("a", "*"):
+        play = Playbook(step("a", settings={"retryCount": 1}))
+        play.pollers.queues = served
+
+        play.start(task_to_domain={key: choice})
+        assert queue == play.task("a").queue
+
+        # Who serves what when the task is tried again makes no difference.
+        play.pollers.queues = {"roof:a"}
+        play.fail("a")
+        assert queue == play.task("a").queue
+
+
+def test_a_name_space_belongs_to_the_queue_that_is_asked_for() -> None:
+    """Workers of a domain that serve the plain name would never find the task."""
+    play = Playbook(step("a", settings={"executionNameSpace": "ns"}))
+    play.pollers.queues = {"roof:a", "lab:a@ns"}
+
+    play.start(task_to_domain={"a": "roof,lab,shed"})
+
+    assert "lab:a@ns" == play.task("a").queue
+
+
+def test_the_star_means_workers_only() -> None:
+    """Tasks of the engine's own have no domain."""
+    call = step("c", "HTTP", inputParameters={"uri": "http://x", "method": "GET"})
+    play = Playbook(call)
+
+    play.start(task_to_domain={"*": "lab", "c": "lab", "HTTP": "lab"})
+
+    assert ("HTTP", None) == (play.task("c").queue, play.task("c").domain)
+
+
 def test_a_retry_keeps_the_domain_of_its_predecessor() -> None:
     """Domains are resolved once, when the first attempt is scheduled."""
     import msgspec
