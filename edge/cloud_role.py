@@ -73,6 +73,12 @@ class ControlPlane:
         """Return when the disk has answered."""
         await self._ledger.project()
 
+    def answers_at(self, url: str) -> None:
+        """Nobody here waits for that."""
+
+    async def wind_down(self) -> None:
+        """Nobody here needs answers to finish."""
+
     def end_streams(self) -> None:
         """Let pages go; they come back by themselves."""
         self._app.state.streams.close()

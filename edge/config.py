@@ -99,6 +99,32 @@ class TriggerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds after a start in which further events are counted but start nothing."""
 
 
+class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A module with ``@worker_task`` functions of the Python SDK that the device runs."""
+
+    module: str
+    """A file, relative to the configuration's folder, or a name that can be imported."""
+    processes: int = 1
+    """Of each function."""
+    memory_mb: int = 0
+    """What a process may write to; 0 = no limit. Python and the SDK take about 60 of it."""
+    task_limit_s: float = 0.0
+    """Seconds after which a process that works on one task is taken to hang and is killed; 0 =
+    never."""
+    env: dict[str, str] = {}
+    """Laid over the daemon's own environment."""
+    domain: str = ""
+    """Queue domain that they poll; empty = as their decorators say."""
+    together: bool = False
+    """Whether all functions of the module run in one process, which saves memory."""
+    imports: list[str] = []
+    """Modules to import before it."""
+    python: str = ""
+    """The interpreter that has the SDK and the module; empty = the daemon's own."""
+    stop_within_s: float = 10.0
+    """Seconds that a task in hand gets when the device stops; then it goes back to its queue."""
+
+
 class SyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How history reaches the control plane."""
 
@@ -145,9 +171,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     devices: DeviceSettings = DeviceSettings()
     workflows: WorkflowSettings = WorkflowSettings()
     trigger: list[TriggerSettings] = []
+    worker: list[WorkerSettings] = []
     sync: SyncSettings = SyncSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     secrets: SecretSettings = SecretSettings()
+
+
+_LISTED: dict[str, type[msgspec.Struct]] = {"trigger": TriggerSettings, "worker": WorkerSettings}
+"""Sections that may be written several times."""
+
+_LEAST_MEMORY_MB = 64
+"""Less than that, and Python cannot even import the SDK."""
 
 
 def load(
@@ -191,6 +225,7 @@ def load(
             settings.workflows,
             folders=[_below(folder, one) for one in settings.workflows.folders],
         ),
+        worker=[_worker_settings(one, folder) for one in settings.worker],
         sync=_sync_settings(settings.sync, folder, document.get("sync")),
         secrets=msgspec.structs.replace(
             settings.secrets, key_file=_below(folder, settings.secrets.key_file)
@@ -283,9 +318,9 @@ def _refuse_unknown(table: Any, kind: type[msgspec.Struct], path: str) -> None:
             meant = f"; did you mean {path}{close[0]}?" if close else ""
             known = ", ".join(sorted(fields))
             raise UnknownKey(f"unknown key {here}{meant} Known here: {known}.")
-        if key == "trigger" and isinstance(value, list):
+        if key in _LISTED and isinstance(value, list):
             for index, one in enumerate(value):
-                _refuse_unknown(one, TriggerSettings, f"{here}[{index}].")
+                _refuse_unknown(one, _LISTED[key], f"{here}[{index}].")
         elif isinstance(fields[key], type) and issubclass(fields[key], msgspec.Struct):
             _refuse_unknown(value, fields[key], f"{here}.")
 
@@ -309,6 +344,33 @@ def _data_dir(given: str | None, written: str, folder: Path, state_name: str) ->
 
 def _below(folder: Path, name: str) -> str:
     return str(folder / Path(name).expanduser()) if name else ""
+
+
+def _worker_settings(worker: WorkerSettings, folder: Path) -> WorkerSettings:
+    return msgspec.structs.replace(
+        worker,
+        module=_module(folder, worker.module),
+        imports=[_module(folder, one) for one in worker.imports],
+        python=_below(folder, worker.python),
+    )
+
+
+def _module(folder: Path, name: str) -> str:
+    """A file by its path; a name that can be imported stays as it is."""
+    return _below(folder, name) if name.endswith(".py") or os.sep in name else name
+
+
+def _worker_limits(
+    index: int, worker: WorkerSettings
+) -> list[tuple[str, float | int, float | int, float | int]]:
+    where = f"worker[{index}]"
+    memory_mb = worker.memory_mb or _LEAST_MEMORY_MB
+    return [
+        (f"{where}.processes", worker.processes, 1, 64),
+        (f"{where}.memory_mb", memory_mb, _LEAST_MEMORY_MB, 1_000_000),
+        (f"{where}.task_limit_s", worker.task_limit_s, 0, 604_800),
+        (f"{where}.stop_within_s", worker.stop_within_s, 0, 600),
+    ]
 
 
 def _sync_settings(
@@ -356,6 +418,7 @@ def _check(settings: Settings) -> None:
             (f"trigger[{i}].cooldown_s", one.cooldown_s, 0, 86_400)
             for i, one in enumerate(settings.trigger)
         ),
+        *(limit for i, one in enumerate(settings.worker) for limit in _worker_limits(i, one)),
     ):
         # Written this way round, a NaN is refused too.
         if not least <= value <= most:

@@ -60,6 +60,14 @@ class Role(Protocol):
         """Return when the disk has answered."""
         ...
 
+    def answers_at(self, url: str) -> None:
+        """Requests are answered there from now on."""
+        ...
+
+    async def wind_down(self) -> None:
+        """Let those finish who need answers for it, while they still get some."""
+        ...
+
     def end_streams(self) -> None:
         """Let answers end that would never end by themselves."""
         ...
@@ -128,6 +136,8 @@ async def _main(
 async def serve(role: Role, listener: socket.socket, stop: asyncio.Event, *, where: str) -> None:
     """Run a role until ``stop``, then end it: requests first, loops next, the disk last.
 
+    Before all of them go those who need answers to finish what they have in hand.
+
     Args:
         role: already opened.
         listener: where it answers HTTP.
@@ -146,9 +156,11 @@ async def serve(role: Role, listener: socket.socket, stop: asyncio.Event, *, whe
         sys.stdout.write(f"{role.name} ready on {url} (data: {where})\n")
         sys.stdout.flush()
         supervisor.tell("READY=1", f"STATUS=ready on {url}")
+        role.answers_at(url)
         await stop.wait()
         supervisor.tell("STOPPING=1")
         _log.info("stop_requested")
+        await role.wind_down()
         role.end_streams()
         server.stop()
         await answering

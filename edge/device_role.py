@@ -57,6 +57,13 @@ _DISK_ANSWER_S = 2.0
 """A disk that takes longer to answer is shown as down."""
 
 
+class _Hosted(Protocol):
+    async def run(self) -> None: ...
+    async def stop(self) -> None: ...
+    def answers_at(self, url: str) -> None: ...
+    def statuses(self) -> list[dict[str, Any]]: ...
+
+
 class _Uplink(Protocol):
     async def run(self) -> None: ...
     def wake(self) -> None: ...
@@ -114,6 +121,7 @@ class Device:
         for bundle in self._bundles:
             self._add_handlers(bundle)
         self._uplink = _uplink(settings, data, engine) if settings.sync.enabled else None
+        self._hosted = _hosted(settings, engine) if settings.worker else None
         engine.on_effects(self._see)
         self._house = self._furnish(data)
         self._app = build_app(self._house)
@@ -145,11 +153,22 @@ class Device:
             self._equipment.run(),
             self._sweep(),
         ]
+        loops += [] if self._hosted is None else [self._hosted.run()]
         return loops if self._uplink is None else [*loops, self._uplink.run()]
 
     async def alive(self) -> None:
         """Return when the disk has answered."""
         await self._engine.request(_nothing)
+
+    def answers_at(self, url: str) -> None:
+        """Let hosted workers begin: from now on they are answered."""
+        if self._hosted is not None:
+            self._hosted.answers_at(url)
+
+    async def wind_down(self) -> None:
+        """Let hosted workers finish what they have in hand."""
+        if self._hosted is not None:
+            await self._hosted.stop()
 
     def end_streams(self) -> None:
         """Let consoles go; they come back by themselves."""
@@ -177,6 +196,8 @@ class Device:
         house.devices = self._equipment.statuses
         house.snapshot = self._equipment.snapshot
         house.uplink = self._sync_status
+        if self._hosted is not None:
+            house.workers = self._hosted.statuses
         house.healthy = self._healthy
         house.evidence_root = data.evidence
         house.pages = Pages(CONSOLE_FOLDER)
@@ -361,6 +382,13 @@ def _bundles(settings: Settings) -> list[BundledWorkflow]:
             )
         wanted.update({bundle.name: bundle for bundle in found})
     return list(wanted.values())
+
+
+def _hosted(settings: Settings, engine: Engine) -> _Hosted:
+    """Imported here: a device without workers of its site has no use for it in memory."""
+    from edge.hosted_workers import HostedWorkers
+
+    return HostedWorkers(settings.worker, engine)
 
 
 def _uplink(settings: Settings, data: DataDir, engine: Engine) -> _Uplink:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from starlette.responses import Response
 
@@ -19,11 +20,16 @@ async def health(call: Call) -> Response:
     """Whether the device can do its work; 200 also when it cannot, as in Conductor."""
     ask = call.house.healthy
     disk = True if ask is None else await ask()
+    parts = [("disk", disk)]
+    parts += [(f"worker {one['name']}", one["state"] == "running") for one in call.house.workers()]
     return answers.json(
         {
+            # Without a worker of the site the device does everything else: a watchdog that restarts
+            # it for that would restart it for ever.
             "healthy": disk,
             "healthResults": [
-                {"healthy": disk, "details": {"status": "UP" if disk else "DOWN", "name": "disk"}}
+                {"healthy": up, "details": {"status": "UP" if up else "DOWN", "name": name}}
+                for name, up in parts
             ],
             "suppressedHealthResults": False,
         }
@@ -44,6 +50,11 @@ async def figures(call: Call) -> Response:
 async def devices(call: Call) -> Response:
     """The status of each device of the inventory."""
     return answers.json(call.house.devices())
+
+
+async def workers(call: Call) -> Response:
+    """The status of each worker's process that is hosted here."""
+    return answers.json(call.house.workers())
 
 
 async def snapshot(call: Call) -> Response:
@@ -94,6 +105,7 @@ def _families(call: Call, statuses: dict[str, int]) -> list[metrics.Family]:
                 for one in house.devices()
             ],
         ),
+        *_worker_families(house.workers()),
         metrics.Family(
             "baton_sync_waiting_records",
             "gauge",
@@ -107,6 +119,38 @@ def _families(call: Call, statuses: dict[str, int]) -> list[metrics.Family]:
             "baton_resident_bytes", "gauge", "Memory of the process.", [({}, _resident_bytes())]
         ),
         house.requests.family(),
+    ]
+
+
+def _worker_families(workers: list[dict[str, Any]]) -> list[metrics.Family]:
+    """Of the workers that are hosted here; none without any."""
+    if not workers:
+        return []
+    return [
+        metrics.Family(
+            "baton_worker_up",
+            "gauge",
+            "1 for each hosted worker's process that polls, 0 for each that does not.",
+            [({"worker": one["name"]}, int(one["state"] == "running")) for one in workers],
+        ),
+        metrics.Family(
+            "baton_worker_restarts_total",
+            "counter",
+            "How often a hosted worker's process has died and was started again.",
+            [({"worker": one["name"]}, one["restarts"]) for one in workers],
+        ),
+        metrics.Family(
+            "baton_worker_resident_bytes",
+            "gauge",
+            "Memory of a hosted worker's process.",
+            [({"worker": one["name"]}, one["residentBytes"]) for one in workers],
+        ),
+        metrics.Family(
+            "baton_worker_in_hand",
+            "gauge",
+            "Tasks that a hosted worker works on.",
+            [({"worker": one["name"]}, one["inHand"]) for one in workers],
+        ),
     ]
 
 

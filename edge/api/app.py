@@ -149,6 +149,7 @@ ROUTES = [
     Route("GET", "/metrics", admin.figures),
     Route("GET", "/api/v1/stream", streams.stream),
     Route("GET", "/api/v1/devices", admin.devices),
+    Route("GET", "/api/v1/workers", admin.workers),
     Route("GET", "/api/v1/devices/{name}/snapshot.jpg", admin.snapshot),
     Route("GET", "/api/v1/evidence/{path...}", files.evidence),
     Route("GET", "/api/v1/sync", admin.sync),

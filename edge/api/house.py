@@ -63,6 +63,8 @@ class House:
         self.check_script: Callable[[str], str | None] = _nothing_wrong
         self.devices: Callable[[], list[dict[str, Any]]] = _no_devices
         """The status of each device of the inventory, as JSON."""
+        self.workers: Callable[[], list[dict[str, Any]]] = _no_devices
+        """The status of each worker's process that is hosted here, as JSON."""
         self.handlers_changed: Callable[[], None] = _nothing
         """Called when event handlers have been registered, replaced or removed."""
         self.snapshot: Snapshots | None = None

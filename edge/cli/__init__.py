@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from edge.cli import execution, run, search, steering, workflow
+from edge.cli import execution, run, search, steering, worker, workflow
 
 _EPILOG = """\b
 Start a device, register a folder of workflows, run one:
@@ -30,6 +30,7 @@ for _command in (
     run.check,
     workflow.workflow,
     workflow.tasks,
+    worker.worker,
     execution.start,
     execution.show,
     execution.tail,

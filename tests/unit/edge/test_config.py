@@ -95,6 +95,10 @@ def test_a_sync_section_switches_sync_on(tmp_path: Path, text: str, enabled: boo
         ('[daemon]\nlistn = "x"\n', "unknown key daemon.listn; did you mean daemon.listen?"),
         ("xyz = 1\n", "unknown key xyz"),
         (
+            '[[worker]]\nmodule="a"\nmemory=3\n',
+            "unknown key worker[0].memory; did you mean worker[0].memory_mb?",
+        ),
+        (
             '[[trigger]]\ndevice="a"\nworkflow="b"\ncooldown=3\n',
             "unknown key trigger[0].cooldown; did you mean trigger[0].cooldown_s?",
         ),
@@ -124,6 +128,9 @@ def test_an_unknown_key_is_named(tmp_path: Path, text: str, words: str) -> None:
         ('[[trigger]]\ndevice = "a"\n', "workflow"),
         ('[[trigger]]\ndevice = "a"\nworkflow = "b"\non = "smell"\n', "trigger"),
         ('[[trigger]]\ndevice = "a"\nworkflow = "b"\ncooldown_s = -1\n', "cooldown_s"),
+        ('[[worker]]\nmodule = "a"\nprocesses = 0\n', "worker[0].processes"),
+        ('[[worker]]\nmodule = "a"\nmemory_mb = 3\n', "worker[0].memory_mb: 3"),
+        ('[[worker]]\nmodule = "a"\n[[worker]]\n', "module"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, text: str, words: str) -> None:
@@ -235,3 +242,21 @@ def test_a_credential_is_a_bare_name_and_the_only_source(tmp_path: Path, text: s
     """Two places for one key would leave it open which one counts."""
     with pytest.raises(WrongValue, match=r"secrets\.key_credential"):
         load(written(tmp_path, f"[secrets]\n{text}\n"))
+
+
+def test_files_of_workers_are_relative_to_the_configuration(tmp_path: Path) -> None:
+    """Names of modules are not; both survive being printed."""
+    path = tmp_path / "baton.toml"
+    path.write_text(
+        '[[worker]]\nmodule = "w/one.py"\nimports = ["pkg.two"]\npython = "venv/bin/python"\n'
+        'env = { KEY = "value" }\n[[worker]]\nmodule = "pkg.workers"\n'
+    )
+    loaded = load(path)
+    first, second = loaded.worker
+
+    assert str(tmp_path / "w/one.py") == first.module
+    assert str(tmp_path / "venv/bin/python") == first.python
+    assert (["pkg.two"], {"KEY": "value"}) == (first.imports, first.env)
+    assert ("pkg.workers", "") == (second.module, second.python)
+    path.write_text(to_toml(loaded))
+    assert loaded == load(path)

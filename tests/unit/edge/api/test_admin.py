@@ -79,3 +79,29 @@ def test_devices_and_sync_are_what_the_daemon_says(tmp_path: Path) -> None:
         assert 404 == (await device.call("GET", "/v1/devices/back/snapshot.jpg")).status_code
 
     run(tmp_path, body)
+
+
+def test_hosted_workers_are_shown(tmp_path: Path) -> None:
+    """In the figures, in the list, and in the health, which they do not decide."""
+    up = {"name": "greet", "state": "running", "pid": 7, "restarts": 2, "residentBytes": 5_000}
+    worker = {**up, "inHand": 1, "lastEnd": ""}
+
+    async def body(device: Device) -> None:
+        before = (await device.client.get("/metrics")).text
+        device.house.workers = lambda: [worker, {**worker, "name": "odd", "state": "waiting"}]
+        lines = (await device.client.get("/metrics")).text.splitlines()
+        health = (await device.client.get("/health")).json()
+
+        assert "baton_worker" not in before
+        assert 'baton_worker_up{worker="greet"} 1' in lines
+        assert 'baton_worker_up{worker="odd"} 0' in lines
+        assert 'baton_worker_restarts_total{worker="greet"} 2' in lines
+        assert 'baton_worker_resident_bytes{worker="greet"} 5000' in lines
+        assert 'baton_worker_in_hand{worker="greet"} 1' in lines
+        assert health["healthy"]
+        assert {"disk": True, "worker greet": True, "worker odd": False} == {
+            one["details"]["name"]: one["healthy"] for one in health["healthResults"]
+        }
+        assert "greet" == (await device.answer("GET", "/v1/workers"))[0]["name"]
+
+    run(tmp_path, body)
