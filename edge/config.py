@@ -60,8 +60,8 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether definitions must name an owner, as Conductor's must."""
     body_limit_bytes: int = 10 * 1024 * 1024
     """The largest request body."""
-    script_time_limit_s: float = 1.0
-    """CPU seconds of one JavaScript expression; everything else waits for it."""
+    script_time_limit_s: float = 4.0
+    """Seconds that one script may take; Conductor's own limit. Nothing else waits for it."""
     handler_threads: int = 2
     """Tasks of one type that handlers of bundled workflows work on at the same time."""
 

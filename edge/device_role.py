@@ -37,7 +37,7 @@ from edge.model.errors import (
     ValidationFailed,
 )
 from edge.model.validation import parse_task_definition, parse_workflow_definition
-from edge.scripts import QuickScripts, syntax_error
+from edge.scripts import Evaluators
 from edge.system_tasks import HttpCalls, HttpPolls, OtherExecutions, UpdateSecret
 from edge.timekeeper import Timekeeper
 from edge.transactions import Transaction
@@ -52,6 +52,9 @@ _log = structlog.get_logger(__name__)
 
 _SWEEP_EVERY_S = 300.0
 """Between two looks at the evidence's budget; a device films a few clips in that time."""
+
+_IDLE_EVERY_S = 15.0
+"""Between two looks for processes of scripts that have nothing to do."""
 
 _DISK_ANSWER_S = 2.0
 """A disk that takes longer to answer is shown as down."""
@@ -76,14 +79,15 @@ async def open_role(settings: Settings, data: DataDir) -> Device:
     Raises:
         ConfigError, DatabaseError, MigrationError, DeviceError, IdentityError: it cannot start.
     """
+    scripts = Evaluators(settings.engine.script_time_limit_s)
     engine = await Engine.open(
         data.database,
-        scripts=QuickScripts(settings.engine.script_time_limit_s),
+        scripts=scripts,
         syncing=settings.sync.enabled,
         lookups=_lookups(settings, data),
     )
     try:
-        return Device(settings, data, engine)
+        return Device(settings, data, engine, scripts)
     except BaseException:
         await engine.close()
         raise
@@ -94,9 +98,12 @@ class Device:
 
     name = "baton"
 
-    def __init__(self, settings: Settings, data: DataDir, engine: Engine) -> None:
+    def __init__(
+        self, settings: Settings, data: DataDir, engine: Engine, scripts: Evaluators
+    ) -> None:
         self._settings = settings
         self._engine = engine
+        self._scripts = scripts
         self._closed = False
         inventory = _inventory(settings, engine)
         self._wanted = _triggers(settings.trigger, inventory)
@@ -113,7 +120,6 @@ class Device:
         self._http_calls = HttpCalls()
         self._workers = Workers(engine, self._evidence, inventory.open)
         self._workers.add_system_task("HTTP", self._http_calls)
-        scripts = QuickScripts(settings.engine.script_time_limit_s)
         polls = HttpPolls(self._http_calls, scripts, engine)
         self._workers.add_system_task("HTTP_POLL", polls, at_once=4)
         self._workers.add_system_task("UPDATE_SECRET", UpdateSecret(self._keep_secret), at_once=1)
@@ -152,6 +158,7 @@ class Device:
             self._event_queue.run(),
             self._equipment.run(),
             self._sweep(),
+            self._end_idle_scripts(),
         ]
         loops += [] if self._hosted is None else [self._hosted.run()]
         return loops if self._uplink is None else [*loops, self._uplink.run()]
@@ -184,6 +191,7 @@ class Device:
             await self._equipment.close()
         finally:
             await self._engine.close()
+            await asyncio.to_thread(self._scripts.close)
 
     def _furnish(self, data: DataDir) -> House:
         settings = self._settings
@@ -192,7 +200,7 @@ class Device:
         house.version = release()
         house.body_limit_bytes = settings.engine.body_limit_bytes
         house.owner_required = settings.engine.owner_email_required
-        house.check_script = syntax_error
+        house.check_script = self._scripts.syntax_error
         house.devices = self._equipment.statuses
         house.snapshot = self._equipment.snapshot
         house.uplink = self._sync_status
@@ -236,7 +244,10 @@ class Device:
         if changed:
             await engine.put_task_definitions(changed)
         definition = parse_workflow_definition(
-            bundle.definition, owner_required=False, check_script=syntax_error, supported=SUPPORTED
+            bundle.definition,
+            owner_required=False,
+            check_script=self._scripts.syntax_error,
+            supported=SUPPORTED,
         )
         try:
             old = await engine.workflow_definition(definition.name, definition.version)
@@ -275,6 +286,12 @@ class Device:
             "recordsSent": status.records_sent,
             "bytesSent": status.bytes_sent,
         }
+
+    async def _end_idle_scripts(self) -> None:
+        """Give back the memory of processes that no script has needed for a while."""
+        while True:
+            await asyncio.sleep(_IDLE_EVERY_S)
+            await asyncio.to_thread(self._scripts.end_idle)
 
     async def _sweep(self) -> None:
         """Keep the evidence within its budget."""

@@ -5,6 +5,7 @@ No rule stands here; those are the model's.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from edge.api.call import Call
@@ -20,7 +21,9 @@ async def checked_workflow(call: Call, document: Any) -> WorkflowDefinition:
     """
     house = call.house
     known = await house.engine.task_definitions()
-    return parse_workflow_definition(
+    # A definition may hold many scripts, and they are parsed elsewhere: nobody else waits.
+    return await asyncio.to_thread(
+        parse_workflow_definition,
         document,
         owner_required=house.owner_required,
         check_script=house.check_script,

@@ -5,6 +5,7 @@ No script is evaluated here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from edge.model.definitions import JsonObject
@@ -16,6 +17,19 @@ class ScriptFailed(Exception):
 
 class ScriptTimedOut(ScriptFailed):
     """A script ran for longer than it may."""
+
+
+class ScriptNeedsTime(Exception):
+    """A script is not worked out yet: undo what depends on it, and ask again when it is.
+
+    Args:
+        begin: has it worked out elsewhere, and calls what it is given, from any thread, when it is
+            time to ask again.
+    """
+
+    def __init__(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        super().__init__("a script needs time")
+        self.begin = begin
 
 
 class Scripts(Protocol):
@@ -43,6 +57,7 @@ class Scripts(Protocol):
         Raises:
             ScriptTimedOut: the time limit has passed.
             ScriptFailed: the script raised, cannot be parsed or used too much memory.
+            ScriptNeedsTime: its value is not there yet; whoever decides lets this pass.
         """
         ...
 

@@ -18,8 +18,8 @@ from edge.engine import Engine
 from edge.model.definitions import WorkflowDefinition
 from edge.model.executions import TaskStatus, task_uuid
 from edge.model.requests import StartRequest, TaskResult
-from edge.scripts import QuickScripts
 from tests.bench.measure import Figure, lone_commits_per_cpu_s, written_bytes
+from tests.evaluators import EVALUATORS
 
 PAYLOAD = msgspec.json.encode({"a": "x" * 180})
 STEPS = ("w1", "w2", "w3")
@@ -86,7 +86,7 @@ async def _drive(engine: Engine, workflows: int, concurrency: int) -> list[float
 
 async def _measure(folder: Path, workflows: int, concurrency: int) -> list[Figure]:
     path = folder / f"w{concurrency}.db"
-    engine = await Engine.open(path, scripts=QuickScripts())
+    engine = await Engine.open(path, scripts=EVALUATORS)
     async with asyncio.TaskGroup() as group:
         group.create_task(engine.run())
         await engine.put_workflow_definition(

@@ -24,10 +24,10 @@ from edge.model.definitions import WorkflowDefinition
 from edge.model.events import EventHandler, Message
 from edge.model.executions import Workflow
 from edge.model.requests import StartRequest
-from edge.scripts import QuickScripts
 from edge.store import events as store
 from edge.store.migrations import migrate
 from edge.transactions import Disk, Transaction
+from tests.evaluators import EVALUATORS
 from tests.unit.edge.manual_clock import ManualClock
 
 _LONG = settings(
@@ -112,8 +112,7 @@ class EventMachine(RuleBasedStateMachine):
         self._connection.execute("BEGIN")
         migrate(self._connection)
         self._connection.execute("COMMIT")
-        scripts = QuickScripts()
-        self._disk = Disk(self._clock, RandomIds(), scripts, boot=1, syncing=False)
+        self._disk = Disk(self._clock, RandomIds(), EVALUATORS, boot=1, syncing=False)
 
     def _must(self, *requests: Any) -> None:
         for outcome in self._disk.run(self._connection, requests)[0]:

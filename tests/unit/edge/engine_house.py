@@ -16,8 +16,8 @@ from edge.lookups import Lookups
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
 from edge.model.executions import EMPTY, TaskStatus, WorkflowStatus, task_uuid
 from edge.model.requests import StartRequest, TaskResult, TaskView
-from edge.scripts import QuickScripts
 from edge.timekeeper import Timekeeper
+from tests.evaluators import EVALUATORS
 
 
 @asynccontextmanager
@@ -31,7 +31,7 @@ async def engine_at(
 ) -> AsyncIterator[Engine]:
     """An open engine whose loops run until the block ends."""
     engine = await Engine.open(
-        path, scripts=QuickScripts(), clock=clock, syncing=syncing, lookups=lookups
+        path, scripts=EVALUATORS, clock=clock, syncing=syncing, lookups=lookups
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(engine.run())

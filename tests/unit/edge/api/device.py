@@ -12,7 +12,7 @@ import httpx
 from edge.api.app import build_app
 from edge.api.house import House
 from edge.decider.operators import SUPPORTED
-from edge.scripts import syntax_error
+from tests.evaluators import EVALUATORS
 from tests.unit.edge.engine_house import engine_at
 
 TASK = {"name": "work", "retryCount": 0, "responseTimeoutSeconds": 60}
@@ -83,7 +83,7 @@ def run(folder: Path, body: Callable[[Device], Awaitable[None]], **options: Any)
     async def main() -> None:
         async with engine_at(folder / "baton.db", **options) as engine:
             house = House(engine, SUPPORTED)
-            house.check_script = syntax_error
+            house.check_script = EVALUATORS.syntax_error
             transport = httpx.ASGITransport(app=build_app(house))
             async with httpx.AsyncClient(transport=transport, base_url="http://device") as client:
                 await body(Device(house, client))

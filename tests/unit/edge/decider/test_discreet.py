@@ -10,7 +10,7 @@ from edge.decider.discreet import DiscreetScripts
 from edge.decider.outside import NOWHERE
 from edge.decider.scripts import ScriptFailed, ScriptTimedOut
 from edge.model.errors import SecretUnreadable
-from edge.scripts import QuickScripts
+from tests.evaluators import EVALUATORS
 from tests.unit.edge.playbook import ScriptDouble
 
 LITERAL = "${workflow.secrets.TOKEN}"
@@ -32,7 +32,7 @@ class _Outside:
 
 
 def _evaluate(expression: str, scope: dict[str, Any]) -> Any:
-    return DiscreetScripts(QuickScripts(), _Outside()).evaluate(expression, scope)
+    return DiscreetScripts(EVALUATORS, _Outside()).evaluate(expression, scope)
 
 
 def test_a_script_computes_with_the_secret() -> None:

@@ -13,11 +13,11 @@ import pytest
 
 from edge.engine import Engine
 from edge.model.executions import Task, TaskStatus, WorkflowStatus
-from edge.scripts import QuickScripts
 from edge.system_tasks import HttpCalls, HttpPolls
 from edge.system_tasks.http_poll import read_polling
 from edge.system_tasks.http_request import BadRequest
 from edge.workers import Workers
+from tests.evaluators import EVALUATORS
 from tests.unit.edge.engine_house import answer as hand_in
 from tests.unit.edge.engine_house import claim, define, define_task, ended, engine_at, simple, start
 from tests.unit.edge.manual_clock import ManualClock
@@ -33,7 +33,7 @@ async def polling(folder: Path, clock: ManualClock) -> AsyncIterator[Engine]:
     async with engine_at(folder / "baton.db", clock=clock, timers=False) as engine:
         workers = Workers(engine, EvidenceStore(folder / "evidence", 1_000, 3_600), lambda n: n)
         calls = HttpCalls()
-        workers.add_system_task("HTTP_POLL", HttpPolls(calls, QuickScripts(), engine), at_once=1)
+        workers.add_system_task("HTTP_POLL", HttpPolls(calls, EVALUATORS, engine), at_once=1)
         async with asyncio.TaskGroup() as group:
             loop = group.create_task(workers.run())
             yield engine

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from edge.model.executions import TaskStatus
-from edge.scripts import QuickScripts
+from tests.evaluators import EVALUATORS
 from tests.unit.edge.playbook import Playbook, Step, fork, inline, join, step, switch
 
 COUNT = "if ($.loop['iteration'] < $.n) { true; } else { false; }"
@@ -23,7 +23,7 @@ def loop(*body: Step, **fields: Any) -> Step:
 def play_of(*steps: Step, **fields: Any) -> Playbook:
     """A playbook with real JavaScript."""
     play = Playbook(*steps, **fields)
-    play.scripts = QuickScripts()  # type: ignore[assignment]
+    play.scripts = EVALUATORS  # type: ignore[assignment]
     return play
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edge.model.executions import TaskStatus, WorkflowStatus
-from edge.scripts import QuickScripts
+from tests.evaluators import EVALUATORS
 from tests.unit.edge.playbook import Playbook, step
 
 
@@ -15,7 +15,7 @@ def run(body: Any, **fields: Any) -> Playbook:
     """A workflow of one LAMBDA over the workflow's input ``n``, started with 4."""
     parameters = {"n": "${workflow.input.n}", "scriptExpression": body}
     play = Playbook(step("l", "LAMBDA", inputParameters=parameters, **fields))
-    play.scripts = QuickScripts(0.2)  # type: ignore[assignment]
+    play.scripts = EVALUATORS  # type: ignore[assignment]
     play.start({"n": 4})
     return play
 

@@ -1,0 +1,53 @@
+"""jq: a program over a document, whose value is the list of all that it emits.
+
+No time limit stands here: libjq cannot be interrupted, so its process is ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from typing import Any
+
+import jq
+
+from edge.script_child.frames import MOST_RESULT_BYTES, Job, Reply
+from edge.script_child.values import double, failed, integer, reply_with
+
+_PROGRAMS = 32
+"""Compiled programs that are kept: compiling takes two hundred times as long as a short run."""
+
+
+class Jq:
+    """Evaluates jq programs."""
+
+    def __init__(self) -> None:
+        self._programs: OrderedDict[bytes, Any] = OrderedDict()
+
+    def prepare(self) -> None:
+        """Nothing has to be made ready."""
+
+    def run(self, job: Job) -> Reply:
+        """Run a program."""
+        try:
+            text: str = self._program(job.expression).input_text(job.scope.decode()).text()
+            if len(text) > MOST_RESULT_BYTES:
+                return failed("the result is larger than 10 megabytes")
+            # What is emitted comes line by line.
+            emitted = f"[{','.join(text.split(chr(10)))}]" if text else "[]"
+            return reply_with(json.loads(emitted, parse_float=double, parse_int=integer))
+        except RecursionError:
+            return failed("the result is nested too deeply")
+        except MemoryError:
+            return failed("the program used more memory than a script may")
+        except ValueError as error:
+            return failed(str(error))
+
+    def _program(self, expression: bytes) -> Any:
+        program = self._programs.pop(expression, None)
+        if program is None:
+            program = jq.compile(expression.decode())
+        self._programs[expression] = program
+        if len(self._programs) > _PROGRAMS:
+            self._programs.popitem(last=False)
+        return program
