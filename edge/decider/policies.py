@@ -23,6 +23,7 @@ SYSTEM_KINDS = BUILT_IN | frozenset(
         "HTTP",
         "UPDATE_SECRET",
         "INLINE",
+        "JSON_JQ_TRANSFORM",
         "LAMBDA",
         "TERMINATE",
         "SET_VARIABLE",

@@ -14,14 +14,15 @@ from edge.decider.scripts import ScriptFailed
 from edge.model.definitions import JsonObject, WorkflowTask
 from edge.model.executions import TaskStatus, WorkflowStatus
 
-_EVALUATORS = frozenset({"value-param", "javascript", "graaljs"})
+_EVALUATORS = frozenset({"value-param", "javascript", "graaljs", "python"})
 
 
 def _evaluate(draft: Draft, visit: Visit, values: JsonObject) -> Any:
     expression = visit.step.expression or ""
-    if visit.step.evaluator_type == "value-param":
+    evaluator = visit.step.evaluator_type or ""
+    if evaluator == "value-param":
         return values.get(expression)
-    return draft.scripts.evaluate(expression, values)
+    return draft.scripts.evaluate(expression, values, evaluator)
 
 
 def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:

@@ -107,8 +107,6 @@ class ScriptDouble:
     ) -> Any:
         self.runs += 1
         self.evaluators.append(evaluator)
-        if log is not None:
-            log.append(f"[Log] {expression}")
         if expression.startswith("fail"):
             raise ScriptFailed(f"Error evaluating the script `{expression}`")
         if expression == "slow":

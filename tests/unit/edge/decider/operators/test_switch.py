@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.model.executions import TaskStatus, WorkflowStatus
+from tests.evaluators import EVALUATORS
 from tests.unit.edge.playbook import Playbook, step, switch
 
 
@@ -66,7 +67,7 @@ def test_a_script_that_fails_is_the_tasks_failure() -> None:
     assert ["SWITCH"] == play.workflow.failed_names
 
 
-@pytest.mark.parametrize(("evaluator", "shown"), [("python", "python"), (None, "null")])
+@pytest.mark.parametrize(("evaluator", "shown"), [("lua", "lua"), (None, "null")])
 def test_an_unknown_evaluator_ends_the_workflow(evaluator: str | None, shown: str) -> None:
     """No flag helps, and a retry meets the same end instead of passing the SWITCH by."""
     fields = {"evaluatorType": evaluator} if evaluator else {"evaluatorType": ""}
@@ -99,3 +100,36 @@ def test_an_empty_script_is_left_to_the_engine_of_scripts() -> None:
     play.start()
 
     assert "a" in play.states()
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "expression"),
+    [
+        ("javascript", "$.kind == 'cam' ? 'film' : 'rest'"),
+        ("graaljs", "switch ($.kind) { case 'cam': 'film'; break; default: 'rest'; }"),
+        ("python", "return 'film' if kind == 'cam' else 'rest'"),
+    ],
+)
+def test_scripts_of_all_languages_name_a_case(evaluator: str, expression: str) -> None:
+    """With the real evaluators; JavaScript by completion value, Python by return."""
+    fields = {"evaluatorType": evaluator, "expression": expression}
+    play = Playbook(switch("s", {"film": [step("a")], "rest": [step("b")]}, **fields))
+    play.scripts = EVALUATORS  # type: ignore[assignment]
+
+    play.start({"kind": "cam"})
+
+    assert {"s": "COMPLETED", "a": "SCHEDULED"} == play.states()
+
+
+def test_a_switch_has_no_console() -> None:
+    """As in Conductor, where only an INLINE has one."""
+    fields = {"evaluatorType": "javascript", "expression": "console.log('x')"}
+    play = Playbook(switch("s", {"x": [step("a")]}, **fields))
+    play.scripts = EVALUATORS  # type: ignore[assignment]
+
+    play.start()
+
+    assert (
+        "Error evaluating the script `ReferenceError: console is not defined` at line 1"
+        == play.task("s").reason
+    )
