@@ -153,6 +153,7 @@ class Device:
         """What runs until it is cancelled."""
         loops = [
             self._timekeeper.run(),
+            self._house.schedules.run(),
             self._workers.run(),
             self._triggers.run(),
             self._event_queue.run(),

@@ -97,6 +97,15 @@ def _families(call: Call, statuses: dict[str, int]) -> list[metrics.Family]:
             [({"queue": name}, size) for name, size in sizes],
         ),
         metrics.Family(
+            "baton_schedule_ticks_total",
+            "counter",
+            "Ticks of schedules, by what became of them.",
+            [
+                ({"result": name}, count)
+                for name, count in sorted(house.schedules.counters().items())
+            ],
+        ),
+        metrics.Family(
             "baton_devices_online",
             "gauge",
             "1 for each device that delivers, 0 for each that does not.",

@@ -17,6 +17,7 @@ from edge.api import (
     metadata,
     openapi,
     reference,
+    schedules,
     secrets,
     streams,
     tags,
@@ -123,6 +124,27 @@ ROUTES = [
     Route("GET", "/api/queue/size", events.queue_sizes),
     Route("POST", "/api/queue/update/{workflow}/{ref}/{status}", events.signal_by_ref),
     Route("POST", "/api/queue/update/{workflow}/task/{task}/{status}", events.signal_by_id),
+    # Schedules. Go's client, and older servers', pause and resume with GET.
+    Route("POST", "/api/scheduler/schedules", schedules.put),
+    Route("GET", "/api/scheduler/schedules", schedules.list_),
+    Route("GET", "/api/scheduler/schedules/search", schedules.find),
+    Route("GET", "/api/scheduler/schedules/tags", schedules.tagged),
+    Route("GET", "/api/scheduler/schedules/{name}", schedules.get),
+    Route("DELETE", "/api/scheduler/schedules/{name}", schedules.remove),
+    Route("PUT", "/api/scheduler/schedules/{name}/pause", schedules.pause),
+    Route("GET", "/api/scheduler/schedules/{name}/pause", schedules.pause),
+    Route("PUT", "/api/scheduler/schedules/{name}/resume", schedules.resume),
+    Route("GET", "/api/scheduler/schedules/{name}/resume", schedules.resume),
+    Route("GET", "/api/scheduler/schedules/{name}/tags", schedules.get_tags),
+    Route("PUT", "/api/scheduler/schedules/{name}/tags", schedules.put_tags),
+    Route("DELETE", "/api/scheduler/schedules/{name}/tags", schedules.remove_tags),
+    Route("GET", "/api/scheduler/nextFewSchedules", schedules.next_few),
+    Route("GET", "/api/scheduler/search/executions", schedules.find_executions),
+    Route("GET", "/api/scheduler/admin/pause", schedules.pause_all),
+    Route("GET", "/api/scheduler/admin/resume", schedules.resume_all),
+    Route("GET", "/api/scheduler/admin/requeue", schedules.requeue),
+    Route("PUT", "/api/scheduler/bulk/pause", schedules.bulk_pause),
+    Route("PUT", "/api/scheduler/bulk/resume", schedules.bulk_resume),
     # The device itself.
     Route("GET", "/health", admin.health),
     Route("GET", "/api/health", admin.health),
@@ -160,6 +182,13 @@ ROUTES = [
 ]
 """Every address of the device."""
 
+_CHANGING_GETS = frozenset(
+    route.pattern
+    for route in ROUTES
+    if route.method == "GET" and route.pattern.rpartition("/")[2] in ("pause", "resume", "requeue")
+)
+"""Conductor's clients change something with these, though nothing should be changed by a GET."""
+
 
 _API = frozenset(route.pattern[1:].partition("/")[0] for route in ROUTES)
 
@@ -190,7 +219,7 @@ async def _answer(table: Table, call: Call, send: Send) -> None:
         match = _match(table, scope)
         pattern = match.route.pattern
         call.params = match.params
-        _refuse_foreign_pages(call)
+        _refuse_foreign_pages(call, pattern)
         response = await match.route.endpoint(call)
     except ClientGone:
         return
@@ -220,14 +249,17 @@ class Forbidden(BatonError):
     status = 403
 
 
-def _refuse_foreign_pages(call: Call) -> None:
+def _refuse_foreign_pages(call: Call, pattern: str) -> None:
     """Refuse what a browser sends for somebody else's page.
 
     The API asks for no password on the loopback interface, and a page from anywhere can make a
     browser post there. Clients that are no browsers send no Origin.
     """
-    if call.scope["method"] in ("GET", "HEAD"):
-        return
     origin = call.header(b"origin")
+    if call.scope["method"] in ("GET", "HEAD"):
+        # A picture that a page shows is fetched without an Origin, but browsers tell its site.
+        if pattern in _CHANGING_GETS and call.header(b"sec-fetch-site") == "cross-site":
+            raise Forbidden("A page of another site may not change anything on this device.")
+        return
     if origin is not None and origin.partition("://")[2] != call.header(b"host"):
         raise Forbidden(f"The page {origin[:200]!r} may not change anything on this device.")

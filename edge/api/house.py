@@ -15,6 +15,7 @@ from edge.api.handed import Handed
 from edge.api.hints import Streams
 from edge.api.metrics import Requests
 from edge.engine import Engine
+from edge.schedules import Schedules
 from edge.wire import Encoder
 
 
@@ -53,6 +54,8 @@ class House:
     def __init__(self, engine: Engine, supported: frozenset[str]) -> None:
         self.engine = engine
         self.supported = supported
+        self.schedules = Schedules(engine)
+        """Starts workflows by the clock; whoever owns the house runs it."""
         self.encoder = Encoder()
         self.requests = Requests()
         self.instance = "baton"

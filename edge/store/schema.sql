@@ -169,3 +169,32 @@ CREATE TABLE IF NOT EXISTS definition_tag (
 ) STRICT, WITHOUT ROWID;
 -- Which definitions carry a tag?
 CREATE INDEX IF NOT EXISTS definition_tag_carriers ON definition_tag (key, value, kind);
+
+-- Schedules as they are posted, JSON.
+CREATE TABLE IF NOT EXISTS schedule (
+  name     TEXT PRIMARY KEY,
+  workflow TEXT NOT NULL,
+  paused   INTEGER NOT NULL CHECK (paused IN (0, 1)),
+  document BLOB NOT NULL
+) STRICT;
+-- Where each schedule stands: apart from its document, which a tick need not write again.
+CREATE TABLE IF NOT EXISTS schedule_timer (
+  schedule TEXT PRIMARY KEY,
+  next_ms  INTEGER,
+  last_ms  INTEGER NOT NULL,
+  ticks    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- Which schedule is due next?
+CREATE INDEX IF NOT EXISTS schedule_due ON schedule_timer (next_ms) WHERE next_ms IS NOT NULL;
+-- What became of each tick; of every schedule the newest are kept.
+CREATE TABLE IF NOT EXISTS schedule_execution (
+  key          INTEGER PRIMARY KEY,
+  schedule     TEXT NOT NULL,
+  workflow     TEXT NOT NULL,
+  state        TEXT NOT NULL CHECK (state IN ('POLLED', 'EXECUTED', 'FAILED')),
+  scheduled_ms INTEGER NOT NULL,
+  executed_ms  INTEGER NOT NULL,
+  body         BLOB NOT NULL
+) STRICT;
+-- The records of one schedule, the newest of them, and those that are too old.
+CREATE INDEX IF NOT EXISTS schedule_execution_of ON schedule_execution (schedule, key);

@@ -22,3 +22,7 @@ class ManualClock:
         """Let time pass."""
         self._now_ms += round(seconds * 1000)
         self._monotonic_ms += round(seconds * 1000)
+
+    def jump_s(self, seconds: float) -> None:
+        """Set the wall clock forward, while no time passes."""
+        self._now_ms += round(seconds * 1000)

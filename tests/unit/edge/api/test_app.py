@@ -27,7 +27,7 @@ def test_an_unknown_address_is_404_in_json(tmp_path: Path) -> None:
             ("GET", "/api"),
             ("GET", "/api/agent/executions"),
             ("GET", "/api/v1/../../etc/passwd"),
-            ("POST", "/api/scheduler/schedules"),
+            ("POST", "/api/scheduler/nothing"),
         ):
             response = await device.client.request(method, path)
             assert (404, 404) == (response.status_code, response.json()["status"]), path

@@ -1,0 +1,292 @@
+"""The scheduler: keeps schedules, sleeps until the next tick of any, and has it run.
+
+What a cron expression means stands in the model, what a tick does in ``ticks``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from edge.clock import Ids, RandomIds
+from edge.engine import Engine
+from edge.model.cron_fields import CronError
+from edge.model.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    StorageUnavailable,
+)
+from edge.model.schedules import Schedule, ScheduleExecution, Tag, next_tick
+from edge.store import schedules as store
+from edge.store.schedules import ExecutionQuery, ScheduleQuery, Timed
+from edge.ticks import run_due
+from edge.transactions import Transaction
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+MAX_SCHEDULES = 1_000
+"""Schedules of one device; one more is refused."""
+
+_LOOK_AGAIN_S = 1.0
+"""Longest sleep while any tick is ahead: a wall clock that jumps forward is noticed by then."""
+
+_JUMP_MS = 1_000
+"""The wall clock may run ahead of the monotonic one by so much, when it is slewed, before that
+counts as a jump. A tick that is older than the last look by no more than this is not missed."""
+
+_STORAGE_PAUSE_S = 1.0
+"""Wait before the next try when the disk refuses to write."""
+
+
+class Schedules:
+    """The schedules of one engine. ``run`` must be running for any tick to happen.
+
+    Args:
+        engine: starts the workflows.
+        ids: makes the ids of the records of ticks; random ones when None.
+    """
+
+    def __init__(self, engine: Engine, ids: Ids | None = None) -> None:
+        self._engine = engine
+        self._ids = ids or RandomIds()
+        self._wake = asyncio.Event()
+        self._settled = False
+        self._changed = True
+        self._paused = False
+        self._next_ms = 0
+        self._looked_ms = 0
+        self._counters: Counter[str] = Counter()
+
+    def counters(self) -> Mapping[str, int]:
+        """Ticks since the start: executed, failed, dropped."""
+        return self._counters
+
+    # The loop.
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        self._looked_ms = self._engine.clock.monotonic_ms()
+        while True:
+            self._wake.clear()
+            try:
+                pause_s = await self._round()
+            except (StorageUnavailable, Overloaded) as error:
+                log.warning("ticks_postponed", reason=error.message)
+                pause_s = _STORAGE_PAUSE_S
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _round(self) -> float | None:
+        """Run what is due; returns seconds until the next look, None when no tick is ahead."""
+        clock = self._engine.clock
+        if not self._settled:
+            # An update may have brought other rules of time zones.
+            await self.requeue()
+            self._settled = True
+        if self._changed:
+            self._changed = False
+            self._paused, self._next_ms = await self._engine.database.read(
+                lambda c: (store.read_paused(c), store.earliest_ms(c))
+            )
+        looked_ms, now_ms = clock.monotonic_ms(), clock.now_ms()
+        if self._paused or not self._next_ms:
+            self._looked_ms = looked_ms
+            return None
+        # What the monotonic clock has seen pass since the last look, the device was there for. What
+        # the wall clock has put behind it beyond that was skipped: by a jump, or in a sleep of the
+        # machine.
+        awake_ms = now_ms - (looked_ms - self._looked_ms) - _JUMP_MS
+        while (is_due := 0 < self._next_ms <= clock.now_ms()) and not self._changed:
+            looked_ms = clock.monotonic_ms()
+            await self._turn(awake_ms)
+        if not is_due:
+            self._looked_ms = looked_ms
+        if not self._next_ms:
+            return None
+        # A millisecond more than asked: a tick that is looked for early would not be due.
+        return min(_LOOK_AGAIN_S, (max(0, self._next_ms - clock.now_ms()) + 1) / 1000)
+
+    async def _turn(self, awake_ms: int) -> None:
+        engine, ids = self._engine, self._ids
+        turn = await engine.request(lambda t: run_due(t, ids, engine.clock.now_ms(), awake_ms))
+        self._next_ms = turn.next_ms
+        self._counters["executed"] += turn.executed
+        self._counters["failed"] += turn.failed
+        self._counters["dropped"] += turn.dropped
+
+    def _look_again(self) -> None:
+        self._changed = True
+        self._wake.set()
+
+    # What is asked of it.
+
+    async def put(self, schedule: Schedule) -> Timed:
+        """Add or replace a schedule.
+
+        Ticks that are due and wait for their turn are kept only if nothing about their moments is
+        changed; else the first tick is the next one from now on.
+
+        Raises:
+            Conflict: there are too many already.
+        """
+        now_ms = self._engine.clock.now_ms()
+
+        def put(transaction: Transaction) -> Timed:
+            old = store.read(transaction.connection, schedule.name)
+            if old is None and store.count(transaction.connection) >= MAX_SCHEDULES:
+                raise Conflict(f"A device holds {MAX_SCHEDULES} schedules; remove one first")
+            timed = _replaced(old, schedule, now_ms)
+            store.put(transaction.connection, timed)
+            return timed
+
+        return await self._asked(put)
+
+    async def get(self, name: str) -> Timed:
+        """One schedule. Raises NotFound."""
+        timed = await self._engine.database.read(lambda c: store.read(c, name))
+        if timed is None:
+            raise _unknown(name)
+        return timed
+
+    async def all(self) -> list[Timed]:
+        """All schedules by their names."""
+        return await self._engine.database.read(store.read_all)
+
+    async def search(self, query: ScheduleQuery) -> tuple[int, list[Timed]]:
+        """Number of all schedules that match and one page of them."""
+        return await self._engine.database.read(lambda c: store.search(c, query))
+
+    async def executions(self, query: ExecutionQuery) -> tuple[int, list[ScheduleExecution]]:
+        """Number of all records of ticks that match and one page of them."""
+        return await self._engine.database.read(lambda c: store.search_executions(c, query))
+
+    async def pause(self, name: str, reason: str | None = None) -> None:
+        """Run no more ticks until ``resume``; what comes due meanwhile is nobody's. NotFound."""
+
+        def pause(old: Timed, now_ms: int) -> Timed:
+            schedule = msgspec.structs.replace(
+                old.schedule, paused=True, paused_reason=reason, updated_time=now_ms
+            )
+            return msgspec.structs.replace(old, schedule=schedule, next_ms=None)
+
+        await self._change(name, pause)
+
+    async def resume(self, name: str) -> None:
+        """Go on with the next tick from now; does nothing when it is not paused. NotFound."""
+
+        def resume(old: Timed, now_ms: int) -> Timed:
+            if not old.schedule.paused:
+                return old
+            schedule = msgspec.structs.replace(
+                old.schedule, paused=False, paused_reason=None, updated_time=now_ms
+            )
+            return msgspec.structs.replace(
+                old, schedule=schedule, next_ms=_moment(schedule, max(now_ms, old.last_ms))
+            )
+
+        await self._change(name, resume)
+
+    async def remove(self, name: str) -> None:
+        """Forget a schedule and the records of its ticks. Raises NotFound."""
+
+        def remove(transaction: Transaction) -> None:
+            if not store.remove(transaction.connection, name):
+                raise _unknown(name)
+
+        await self._asked(remove)
+
+    async def set_tags(self, name: str, change: Callable[[list[Tag]], list[Tag]]) -> None:
+        """Replace a schedule's tags by what ``change`` makes of them. Raises NotFound."""
+
+        def tag(old: Timed, _: int) -> Timed:
+            schedule = msgspec.structs.replace(old.schedule, tags=change(old.schedule.tags))
+            return msgspec.structs.replace(old, schedule=schedule)
+
+        await self._change(name, tag)
+
+    async def pause_all(self, *, paused: bool) -> None:
+        """Stop all schedules, or let them go on; to each schedule that is like a downtime."""
+        await self._asked(lambda t: store.write_paused(t.connection, paused=paused))
+
+    async def requeue(self) -> int:
+        """Find the next tick of every schedule anew; returns how many have another now.
+
+        The rules of time zones change, and with them ticks that were found under the old ones.
+        Ticks that are due already stay due.
+        """
+        now_ms = self._engine.clock.now_ms()
+        return await self._asked(lambda t: _requeue(t, now_ms))
+
+    async def _change(self, name: str, change: Callable[[Timed, int], Timed]) -> None:
+        now_ms = self._engine.clock.now_ms()
+
+        def replace(transaction: Transaction) -> None:
+            old = store.read(transaction.connection, name)
+            if old is None:
+                raise _unknown(name)
+            store.put(transaction.connection, change(old, now_ms))
+
+        await self._asked(replace)
+
+    async def _asked(self, function: Callable[[Transaction], T]) -> T:
+        answer = await self._engine.request(function)
+        self._look_again()
+        return answer
+
+
+def _replaced(old: Timed | None, schedule: Schedule, now_ms: int) -> Timed:
+    """A posted schedule in the place of what was there."""
+    if old is None:
+        schedule = msgspec.structs.replace(schedule, create_time=now_ms, updated_time=now_ms)
+        old = Timed(schedule)
+    else:
+        schedule = msgspec.structs.replace(
+            schedule,
+            create_time=old.schedule.create_time,
+            created_by=old.schedule.created_by,
+            updated_time=now_ms,
+            tags=schedule.tags or old.schedule.tags,
+        )
+    if schedule.paused:
+        next_ms = None
+    elif old.next_ms is not None and schedule.timing() == old.schedule.timing():
+        next_ms = old.next_ms
+    else:
+        next_ms = _moment(schedule, max(now_ms, old.last_ms))
+    return msgspec.structs.replace(old, schedule=schedule, next_ms=next_ms)
+
+
+def _requeue(transaction: Transaction, now_ms: int) -> int:
+    moved = 0
+    for timed in store.read_all(transaction.connection):
+        if timed.schedule.paused or (timed.next_ms is not None and timed.next_ms <= now_ms):
+            continue
+        try:
+            next_ms = _moment(timed.schedule, max(now_ms, timed.last_ms))
+        except (CronError, InvalidInput):
+            # Of another release; it is set aside when it comes due.
+            continue
+        if next_ms != timed.next_ms:
+            moved += 1
+            store.put_timer(transaction.connection, msgspec.structs.replace(timed, next_ms=next_ms))
+    return moved
+
+
+def _moment(schedule: Schedule, after_ms: int) -> int | None:
+    tick = next_tick(schedule, after_ms)
+    return None if tick is None else tick.moment_ms
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"Schedule '{name}' not found")
