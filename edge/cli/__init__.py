@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from edge.cli import execution, run, search, steering, worker, workflow
+from edge.cli import execution, run, schedule, search, steering, worker, workflow
 
 _EPILOG = """\b
 Start a device, register a folder of workflows, run one:
@@ -31,6 +31,7 @@ for _command in (
     workflow.workflow,
     workflow.tasks,
     worker.worker,
+    schedule.schedule,
     execution.start,
     execution.show,
     execution.tail,
