@@ -23,10 +23,11 @@ from edge.model.errors import (
     Overloaded,
     StorageUnavailable,
 )
-from edge.model.schedules import Schedule, ScheduleExecution, Tag, next_tick
+from edge.model.schedules import Schedule, ScheduleExecution, next_tick
+from edge.model.tags import Tag
 from edge.store import schedules as store
 from edge.store.schedules import ExecutionQuery, ScheduleQuery, Timed
-from edge.ticks import run_due
+from edge.ticks import ROUND_TICKS, Turn, run_due
 from edge.transactions import Transaction
 
 T = TypeVar("T")
@@ -118,12 +119,40 @@ class Schedules:
         return min(_LOOK_AGAIN_S, (max(0, self._next_ms - clock.now_ms()) + 1) / 1000)
 
     async def _turn(self, awake_ms: int) -> None:
-        engine, ids = self._engine, self._ids
-        turn = await engine.request(lambda t: run_due(t, ids, engine.clock.now_ms(), awake_ms))
+        """Have some of what is due run, in one transaction.
+
+        A start that trips over a fault of ours undoes the transaction. It must cost one tick and
+        not the device, at each of its starts again: the first tick is then run by itself, and when
+        that fails, it is recorded as failed and nothing is started.
+        """
+        now_ms = self._engine.clock.now_ms()
+        try:
+            turn = await self._run_due(now_ms, awake_ms, room=ROUND_TICKS)
+        except (StorageUnavailable, Overloaded):
+            raise
+        except Exception:  # noqa: BLE001 - a rim: a definition may trip over any fault of ours
+            turn = await self._run_one(now_ms, awake_ms)
         self._next_ms = turn.next_ms
         self._counters["executed"] += turn.executed
         self._counters["failed"] += turn.failed
         self._counters["dropped"] += turn.dropped
+
+    async def _run_one(self, now_ms: int, awake_ms: int) -> Turn:
+        try:
+            return await self._run_due(now_ms, awake_ms, room=1)
+        except (StorageUnavailable, Overloaded):
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            fault = f"{type(error).__name__}: {error}"
+            return await self._run_due(now_ms, awake_ms, room=1, fault=fault)
+
+    async def _run_due(
+        self, now_ms: int, awake_ms: int, *, room: int, fault: str | None = None
+    ) -> Turn:
+        ids = self._ids
+        return await self._engine.request(
+            lambda t: run_due(t, ids, now_ms, awake_ms, room=room, fault=fault)
+        )
 
     def _look_again(self) -> None:
         self._changed = True

@@ -5,8 +5,6 @@ Nothing sleeps here and no event loop is touched.
 
 from __future__ import annotations
 
-import sqlite3
-
 import msgspec
 import structlog
 
@@ -50,7 +48,15 @@ class Turn(msgspec.Struct, frozen=True):
     dropped: int = 0
 
 
-def run_due(transaction: Transaction, ids: Ids, now_ms: int, awake_ms: int) -> Turn:
+def run_due(
+    transaction: Transaction,
+    ids: Ids,
+    now_ms: int,
+    awake_ms: int,
+    *,
+    room: int = ROUND_TICKS,
+    fault: str | None = None,
+) -> Turn:
     """Run ticks that are due, as many as belong into one transaction.
 
     The start of the workflow, the record and the next moment of the schedule are written together:
@@ -61,10 +67,12 @@ def run_due(transaction: Transaction, ids: Ids, now_ms: int, awake_ms: int) -> T
         ids: makes the ids of records.
         now_ms: the time.
         awake_ms: since when ticks could be run; what came due before counts as missed.
+        room: ticks that are run at most.
+        fault: why the ticks fail, instead of starting anything.
     """
-    round_ = _Round(transaction, ids, now_ms, awake_ms)
-    for timed in store.due(transaction.connection, now_ms, ROUND_TICKS):
-        if round_.left <= 0:
+    round_ = _Round(transaction, ids, now_ms, awake_ms, room=room, fault=fault)
+    for timed in store.due(transaction.connection, now_ms, room):
+        if round_.room <= 0:
             break
         try:
             round_.serve(timed)
@@ -78,20 +86,27 @@ def run_due(transaction: Transaction, ids: Ids, now_ms: int, awake_ms: int) -> T
 class _Round:
     """What one transaction does for the schedules that are due."""
 
-    def __init__(self, transaction: Transaction, ids: Ids, now_ms: int, awake_ms: int) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        ids: Ids,
+        now_ms: int,
+        awake_ms: int,
+        *,
+        room: int,
+        fault: str | None,
+    ) -> None:
         self._transaction = transaction
         self._connection = transaction.connection
         self._ids = ids
         self._now_ms = now_ms
         self._awake_ms = awake_ms
+        self._fault = fault
+        self.room = room
+        """Ticks that may still be run."""
         self.executed = 0
         self.failed = 0
         self.dropped = 0
-
-    @property
-    def left(self) -> int:
-        """Ticks that this transaction still has room for."""
-        return ROUND_TICKS - self.executed - self.failed
 
     def serve(self, timed: Timed) -> None:
         """Run one schedule's ticks.
@@ -104,10 +119,11 @@ class _Round:
         schedule, last_ms, ticks = timed.schedule, timed.last_ms, timed.ticks
         passed = missed(schedule, timed.next_ms, self._now_ms, self._awake_ms)
         tick = next_tick(schedule, passed.after_ms)
-        room = min(_ROUND_TICKS_EACH, self.left)
+        room = min(_ROUND_TICKS_EACH, self.room)
         while tick is not None and tick.moment_ms <= self._now_ms and room:
             record = self._run(schedule, tick)
             last_ms, ticks, room = tick.moment_ms, ticks + 1, room - 1
+            self.room -= 1
             store.add_execution(self._connection, record, ticks)
             tick = next_tick(schedule, last_ms)
         next_ms = None if tick is None else tick.moment_ms
@@ -128,19 +144,14 @@ class _Round:
         now_ms = self._now_ms
         execution_id = workflow_uuid(self._ids.workflow_id(now_ms))
         workflow_id: str | None = None
-        reason: str | None = None
-        try:
-            request = start_request(schedule, tick, execution_id, now_ms)
-            workflow_id = workflow_uuid(self._transaction.start(request)[0])
-        except sqlite3.Error:
-            raise
-        except BatonError as error:
-            reason = error.message
-        except Exception as error:
-            # A rim: a start that trips over a fault of ours is one tick that fails. Were it let
-            # through it would end the device, and again at each of its starts.
-            log.exception("tick_failed", schedule=schedule.name, tick_ms=tick.moment_ms)
-            reason = f"{type(error).__name__}: {error}"
+        reason = self._fault
+        if reason is None:
+            try:
+                request = start_request(schedule, tick, execution_id, now_ms)
+                workflow_id = workflow_uuid(self._transaction.start(request)[0])
+            except BatonError as error:
+                # It is raised before anything of the start has been staged.
+                reason = error.message
         if reason is None:
             self.executed += 1
         else:

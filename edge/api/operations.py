@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from edge import wire
-from edge.api import admin, metadata, shapes, tags, tasks, workflows
+from edge.api import admin, metadata, schedules, shapes, tags, tasks, workflows
 from edge.api.routing import Endpoint
 from edge.model.definitions import JsonObject, TaskDefinition, WorkflowDefinition, WorkflowTask
+from edge.model.schedules import Schedule
 from edge.model.tags import Tag
 from edge.model.validation import PostedResult, PostedStart
 
@@ -36,6 +37,12 @@ _RESULT = {
     "taskId": "…",
     "status": "COMPLETED",
     "outputData": {"said": "hello"},
+}
+_SCHEDULE = {
+    "name": "nightly",
+    "cronExpression": "0 30 2 * * *",
+    "zoneId": "Europe/Berlin",
+    "startWorkflowRequest": {"name": "hello", "input": {"name": "Ada"}},
 }
 _IDS = ["…"]
 
@@ -100,6 +107,18 @@ NOTES: dict[Endpoint, Note] = {
     tags.every: Note(list[Tag]),
     tags.grouped: Note(list[shapes.TagCount]),
     tags.resources: Note(list[shapes.Tagged]),
+    schedules.put: Note(shapes.ScheduleAnswer, Schedule, _SCHEDULE),
+    schedules.list_: Note(list[shapes.ScheduleAnswer]),
+    schedules.get: Note(shapes.ScheduleAnswer),
+    schedules.find: Note(shapes.SchedulePage),
+    schedules.find_executions: Note(shapes.TickPage),
+    schedules.next_few: Note(list[int]),
+    schedules.bulk_pause: _BULK,
+    schedules.bulk_resume: _BULK,
+    schedules.get_tags: Note(list[Tag]),
+    schedules.put_tags: Note(body=list[Tag], example=[_TAG]),
+    schedules.remove_tags: _TAGS,
+    schedules.tagged: Note(list[shapes.ScheduleAnswer]),
     admin.health: Note(shapes.Health),
     admin.devices: Note(list[shapes.DeviceLine]),
     admin.sync: Note(shapes.SyncState),
@@ -111,6 +130,9 @@ COMPONENT_NAMES = {
     "PostedLog": "TaskExecLogRequest",
     "PostedResult": "TaskResult",
     "PostedStart": "StartWorkflowRequest",
+    "Schedule": "SaveScheduleRequest",
+    "ScheduleAnswer": "WorkflowSchedule",
+    "TickRecord": "WorkflowScheduleExecution",
     "TaskDefinition": "TaskDef",
     "WireLog": "TaskExecLog",
     "WireStatus": "WorkflowStatusSummary",
@@ -146,6 +168,7 @@ GROUPS = {
     "api/metadata/tags": "Tags",
     "api/workflow/bulk": "Executions, many at once",
     "api/workflow": "Executions",
+    "api/scheduler": "Schedules",
     "api/tasks/queue": "Queues",
     "api/tasks": "Tasks",
     "api/v1": "The device",
@@ -164,6 +187,7 @@ PARAMETER_TEXTS = {
     "correlation": "Correlation id",
     "correlationId": "Your own name for what the execution belongs to",
     "count": "At most so many",
+    "cronExpression": "Six fields: second, minute, hour, day of month, month, day of week",
     "domain": "Of the workers; a queue of its own",
     "endTime": "Epoch milliseconds",
     "freeText": "Words that the execution holds anywhere",
@@ -182,6 +206,9 @@ PARAMETER_TEXTS = {
     "ref": "Reference name of the task",
     "resourceType": "WORKFLOW_DEF or TASK_DEF",
     "short": "Without the tasks",
+    "scheduleEndTime": "Epoch milliseconds; nothing later",
+    "scheduleName": "Part of the name",
+    "scheduleStartTime": "Epoch milliseconds; nothing earlier",
     "size": "Rows of a page",
     "start": "Rows to skip",
     "startTime": "Epoch milliseconds",
@@ -194,7 +221,9 @@ PARAMETER_TEXTS = {
     "type": "Task type, the name of its queue",
     "useLatestDefinitions": "By the newest definition instead of the one it ran with",
     "version": "Of the definition; the latest when left out",
+    "tag": "Its key, its value, or key:value",
     "workerid": "Name of the worker",
     "workflow": "Id of the execution",
+    "zoneId": "Time zone, such as Europe/Berlin; UTC when left out",
 }
 """What parameters mean, by name."""

@@ -17,12 +17,12 @@ from edge.model.errors import BatonError, InvalidInput
 from edge.model.schedules import (
     Schedule,
     ScheduleExecution,
-    Tag,
     next_tick,
     parse_schedule,
     read_cron,
     read_zone,
 )
+from edge.model.tags import parse_tags
 from edge.store.schedules import ExecutionQuery, ScheduleQuery, Timed
 
 _FEW = 5
@@ -172,14 +172,14 @@ async def get_tags(call: Call) -> Response:
 
 async def put_tags(call: Call) -> Response:
     """Give a schedule these tags instead of those that it has."""
-    tags = _tags(await call.document())
+    tags = parse_tags(await call.document())
     await call.house.schedules.set_tags(call.params["name"], lambda _: tags)
     return answers.void()
 
 
 async def remove_tags(call: Call) -> Response:
     """Take tags off a schedule."""
-    pairs = {(tag.key, tag.value) for tag in _tags(await call.document())}
+    pairs = {(tag.key, tag.value) for tag in parse_tags(await call.document())}
     await call.house.schedules.set_tags(
         call.params["name"],
         lambda old: [tag for tag in old if (tag.key, tag.value) not in pairs],
@@ -222,17 +222,6 @@ def _record(execution: ScheduleExecution) -> dict[str, Any]:
         "zoneId": execution.zone_id,
     }
     return {key: value for key, value in document.items() if value is not None}
-
-
-def _tags(document: Any) -> list[Tag]:
-    items = document if isinstance(document, list) else [document]
-    try:
-        tags = msgspec.convert(items, list[Tag])
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"Cannot read the tags: {error}") from error
-    if not all(tag.key for tag in tags):
-        raise InvalidInput("key: every tag needs one")
-    return tags
 
 
 async def _bulk(call: Call, act: Callable[[str], Awaitable[None]]) -> Response:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from edge.model.definitions import JsonObject
 from edge.model.errors import FieldError
+from edge.model.schedules import Schedule
 from edge.wire import WireSummary, WireTask, WireWorkflow
 
 
@@ -148,3 +150,42 @@ class Tagged(msgspec.Struct, rename="camel"):
 
     id: str
     display_name: str
+
+
+class ScheduleAnswer(Schedule, frozen=True, rename="camel"):
+    """A schedule as it is kept."""
+
+    next_run_time: int | None = None
+    """Epoch milliseconds of its next tick; absent when there is none, or it is paused."""
+
+
+class SchedulePage(msgspec.Struct, rename="camel"):
+    """One page of a search for schedules."""
+
+    total_hits: int
+    results: list[ScheduleAnswer]
+
+
+class TickRecord(msgspec.Struct, rename="camel", omit_defaults=True):
+    """What became of one tick of a schedule."""
+
+    execution_id: str
+    schedule_name: str
+    scheduled_time: int
+    """The tick's own moment, epoch milliseconds."""
+    execution_time: int
+    """When it was run."""
+    workflow_name: str
+    start_workflow_request: JsonObject
+    state: Literal["POLLED", "EXECUTED", "FAILED"]
+    zone_id: str
+    workflow_id: str | None = None
+    reason: str | None = None
+    """Why nothing was started."""
+
+
+class TickPage(msgspec.Struct, rename="camel"):
+    """One page of a search for ticks."""
+
+    total_hits: int
+    results: list[TickRecord]

@@ -20,6 +20,7 @@ from edge.model.cron_fields import CronError
 from edge.model.definitions import JsonObject, WorkflowDefinition, without_nulls
 from edge.model.errors import InvalidInput, ValidationFailed
 from edge.model.requests import StartRequest
+from edge.model.tags import MAX_TAGS, Tag
 from edge.model.validation import parse_start_request
 
 CATCH_UP_TICKS = 10_000
@@ -32,7 +33,6 @@ time; of more, the newest. Otherwise a device that cannot keep up would fall beh
 
 _MAX_NAME = 255
 _MAX_CRONS = 50
-_MAX_TAGS = 100
 _MAX_REQUEST_BYTES = 1024 * 1024
 """Of ``startWorkflowRequest``: it is written again, as an input, with every tick."""
 
@@ -55,14 +55,6 @@ class CronSchedule(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
     cron_expression: str = ""
     zone_id: str | None = None
     """None = UTC, whatever the schedule's own zone is, as in Conductor."""
-
-
-class Tag(msgspec.Struct, frozen=True):
-    """A mark that people put on a schedule."""
-
-    key: str = ""
-    value: str = ""
-    type: str = "METADATA"
 
 
 class Schedule(msgspec.Struct, frozen=True, rename="camel"):
@@ -171,8 +163,8 @@ def parse_schedule(document: Any) -> Schedule:
         *_period_faults(schedule),
         *_request_faults(schedule.start_workflow_request),
     ]
-    if len(schedule.tags) > _MAX_TAGS:
-        faults.append(f"tags: a schedule may have {_MAX_TAGS} tags")
+    if len(schedule.tags) > MAX_TAGS:
+        faults.append(f"tags: a schedule may have {MAX_TAGS} tags")
     if faults:
         raise InvalidInput("; ".join(faults))
     return schedule

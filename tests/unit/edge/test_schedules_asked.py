@@ -11,7 +11,7 @@ import pytest
 
 from edge.engine import Engine
 from edge.model.errors import Conflict, NotFound
-from edge.model.schedules import Tag
+from edge.model.tags import Tag
 from edge.schedules import MAX_SCHEDULES, Schedules
 from edge.store import schedules as store
 from edge.store.schedules import ScheduleQuery, Timed

@@ -15,6 +15,8 @@ from edge.api import openapi, shapes
 from edge.api.app import ROUTES
 from edge.api.operations import COMPONENT_NAMES, GROUPS, NOTES, PARAMETER_TEXTS
 from edge.api.routing import Route, Table
+from edge.model.schedules import ExecutionState, ScheduleExecution
+from edge.store import schedules as store
 from tests.unit.edge.api.device import Device, run
 
 _DOCUMENT = openapi.describe(ROUTES, "1.2.3")
@@ -174,6 +176,7 @@ def test_real_answers_are_as_documented(tmp_path: Path) -> None:
         ]
         await device.register()
         await _ask_everything(device)
+        await _ask_for_schedules(device)
         asked_for = {
             (route.method, route.pattern)
             for route in ROUTES
@@ -228,6 +231,27 @@ async def _ask_everything(device: Device) -> None:
     second = await device.started()
     await device.call("POST", f"/tasks/{second}/first/COMPLETED/sync", json={"b": 1})
     await device.call("POST", "/metadata/workflow", json={"name": "", "tasks": [{}]})
+
+
+async def _ask_for_schedules(device: Device) -> None:
+    """The same for schedules, of which one has had a tick."""
+    at = "/scheduler/schedules"
+    request = {"name": "flow", "input": {"x": None}}
+    schedule = {
+        "name": "s", "startWorkflowRequest": request, "tags": [{"key": "k"}],
+        "cronSchedules": [{"cronExpression": "@daily"}],
+    }  # fmt: skip
+    await device.call("POST", at, json=schedule)
+    tick = ScheduleExecution("i", "s", "flow", ExecutionState.EXECUTED, 1, 2, "UTC", "w")
+    await device.house.engine.request(lambda t: store.add_execution(t.connection, tick, 1))
+    for path in (
+        at, f"{at}/s", f"{at}/search", f"{at}/tags?tag=k", f"{at}/s/tags", f"{at}/none",
+        "/scheduler/search/executions", "/scheduler/nextFewSchedules?cronExpression=@daily",
+    ):  # fmt: skip
+        await device.call("GET", path)
+    for act in ("pause", "resume"):
+        await device.call("PUT", f"/scheduler/bulk/{act}", json=["s", "none"])
+    await device.call("POST", at, json={**schedule, "zoneId": "Mars"})
 
 
 @pytest.mark.parametrize("path", ["/api-docs", "/api-docs/"])

@@ -42,7 +42,7 @@ def test_a_schedule_lives_and_goes(tmp_path: Path) -> None:
             "zoneId": "UTC",
             "runCatchupScheduleInstances": False,
             "paused": False,
-            "tags": [{"key": "k", "value": "v", "type": "METADATA"}],
+            "tags": [{"key": "k", "value": "v"}],
         } == saved
         assert (["hourly", "other"], ["other"]) == (names, [one["name"] for one in of_one])
         assert (200, b"") == (gone.status_code, gone.content)
@@ -318,7 +318,7 @@ def test_tags(tmp_path: Path) -> None:
         await device.answer("PUT", f"{_AT}/hourly/tags", json={"key": "k", "value": "v"})
         replaced = await device.answer("GET", f"{_AT}/hourly/tags")
 
-        assert [{**tags[0], "type": "METADATA"}, tags[1]] == kept
+        assert tags == kept
         assert [["hourly"], ["hourly"], ["hourly"], []] == found
         assert ([tags[1]], ["k"]) == (left, [tag["key"] for tag in replaced])
         assert 404 == (await device.call("GET", f"{_AT}/x/tags")).status_code
