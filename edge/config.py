@@ -143,6 +143,23 @@ class SyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_file: str = ""
 
 
+class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How messages of events travel over MQTT, and how many are taken."""
+
+    broker: str = ""
+    """``mqtt://`` or ``mqtts://``; empty = the broker of ``[sync]``, with all that is said of it
+    there, when that section is enabled, and no MQTT otherwise."""
+    username: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    max_message_bytes: int = 100_000
+    """A larger message is dropped, and logged."""
+    messages_per_s: float = 100.0
+    """Messages that are taken in a second; the broker keeps the rest."""
+
+
 class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much evidence is kept."""
 
@@ -173,6 +190,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trigger: list[TriggerSettings] = []
     worker: list[WorkerSettings] = []
     sync: SyncSettings = SyncSettings()
+    events: EventSettings = EventSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     secrets: SecretSettings = SecretSettings()
 
@@ -217,6 +235,7 @@ def load(
         listen=listen or daemon.get("listen") or default_listen or settings.daemon.listen,
         data_dir=str(_data_dir(data_dir, settings.daemon.data_dir, folder, state_name or "baton")),
     )
+    sync = _sync_settings(settings.sync, folder, document.get("sync"))
     settings = msgspec.structs.replace(
         settings,
         daemon=daemon,
@@ -226,10 +245,11 @@ def load(
             folders=[_below(folder, one) for one in settings.workflows.folders],
         ),
         worker=[_worker_settings(one, folder) for one in settings.worker],
-        sync=_sync_settings(settings.sync, folder, document.get("sync")),
         secrets=msgspec.structs.replace(
             settings.secrets, key_file=_below(folder, settings.secrets.key_file)
         ),
+        sync=sync,
+        events=_event_settings(settings.events, folder, sync),
     )
     _check(settings)
     return settings
@@ -247,13 +267,13 @@ def address_of(listen: str) -> tuple[str, int]:
     return match[1] or match[2], int(match[3])
 
 
-def broker_of(url: str) -> tuple[str, int, bool]:
+def broker_of(url: str, key: str = "sync.broker") -> tuple[str, int, bool]:
     """Host, port and whether TLS is spoken, of a broker's address.
 
     Raises:
         WrongValue: it is no such address.
     """
-    wrong = WrongValue(f"sync.broker: {url!r} is not mqtt://HOST:PORT or mqtts://HOST:PORT")
+    wrong = WrongValue(f"{key}: {url!r} is not mqtt://HOST:PORT or mqtts://HOST:PORT")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -387,6 +407,28 @@ def _sync_settings(
     )
 
 
+_WAY = ("broker", "username", "password_file", "ca_file", "certificate_file", "key_file")
+
+
+def _event_settings(events: EventSettings, folder: Path, sync: SyncSettings) -> EventSettings:
+    """With the way to the broker: its own, or else all of that of the sync."""
+    if events.broker:
+        files = {name: _below(folder, getattr(events, name)) for name in _WAY[2:]}
+        return msgspec.structs.replace(events, **files)
+    if any(getattr(events, name) for name in _WAY):
+        raise WrongValue("events.broker: name the broker that the other keys of [events] are for")
+    if not sync.enabled:
+        return events
+    return msgspec.structs.replace(events, **{name: getattr(sync, name) for name in _WAY})
+
+
+def publishes_for_itself(settings: Settings) -> bool:
+    """Whether messages of events have a broker that the uplink does not speak to."""
+    events, sync = settings.events, settings.sync
+    same = all(getattr(events, name) == getattr(sync, name) for name in _WAY)
+    return bool(events.broker) and not (sync.enabled and same)
+
+
 def _host_name() -> str:
     """The host's name with only what may stand in a topic."""
     name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64].lstrip("._-")
@@ -408,10 +450,14 @@ def _check(settings: Settings) -> None:
         raise WrongValue(
             "secrets.key_credential: give the bare name of a credential, and no secrets.key_file"
         )
+    if settings.events.broker:
+        broker_of(settings.events.broker, "events.broker")
     for key, value, least, most in (
         ("engine.body_limit_bytes", settings.engine.body_limit_bytes, 1_024, 2**30),
         ("engine.script_time_limit_s", settings.engine.script_time_limit_s, 0.01, 60),
         ("engine.handler_threads", settings.engine.handler_threads, 1, 64),
+        ("events.max_message_bytes", settings.events.max_message_bytes, 1, 10_000_000),
+        ("events.messages_per_s", settings.events.messages_per_s, 0.01, 100_000),
         ("evidence.budget_mb", settings.evidence.budget_mb, 1, 10_000_000),
         ("evidence.max_age_days", settings.evidence.max_age_days, 0.001, 36_500),
         *(

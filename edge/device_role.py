@@ -20,7 +20,13 @@ from devices.capabilities import Surroundings
 from devices.inventory import Inventory
 from edge.api.app import build_app
 from edge.api.house import House
-from edge.config import Settings, TriggerSettings, WrongValue, secret_key_file
+from edge.config import (
+    Settings,
+    TriggerSettings,
+    WrongValue,
+    publishes_for_itself,
+    secret_key_file,
+)
 from edge.console import CONSOLE_FOLDER
 from edge.data_dir import DataDir
 from edge.decider.operators import SUPPORTED
@@ -71,6 +77,10 @@ class _Uplink(Protocol):
     async def run(self) -> None: ...
     def wake(self) -> None: ...
     def status(self) -> Any: ...
+
+
+class _EventLink(_Uplink, Protocol):
+    def filters_changed(self) -> None: ...
 
 
 async def open_role(settings: Settings, data: DataDir) -> Device:
@@ -128,6 +138,7 @@ class Device:
             self._add_handlers(bundle)
         self._uplink = _uplink(settings, data, engine) if settings.sync.enabled else None
         self._hosted = _hosted(settings, engine) if settings.worker else None
+        self._event_link = _event_link(settings, engine) if settings.events.broker else None
         engine.on_effects(self._see)
         self._house = self._furnish(data)
         self._app = build_app(self._house)
@@ -161,8 +172,8 @@ class Device:
             self._sweep(),
             self._end_idle_scripts(),
         ]
-        loops += [] if self._hosted is None else [self._hosted.run()]
-        return loops if self._uplink is None else [*loops, self._uplink.run()]
+        others = [self._hosted, self._uplink, self._event_link]
+        return [*loops, *(one.run() for one in others if one is not None)]
 
     async def alive(self) -> None:
         """Return when the disk has answered."""
@@ -207,6 +218,9 @@ class Device:
         house.uplink = self._sync_status
         if self._hosted is not None:
             house.workers = self._hosted.statuses
+        house.events = self._event_status
+        if self._event_link is not None:
+            house.handlers_changed = self._event_link.filters_changed
         house.healthy = self._healthy
         house.evidence_root = data.evidence
         house.pages = Pages(CONSOLE_FOLDER)
@@ -218,8 +232,10 @@ class Device:
                 self._triggers.attach(trigger, device)
 
     def _see(self, effects: Effects) -> None:
-        if self._uplink is not None and effects.outbox:
-            self._uplink.wake()
+        if effects.outbox:
+            for link in (self._uplink, self._event_link):
+                if link is not None:
+                    link.wake()
 
     def _add_handlers(self, bundle: BundledWorkflow) -> None:
         """A bundle that cannot be loaded leaves its tasks waiting; everything else runs."""
@@ -293,6 +309,14 @@ class Device:
         while True:
             await asyncio.sleep(_IDLE_EVERY_S)
             await asyncio.to_thread(self._scripts.end_idle)
+
+    def _event_status(self) -> dict[str, Any]:
+        queue = {"handled": self._event_queue.handled, "rejected": self._event_queue.rejected}
+        if self._event_link is None:
+            advice = "no broker is configured: set [events] broker"
+            return {"queue": queue, "mqtt": {"enabled": False, "reason": advice}}
+        status = msgspec.to_builtins(self._event_link.status())
+        return {"queue": queue, "mqtt": {"enabled": True, **status}}
 
     async def _sweep(self) -> None:
         """Keep the evidence within its budget."""
@@ -422,10 +446,28 @@ def _uplink(settings: Settings, data: DataDir, engine: Engine) -> _Uplink:
             data.identity, device=settings.sync.device, tenant=settings.sync.tenant
         ),
         outbox=EngineOutbox(engine),
-        publications=EnginePublications(engine),
+        publications=None if publishes_for_itself(settings) else EnginePublications(engine),
         evidence_root=data.evidence,
         boot=engine.boot.boot,
         version=release(),
         now_ms=engine.clock.now_ms,
         chance=Dice(),
+    )
+
+
+def _event_link(settings: Settings, engine: Engine) -> _EventLink:
+    """Imported here for the same reason."""
+    from edge.inbound import EngineInbox
+    from edge.links import Dice, broker
+    from edge.outbox import EnginePublications
+    from sync.event_link import EventLink
+
+    return EventLink(
+        broker=broker(settings.events),
+        client_id=f"baton-{settings.sync.tenant}-{settings.sync.device}-events",
+        inbox=EngineInbox(engine),
+        publications=EnginePublications(engine) if publishes_for_itself(settings) else None,
+        chance=Dice(),
+        max_bytes=settings.events.max_message_bytes,
+        per_s=settings.events.messages_per_s,
     )

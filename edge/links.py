@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edge.config import SyncSettings, broker_of
+from edge.config import EventSettings, SyncSettings, broker_of
 from sync.link import Broker
 
 
@@ -20,7 +20,7 @@ class Dice:
         return a + (b - a) * int.from_bytes(os.urandom(6)) / 2**48
 
 
-def broker(settings: SyncSettings) -> Broker:
+def broker(settings: SyncSettings | EventSettings) -> Broker:
     """The broker and how to speak to it."""
     host, port, tls = broker_of(settings.broker)
     return Broker(

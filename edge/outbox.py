@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from edge.engine import Engine
 from edge.model.events import MQTT
 from edge.store import outbox
+from sync.publishing import Publication
 from sync.records import Lane, Record
-from sync.uplink import Publication
 
 
 class EngineOutbox:

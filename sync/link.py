@@ -12,7 +12,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 from paho.mqtt.client import Client, MQTTMessage
@@ -28,6 +28,7 @@ CLOSE_TIMEOUT_S = 1.0
 WINDOW_MESSAGES = 20
 # MQTT 5 ends the session when its will is due; an expiry above every will delay keeps the delay.
 SESSION_EXPIRY_S = 60
+MESSAGE_ID_PROPERTY = "messageId"
 _NO_MATCHING_SUBSCRIBERS = 0x10
 # The packets taken from the socket before others get the loop again.
 _READS_A_TURN = 32
@@ -89,6 +90,27 @@ class Received(msgspec.Struct, frozen=True):
     payload: bytes
     mid: int
     qos: int
+    duplicate: bool = False
+    """The broker has sent it before, on this connection or on one of the same session."""
+    retained: bool = False
+    """The last word on its topic, sent because we have subscribed."""
+    message_id: str | None = None
+    """What the sender has named it, in a user property; never on 3.1.1."""
+
+
+class Subscribed(msgspec.Struct, frozen=True):
+    """The broker has answered a request for messages."""
+
+    filters: tuple[str, ...]
+    """Those that it sends from now on."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """Those that it will not send, with what it says of it."""
+
+
+class Unsubscribed(msgspec.Struct, frozen=True):
+    """The broker sends these no more."""
+
+    filters: tuple[str, ...]
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -107,7 +129,15 @@ class Lost(msgspec.Struct, frozen=True):
     reason: str
 
 
-LinkEvent = Received | Taken | Lost
+LinkEvent = Received | Subscribed | Unsubscribed | Taken | Lost
+
+
+class _Outgoing(NamedTuple):
+    ticket: int
+    topic: str
+    payload: bytes
+    retain: bool
+    message_id: str | None
 
 
 class Chance(Protocol):
@@ -154,6 +184,7 @@ class Link:
         version: MQTTProtocolVersion,
         on_news: Callable[[], None],
         will: Will | None = None,
+        session_s: int = 0,
     ) -> None:
         """Prepare; `open` connects.
 
@@ -163,14 +194,20 @@ class Link:
             version: the one to speak.
             on_news: called on the loop when `news` has something; must only take note of it.
             will: what the broker says when we vanish.
+            session_s: how long the broker keeps what it has for us after the connection; 0 = it
+                keeps nothing. On 3.1.1 it keeps it for as long as it likes.
         """
         self._broker = broker
+        self._session_s = session_s
+        self.resumed = False
+        """Whether the broker has kept our session: its subscriptions, and what came meanwhile."""
+        self._asked: dict[int, tuple[str, ...]] = {}
         self._version = version
         self._on_news = on_news
         self._news: deque[LinkEvent] = deque()
         self._ticket = 0
         self._tickets: dict[int, int] = {}
-        self._waiting: deque[tuple[int, str, bytes, bool]] = deque()
+        self._waiting: deque[_Outgoing] = deque()
         self._window = WINDOW_MESSAGES
         self._answer: asyncio.Future[str] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -186,7 +223,7 @@ class Link:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
-            clean_session=None if five else True,
+            clean_session=None if five else not self._session_s,
             protocol=self._version,
             reconnect_on_failure=False,
             manual_ack=True,
@@ -213,6 +250,8 @@ class Link:
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_disconnect = self._on_disconnect
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = self._on_socket_close
@@ -259,8 +298,12 @@ class Link:
         host, port, keepalive_s = self._broker.host, self._broker.port, self._broker.keepalive_s
         if five:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = SESSION_EXPIRY_S
-            self._client.connect(host, port, keepalive_s, clean_start=True, properties=properties)
+            properties.SessionExpiryInterval = self._session_s or SESSION_EXPIRY_S
+            if self._session_s:
+                properties.ReceiveMaximum = WINDOW_MESSAGES
+            self._client.connect(
+                host, port, keepalive_s, clean_start=not self._session_s, properties=properties
+            )
         else:
             self._client.connect(host, port, keepalive_s)
         if self._lost and self._socket is not None:
@@ -274,13 +317,28 @@ class Link:
         return found
 
     def subscribe(self, filters: Sequence[str]) -> None:
-        """Ask for messages, with QoS 1."""
-        self._client.subscribe([(one, 1) for one in filters])
+        """Ask for messages, with QoS 1; the answer comes as a `Subscribed`."""
+        _, mid = self._client.subscribe([(one, 1) for one in filters])
+        self._asked[mid or 0] = tuple(filters)
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
-        """Send with QoS 1, within the broker's window; the ticket returns in a `Taken`."""
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Ask for no more of them; the answer comes as an `Unsubscribed`."""
+        _, mid = self._client.unsubscribe(list(filters))
+        self._asked[mid or 0] = tuple(filters)
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, message_id: str | None = None
+    ) -> int:
+        """Send with QoS 1, within the broker's window; the ticket returns in a `Taken`.
+
+        Args:
+            topic: where to.
+            payload: what.
+            retain: whether the broker keeps it for those who subscribe later.
+            message_id: tells who hears it twice that it is one message; MQTT 5 only.
+        """
         self._ticket += 1
-        self._waiting.append((self._ticket, topic, payload, retain))
+        self._waiting.append(_Outgoing(self._ticket, topic, payload, retain, message_id))
         self._flush()
         return self._ticket
 
@@ -302,9 +360,15 @@ class Link:
 
     def _flush(self) -> None:
         while self._waiting and len(self._tickets) < self._window and not self._lost:
-            ticket, topic, payload, retain = self._waiting.popleft()
-            info = self._client.publish(topic, payload, qos=1, retain=retain)
-            self._tickets[info.mid] = ticket
+            one = self._waiting.popleft()
+            properties = None
+            if one.message_id is not None and self._version is MQTTProtocolVersion.MQTTv5:
+                properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+                properties.UserProperty = (MESSAGE_ID_PROPERTY, one.message_id)
+            info = self._client.publish(
+                one.topic, one.payload, qos=1, retain=one.retain, properties=properties
+            )
+            self._tickets[info.mid] = one.ticket
 
     def _readable(self) -> None:
         self._guard(self._read_some)
@@ -358,8 +422,9 @@ class Link:
     # Callbacks of paho: they only take note. `_on_socket_open` runs on the connecting thread.
 
     def _on_connect(
-        self, _c: Client, _u: Any, _f: Any, reason: ReasonCode, properties: Properties | None
+        self, _c: Client, _u: Any, flags: Any, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        self.resumed = bool(flags.session_present)
         maximum = getattr(properties, "ReceiveMaximum", None)
         if maximum is not None:
             # paho does not heed it, and a broker may cut the connection of one that does not.
@@ -368,7 +433,34 @@ class Link:
             self._answer.set_result(str(reason) if reason.is_failure else "")
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:
-        self._note(Received(message.topic, bytes(message.payload), message.mid, message.qos))
+        named = dict(getattr(message.properties, "UserProperty", None) or ())
+        self._note(
+            Received(
+                message.topic,
+                bytes(message.payload),
+                message.mid,
+                message.qos,
+                duplicate=bool(message.dup),
+                retained=bool(message.retain),
+                message_id=named.get(MESSAGE_ID_PROPERTY) or None,
+            )
+        )
+
+    def _on_subscribe(
+        self, _c: Client, _u: Any, mid: int, reasons: list[ReasonCode], _p: Properties | None
+    ) -> None:
+        answers = list(zip(self._asked.pop(mid, ()), reasons, strict=False))
+        self._note(
+            Subscribed(
+                tuple(one for one, reason in answers if not reason.is_failure),
+                tuple((one, str(reason)) for one, reason in answers if reason.is_failure),
+            )
+        )
+
+    def _on_unsubscribe(
+        self, _c: Client, _u: Any, mid: int, _r: list[ReasonCode], _p: Properties | None
+    ) -> None:
+        self._note(Unsubscribed(self._asked.pop(mid, ())))
 
     def _on_publish(
         self, _c: Client, _u: Any, mid: int, reason: ReasonCode, _p: Properties | None

@@ -31,6 +31,7 @@ from sync.link import (
     Taken,
     Will,
 )
+from sync.publishing import Publications, Publisher
 from sync.records import (
     EVIDENCE_CHUNK_BYTES,
     EvidenceRecord,
@@ -45,8 +46,6 @@ from sync.session import Session, State
 # What is read from the outbox at once. Text compresses some five times, so that this fills a frame
 # of at most 100 KB; what does not compress is sent in more than one.
 READ_BYTES = 400_000
-# A power cut repeats at most so many published messages, and so many wait in memory.
-PUBLICATIONS_AT_ONCE = 50
 WILL_DELAY_S = 10
 
 _log = structlog.get_logger("sync.uplink")
@@ -76,27 +75,6 @@ class Outbox(Protocol):
 
     async def acknowledge(self, epoch: int, cursors: Mapping[Lane, int]) -> None:
         """Move the cursors durably, never backwards; what is behind them may be pruned."""
-        ...
-
-
-class Publication(msgspec.Struct, frozen=True):
-    """A message that a workflow publishes (an EVENT task with an `mqtt:` sink)."""
-
-    key: int
-    message_id: str
-    topic: str
-    payload: bytes
-
-
-class Publications(Protocol):
-    """What workflows have published and the broker has not taken yet."""
-
-    async def pending(self, limit: int) -> Sequence[Publication]:
-        """The oldest that wait, in order."""
-        ...
-
-    async def published(self, keys: Sequence[int]) -> None:
-        """Mark them durably."""
         ...
 
 
@@ -167,7 +145,7 @@ class Uplink:
         self._broker = broker
         self._identity = identity
         self._outbox = outbox
-        self._publications = publications
+        self._publisher = None if publications is None else Publisher(publications)
         self._evidence_root = evidence_root
         self._boot = boot
         self._version = version
@@ -176,10 +154,6 @@ class Uplink:
         self._session: Session | None = None
         self._news = asyncio.Event()
         self._records_waiting = True
-        self._publications_waiting = True
-        # Publications under way, by ticket, and those the broker has taken since they were marked.
-        self._publishing: dict[int, Publication] = {}
-        self._taken: list[int] = []
         self._speaks = (
             MQTTProtocolVersion.MQTTv311
             if broker.protocol == "3.1.1"
@@ -198,7 +172,8 @@ class Uplink:
     def wake(self) -> None:
         """Rows may be waiting. A hint, on the loop's own thread; losing one costs only time."""
         self._records_waiting = True
-        self._publications_waiting = True
+        if self._publisher is not None:
+            self._publisher.wake()
         self._news.set()
 
     def status(self) -> UplinkStatus:
@@ -237,8 +212,8 @@ class Uplink:
                 self._reason = str(error)
             self._connected = False
             session.disconnected(_monotonic_s())
-            self._publishing.clear()
-            self._publications_waiting = True
+            if self._publisher is not None:
+                self._publisher.disconnected()
             self._announce()
             await asyncio.sleep(self._backoff.next_s())
 
@@ -317,10 +292,12 @@ class Uplink:
                     self._receive(session, event)
                     link.settle(event)
                     continue
-                self._note_taken(session, event)
+                if isinstance(event, Taken):
+                    self._note_taken(session, event)
             session.handle_timer(_monotonic_s())
             await self._keep_cursors(session)
-            await self._keep_published(link)
+            if self._publisher is not None and await self._publisher.keep(link):
+                self._news.set()
             if self._records_waiting:
                 self._records_waiting = False
                 session.note_bounds(await self._outbox.bounds())
@@ -397,48 +374,10 @@ class Uplink:
             return records
         return await asyncio.to_thread(_with_contents, records, self._evidence_root)
 
-    async def _keep_published(self, link: Link) -> None:
-        """Publish what waits; nothing is marked before the broker has taken it."""
-        publications = self._publications
-        if publications is None:
-            return
-        if self._taken:
-            taken, self._taken = self._taken, []
-            await publications.published(taken)
-            self._publications_waiting = True
-        if self._publishing or not self._publications_waiting:
-            return
-        self._publications_waiting = False
-        for publication in await publications.pending(PUBLICATIONS_AT_ONCE):
-            fault = _fault(publication)
-            if fault:
-                # It can never be sent, and must not stand in the way of those that can.
-                self._set_aside(publication, fault)
-                continue
-            ticket = link.publish(publication.topic, publication.payload)
-            self._publishing[ticket] = publication
-        if self._taken:
-            self._news.set()
-
     def _note_taken(self, session: Session, taken: Taken) -> None:
-        publication = self._publishing.pop(taken.ticket, None)
-        if publication is None:
-            if taken.unheard:
-                session.unheard(_monotonic_s())
-            return
-        if taken.refused:
-            self._set_aside(publication, "the broker does not allow it")
-        else:
-            self._taken.append(publication.key)
-
-    def _set_aside(self, publication: Publication, fault: str) -> None:
-        _log.error(
-            "publication_refused",
-            topic=publication.topic,
-            message_id=publication.message_id,
-            reason=fault,
-        )
-        self._taken.append(publication.key)
+        ours = self._publisher is not None and self._publisher.note(taken)
+        if not ours and taken.unheard:
+            session.unheard(_monotonic_s())
 
     def _state(self) -> LinkState:
         session = self._session
@@ -467,18 +406,6 @@ class Uplink:
                 _log.error("sync_halted", reason=self._reason, **facts)
             case _:
                 _log.info("sync_connected", **facts)
-
-
-def _fault(publication: Publication) -> str:
-    """Why a publication can never be sent; empty when it can."""
-    topic = publication.topic
-    if not topic or len(topic.encode()) > 1_000 or any(sign in topic for sign in "+#\0"):
-        return "the topic is empty, too long or has a wildcard in it"
-    if topics.reserved(topic) or topic.startswith("$"):
-        return "the topic belongs to the protocol or to the broker"
-    if len(publication.payload) > frames.MAX_FRAME_BYTES:
-        return f"the payload is over {frames.MAX_FRAME_BYTES} bytes"
-    return ""
 
 
 def _with_contents(records: Sequence[Record], root: Path) -> list[Record]:

@@ -71,6 +71,11 @@ async def sync(call: Call) -> Response:
     return answers.json(call.house.uplink())
 
 
+async def events(call: Call) -> Response:
+    """How messages of events travel, and how many there were."""
+    return answers.json(call.house.events())
+
+
 def _families(call: Call, statuses: dict[str, int]) -> list[metrics.Family]:
     house = call.house
     families = [

@@ -175,6 +175,7 @@ ROUTES = [
     Route("GET", "/api/v1/devices/{name}/snapshot.jpg", admin.snapshot),
     Route("GET", "/api/v1/evidence/{path...}", files.evidence),
     Route("GET", "/api/v1/sync", admin.sync),
+    Route("GET", "/api/v1/events", admin.events),
     # All of this, described.
     Route("GET", "/api-docs", reference.document),
     Route("GET", "/swagger-ui", reference.way_to_page),

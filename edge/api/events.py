@@ -17,14 +17,15 @@ from edge.api.call import Call
 from edge.clock import new_request_id
 from edge.model.definitions import JsonObject, without_nulls
 from edge.model.errors import InvalidInput, NotFound
-from edge.model.events import EventExecution, EventHandler, Message, Tag, parse_event_handler
+from edge.model.events import EventExecution, EventHandler, Message, parse_event_handler
 from edge.model.executions import TaskStatus
 from edge.model.requests import TaskResult
+from edge.model.tags import Tag, merged, parse_tags
 from edge.store import events as store
 from edge.transactions import Transaction
 
 _MAX_LIST = 1_000
-"""Handlers or tags in one call."""
+"""Handlers in one call."""
 
 _PAGE = 100
 """Executions or messages that are shown; older ones are asked for by time."""
@@ -108,19 +109,14 @@ async def get_tags(call: Call) -> Response:
 
 
 async def add_tags(call: Call) -> Response:
-    """Put tags on a handler; one with the same key and value is there already."""
-    tags = await _tags(call)
-
-    def merged(old: list[Tag]) -> list[Tag]:
-        known = {(tag.key, tag.value) for tag in old}
-        return old + [tag for tag in tags if (tag.key, tag.value) not in known]
-
-    return await _retag(call, merged)
+    """Put a tag, or a list of tags, on a handler; the same key is replaced."""
+    tags = parse_tags(await call.document([]))
+    return await _retag(call, lambda old: merged(old, tags))
 
 
 async def remove_tags(call: Call) -> Response:
-    """Take tags away from a handler."""
-    gone = {(tag.key, tag.value) for tag in await _tags(call)}
+    """Take a tag, or a list of tags, away from a handler."""
+    gone = {(tag.key, tag.value) for tag in parse_tags(await call.document([]))}
     return await _retag(call, lambda old: [t for t in old if (t.key, t.value) not in gone])
 
 
@@ -129,20 +125,11 @@ async def _retag(call: Call, change: Callable[[list[Tag]], list[Tag]]) -> Respon
 
     def retag(transaction: Transaction) -> None:
         handler = store.read_handler(transaction.connection, name)
-        tags = _bounded(change(handler.tags))
-        store.replace_handler(transaction.connection, msgspec.structs.replace(handler, tags=tags))
+        tagged = msgspec.structs.replace(handler, tags=change(handler.tags))
+        store.replace_handler(transaction.connection, tagged)
 
     await call.house.engine.request(retag)
     return answers.void()
-
-
-async def _tags(call: Call) -> list[Tag]:
-    document = await call.document([])
-    listed = document if isinstance(document, list) else [document]
-    try:
-        return msgspec.convert(without_nulls(listed), list[Tag])
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"Cannot read the tags: {error}") from error
 
 
 # What handlers have done.

@@ -35,6 +35,10 @@ def _no_uplink() -> dict[str, Any]:
     return {"enabled": False}
 
 
+def _no_events() -> dict[str, Any]:
+    return {"mqtt": {"enabled": False}}
+
+
 def _nothing() -> None:
     """Nobody listens."""
 
@@ -73,6 +77,8 @@ class House:
         self.snapshot: Snapshots | None = None
         self.uplink: Callable[[], dict[str, Any]] = _no_uplink
         """How far the control plane has followed, as JSON."""
+        self.events: Callable[[], dict[str, Any]] = _no_events
+        """How messages of events travel, as JSON."""
         self.healthy: Callable[[], Awaitable[bool]] | None = None
         """Whether the disk still answers; None = not asked."""
         self.evidence_root: Path | None = None

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from edge import wire
-from edge.api import admin, metadata, schedules, shapes, tags, tasks, workflows
+from edge.api import admin, events, metadata, schedules, shapes, tags, tasks, workflows
 from edge.api.routing import Endpoint
 from edge.model.definitions import JsonObject, TaskDefinition, WorkflowDefinition, WorkflowTask
+from edge.model.events import EventExecution, EventHandler
 from edge.model.schedules import Schedule
 from edge.model.tags import Tag
 from edge.model.validation import PostedResult, PostedStart
@@ -43,6 +44,18 @@ _SCHEDULE = {
     "cronExpression": "0 30 2 * * *",
     "zoneId": "Europe/Berlin",
     "startWorkflowRequest": {"name": "hello", "input": {"name": "Ada"}},
+}
+_HANDLER = {
+    "name": "on_door",
+    "event": "conductor:watch:door_opened",
+    "active": True,
+    "condition": "$.camera === 'gate'",
+    "actions": [
+        {
+            "action": "start_workflow",
+            "start_workflow": {"name": "inspect", "input": {"camera": "${camera}"}},
+        }
+    ],
 }
 _IDS = ["…"]
 
@@ -81,6 +94,18 @@ NOTES: dict[Endpoint, Note] = {
     workflows.bulk_restart: _BULK,
     workflows.bulk_retry: _BULK,
     workflows.bulk_terminate: _BULK,
+    events.add_handlers: Note(body=EventHandler | list[EventHandler], example=_HANDLER),
+    events.replace_handler: Note(body=EventHandler, example=_HANDLER),
+    events.list_handlers: Note(list[EventHandler]),
+    events.handlers_of: Note(list[EventHandler]),
+    events.get_handler: Note(EventHandler),
+    events.incoming: Note(body=JsonObject, example={"event": "door_opened", "camera": "gate"}),
+    events.get_tags: Note(list[Tag]),
+    events.add_tags: _TAGS,
+    events.remove_tags: _TAGS,
+    events.executions: Note(list[EventExecution]),
+    events.signal_by_ref: Note(body=JsonObject, example={"said": "hello"}),
+    events.signal_by_id: Note(body=JsonObject, example={"said": "hello"}),
     metadata.create_workflow: Note(
         body=WorkflowDefinition | list[WorkflowDefinition], example=_DEFINITION
     ),

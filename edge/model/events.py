@@ -13,6 +13,7 @@ import msgspec
 
 from edge.model.definitions import JsonObject, without_nulls
 from edge.model.errors import FieldError, InvalidInput, ValidationFailed
+from edge.model.tags import Tag
 
 CONDUCTOR = "conductor:"
 """What the name of an internal queue begins with; workflow and reference or name follow."""
@@ -98,14 +99,6 @@ class Action(msgspec.Struct, frozen=True):
     start_agent: JsonObject | None = None
     expand_inline_json: bool = msgspec.field(name="expandInlineJSON", default=False)
     """Texts in the message that hold JSON are taken as what they hold."""
-
-
-class Tag(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A mark that people put on a definition."""
-
-    key: str = ""
-    value: str = ""
-    type: str | None = None
 
 
 class EventHandler(msgspec.Struct, frozen=True, rename="camel"):

@@ -58,9 +58,28 @@ SELECT message_id, received_ms, status, reason, payload FROM event_message
  LIMIT ?
 """
 _MESSAGE = "SELECT payload FROM event_message WHERE event = ? AND message_id = ?"
+_SAME_BEFORE = """
+SELECT message_id FROM event_message
+ WHERE event = ? AND message_id >= ? AND message_id < ? AND received_ms >= ?
+ ORDER BY key DESC
+ LIMIT 1
+"""
+_LATEST_OF = "SELECT message_id FROM event_message WHERE event = ? ORDER BY key DESC LIMIT 1"
+_REJECT = (
+    "UPDATE event_message SET status = 'REJECTED', reason = ? WHERE event = ? AND message_id = ?"
+)
 _PRUNE_MESSAGES = """
 DELETE FROM event_message
  WHERE key <= (SELECT max(key) FROM event_message) - ? AND status <> 'RECEIVED'
+"""
+
+_SUBSCRIBED = "SELECT filter FROM event_subscription ORDER BY filter"
+_UNSUBSCRIBE_ALL = "DELETE FROM event_subscription"
+_SUBSCRIBE = "INSERT INTO event_subscription (filter) VALUES (?)"
+_SESSION = "SELECT value FROM fact WHERE name = 'event_session_ms'"
+_BEGIN_SESSION = """
+INSERT INTO fact (name, value) VALUES ('event_session_ms', ?)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
 
 _EXECUTION = "SELECT 1 FROM event_execution WHERE handler = ? AND event = ? AND id = ?"
@@ -189,6 +208,48 @@ def settle(connection: sqlite3.Connection, key: int, *, fault: str | None = None
     """A message's handlers have run, or never will because of a fault."""
     status = "HANDLED" if fault is None else "REJECTED"
     connection.execute(_SETTLE, (status, fault, key))
+
+
+def reject_message(
+    connection: sqlite3.Connection, message: Message, now_ms: int, fault: str
+) -> None:
+    """Keep a message that came from outside as one that cannot be handled."""
+    note_message(connection, message, now_ms)
+    connection.execute(_REJECT, (fault, message.event, message.message_id))
+
+
+def find_redelivered(connection: sqlite3.Connection, event: str, prefix: str) -> str | None:
+    """The newest message of this session at the broker whose id begins so; None = no such."""
+    row = connection.execute(_SESSION).fetchone()
+    began_ms = 0 if row is None else row[0]
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    row = connection.execute(_SAME_BEFORE, (event, prefix, end, began_ms)).fetchone()
+    return None if row is None else row[0]
+
+
+def latest_message_id(connection: sqlite3.Connection, event: str) -> str | None:
+    """The id of the newest message of an event that is kept."""
+    row = connection.execute(_LATEST_OF, (event,)).fetchone()
+    return None if row is None else row[0]
+
+
+# The session at the broker.
+
+
+def read_subscribed(connection: sqlite3.Connection) -> list[str]:
+    """The topic filters that the session is subscribed to."""
+    return [row[0] for row in connection.execute(_SUBSCRIBED)]
+
+
+def note_subscribed(connection: sqlite3.Connection, filters: Iterable[str]) -> None:
+    """The session is subscribed to these and no others."""
+    connection.execute(_UNSUBSCRIBE_ALL)
+    connection.executemany(_SUBSCRIBE, [(one,) for one in filters])
+
+
+def begin_session(connection: sqlite3.Connection, now_ms: int) -> None:
+    """The broker knows nothing of what it has sent before."""
+    connection.execute(_BEGIN_SESSION, (now_ms,))
 
 
 class KeptMessage(msgspec.Struct, frozen=True):

@@ -122,6 +122,11 @@ CREATE UNIQUE INDEX IF NOT EXISTS event_message_once ON event_message (event, me
 -- What still waits for its handlers?
 CREATE INDEX IF NOT EXISTS event_message_waiting ON event_message (key) WHERE status = 'RECEIVED';
 
+-- Topic filters that our session at the broker is subscribed to.
+CREATE TABLE IF NOT EXISTS event_subscription (
+  filter TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 -- What has become of each action of a handler for each message. The row is written with what the
 -- action did, so that a message delivered twice acts once.
 CREATE TABLE IF NOT EXISTS event_execution (

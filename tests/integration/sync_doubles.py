@@ -30,6 +30,7 @@ from cryptography.x509.oid import NameOID
 
 from sync import identity
 from sync.link import Broker
+from sync.publishing import Publication
 from sync.records import (
     Lane,
     Record,
@@ -37,7 +38,7 @@ from sync.records import (
     WorkflowRecord,
     encode_body,
 )
-from sync.uplink import Publication, Uplink
+from sync.uplink import Uplink
 
 ROOT = Path(__file__).resolve().parents[2]
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")

@@ -17,6 +17,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from sync.control_plane.ingest import Ingest
 from sync.control_plane.ledger import Ledger
 from sync.link import Broker, BrokerRefused, BrokerUnreachable, Link
+from sync.publishing import Publication
 from sync.records import (
     EVIDENCE_CHUNK_BYTES,
     EvidenceRecord,
@@ -25,7 +26,6 @@ from sync.records import (
     encode_body,
     evidence_chunks,
 )
-from sync.uplink import Publication
 from tests.integration.sync_doubles import (
     DEVICE,
     MemoryOutbox,

@@ -18,6 +18,7 @@ from edge.config import (
     address_of,
     broker_of,
     load,
+    publishes_for_itself,
     secret_key_file,
     to_toml,
 )
@@ -125,6 +126,9 @@ def test_an_unknown_key_is_named(tmp_path: Path, text: str, words: str) -> None:
         ('[daemon]\nlisten = "example.org:8080"\n', "can be reached by others"),
         ('[sync]\nbroker = "http://x"\n', "is not mqtt://HOST:PORT"),
         ('[sync]\nbroker = "mqtt://x:99999"\n', "is not mqtt://HOST:PORT"),
+        ('[events]\nbroker = "x"\n', "events.broker: 'x' is not mqtt://HOST:PORT"),
+        ('[events]\nusername = "me"\n', "events.broker: name the broker"),
+        ("[events]\nmessages_per_s = 0\n", "events.messages_per_s"),
         ('[[trigger]]\ndevice = "a"\n', "workflow"),
         ('[[trigger]]\ndevice = "a"\nworkflow = "b"\non = "smell"\n', "trigger"),
         ('[[trigger]]\ndevice = "a"\nworkflow = "b"\ncooldown_s = -1\n', "cooldown_s"),
@@ -260,3 +264,26 @@ def test_files_of_workers_are_relative_to_the_configuration(tmp_path: Path) -> N
     assert ("pkg.workers", "") == (second.module, second.python)
     path.write_text(to_toml(loaded))
     assert loaded == load(path)
+
+
+def test_events_take_the_broker_of_the_sync(tmp_path: Path) -> None:
+    """With all that is said of it, unless they have one of their own; without either, none."""
+    secured = '[sync]\nbroker = "mqtts://a"\nusername = "u"\npassword_file = "p"\n'
+    shared = load(written(tmp_path, secured))
+    own = load(written(tmp_path, secured + '[events]\nbroker = "mqtt://b"\nca_file = "c"\n'))
+    alone = load(written(tmp_path, '[events]\nbroker = "mqtt://b"\n'))
+    off = load(written(tmp_path, "[sync]\nenabled = false\n"))
+
+    assert ("mqtts://a", "u", str(tmp_path / "p")) == (
+        shared.events.broker,
+        shared.events.username,
+        shared.events.password_file,
+    )
+    assert ("mqtt://b", "", str(tmp_path / "c")) == (
+        own.events.broker,
+        own.events.username,
+        own.events.ca_file,
+    )
+    assert ("", False) == (off.events.broker, publishes_for_itself(off))
+    assert [False, True, True] == [publishes_for_itself(one) for one in (shared, own, alone)]
+    assert shared == load(written(tmp_path, to_toml(shared)))

@@ -1,4 +1,4 @@
-"""The uplink's leaves: which files it reads and which publications it refuses."""
+"""The uplink's leaves: which files it reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from sync import uplink
 from sync.records import EvidenceRecord, Lane, Record, decode_body, encode_body
-from sync.uplink import Publication
 
 SIZE_BYTES = 130_000
 
@@ -72,25 +71,3 @@ def test_memory_is_bounded_by_what_one_read_may_fill(root: Path) -> None:
     taken = uplink._with_contents(records, root)
 
     assert uplink.READ_BYTES <= sum(len(one.body) for one in taken) < uplink.READ_BYTES + 61_000
-
-
-@pytest.mark.parametrize(
-    ("topic", "payload", "allowed"),
-    [
-        ("alarms/roof", b"{}", True),
-        ("", b"{}", False),
-        ("a/+/b", b"{}", False),
-        ("a/#", b"{}", False),
-        ("a\0", b"{}", False),
-        ("x" * 1_001, b"{}", False),
-        ("baton/1/default/roof/presence", b"{}", False),
-        ("baton/events/front", b"{}", True),
-        ("$SYS/x", b"{}", False),
-        ("alarms/roof", bytes(100_001), False),
-    ],
-)
-def test_publications_that_can_never_be_sent_are_named(
-    topic: str, payload: bytes, *, allowed: bool
-) -> None:
-    """Wildcards, our own topics, the broker's and oversized payloads are refused with a reason."""
-    assert allowed is (uplink._fault(Publication(1, "m", topic, payload)) == "")

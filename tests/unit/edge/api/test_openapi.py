@@ -218,6 +218,18 @@ async def _ask_everything(device: Device) -> None:
     ):  # fmt: skip
         await device.call("GET", path)
     await device.client.get("/health")
+    start = {"action": "start_workflow", "start_workflow": {"name": "flow"}}
+    handler = {
+        "name": "h",
+        "event": "e",
+        "active": True,
+        "actions": [start],
+        "tags": [{"key": "k"}],
+    }
+    await device.call("POST", "/event", json=handler)
+    await device.call("POST", "/event/handleIncomingEvent", json={"event": "e"})
+    for path in ("", "/e", "/handler", "/handler/h", "/handler/none", "/h/tags", "/execution/h"):
+        await device.call("GET", f"/event{path}")
     await device.call("POST", "/workflow/flow/correlated", json=["c"])
     await device.call("PUT", "/metadata/workflow", json=[{"name": "other", "tasks": []}])
     for verb, act in (
