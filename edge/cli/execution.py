@@ -30,6 +30,7 @@ _REMEMBERED = 10_000
         "baton start hello --input name=Ada --input retries=3 --wait",
         'baton start hello --input \'{"name": "Ada"}\' --json',
         "baton start hello --input @order.json",
+        "baton start order --idempotency-key order-4711",
     )
 )
 @click.argument("name")
@@ -44,6 +45,21 @@ _REMEMBERED = 10_000
 @click.option("--version", type=int, help="Of the definition; the latest without it.")
 @click.option("--correlation-id", help="Your own name for what this execution belongs to.")
 @click.option("--priority", type=click.IntRange(0, 99), default=0, help="0 to 99, highest first.")
+@click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="TASK=DOMAIN",
+    help="Which workers get tasks of this type; * for all; may be given several times.",
+)
+@click.option("--idempotency-key", help="A second start with this key is the first one.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["RETURN_EXISTING", "FAIL", "FAIL_ON_RUNNING"], case_sensitive=False),
+    default="RETURN_EXISTING",
+    show_default=True,
+    help="What a second start with the same key does.",
+)
 @click.option("--wait", is_flag=True, help="Wait for the end; exit status 0 only if COMPLETED.")
 @client_options
 def start(
@@ -53,6 +69,9 @@ def start(
     version: int | None,
     correlation_id: str | None,
     priority: int,
+    domains: tuple[str, ...],
+    idempotency_key: str | None,
+    on_conflict: str,
     wait: bool,
     url: str,
     as_json: bool,
@@ -69,7 +88,10 @@ def start(
         "correlationId": correlation_id,
         "priority": priority,
         "input": inputs.objects(given),
+        "taskToDomain": inputs.pairs(domains, hint="--domain"),
     }
+    if idempotency_key is not None:
+        body |= {"idempotencyKey": idempotency_key, "idempotencyStrategy": on_conflict}
     with advising(_UNKNOWN_NAME):
         workflow_id = daemon.call("POST", "workflow", body=body)
     if not wait:
@@ -204,7 +226,7 @@ def _all_changes(daemon: Client) -> Iterator[dict[str, Any]]:
     """A line for each change of a status that the daemon hints at."""
     told: dict[str, str] = {}
     clock = SystemClock()
-    for hint in daemon.hints():
+    for hint in follow.hints(daemon):
         workflow_id = hint.get("workflowId")
         if workflow_id is None or told.get(workflow_id) == hint["status"]:
             continue

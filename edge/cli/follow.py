@@ -63,6 +63,30 @@ def changes(
         pause(_LAST_LOOK_S)
 
 
+def hints(
+    daemon: Client, *, pause: Callable[[float], None] = time.sleep
+) -> Iterator[dict[str, Any]]:
+    """What the daemon says of all its executions, as long as it is there.
+
+    A stream that ends is opened again; what happened in between is not told.
+
+    Raises:
+        Refused: the daemon has no such stream, or too many are open.
+        Unreachable: it has been away for too long.
+    """
+    away = _PATIENCE
+    while True:
+        try:
+            for hint in daemon.hints():
+                away = 0
+                yield hint
+        except Unreachable:
+            if away >= _PATIENCE:
+                raise
+        away += 1
+        pause(_LAST_LOOK_S)
+
+
 def states(execution: dict[str, Any], told: dict[str, str]) -> list[State]:
     """What is new since the last time.
 

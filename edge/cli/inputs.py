@@ -45,6 +45,17 @@ def objects(given: tuple[str, ...], *, hint: str = "--input") -> dict[str, Any]:
     return merged
 
 
+def pairs(given: tuple[str, ...], *, hint: str) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a map. Raises click.BadParameter when one is something else."""
+    found: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not key or not equals or not value:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint=hint)
+        found[key] = value
+    return found
+
+
 def ids(given: tuple[str, ...], lines: Iterable[str] | None = None) -> list[str]:
     """Each id once, in order; ``-`` stands for the first word of each line.
 

@@ -59,6 +59,29 @@ def test_inputs_that_are_none(type_: Type, text: str) -> None:
     assert "--input" in done.output
 
 
+def test_a_second_start_with_the_same_key(type_: Type) -> None:
+    """It is the first one, unless it shall fail."""
+    words = ("start", "waiting", "--idempotency-key", "key 7")
+    first, second = type_(*words).stdout.strip(), type_(*words).stdout.strip()
+    refused = type_(*words, "--on-conflict", "FAIL")
+
+    assert first == second
+    assert 1 == refused.exit_code
+    type_("terminate", first)
+
+
+def test_tasks_go_to_the_workers_of_a_domain(type_: Type) -> None:
+    """As the start says; a pair that is none is a wrong command line."""
+    workflow_id = type_("start", "waiting", "--domain", "nobody=line-3").stdout.strip()
+    shown = json.loads(type_("show", workflow_id, "--json").stdout)
+    wrong = type_("start", "waiting", "--domain", "line-3")
+
+    assert {"nobody": "line-3"} == shown["taskToDomain"]
+    assert 2 == wrong.exit_code
+    assert "is not KEY=VALUE" in wrong.stderr
+    type_("terminate", workflow_id)
+
+
 def test_an_unknown_workflow(type_: Type) -> None:
     """What the daemon says is what is shown."""
     done = type_("start", "nope")

@@ -108,3 +108,13 @@ def test_a_daemon_that_was_never_there_is_not_waited_for() -> None:
     with pytest.raises(Unreachable):
         list(changes(_Daemon([{}], answers)))
     assert len(answers) > 30
+
+
+def test_the_stream_of_all_is_opened_again() -> None:
+    """When it ends or the daemon restarts; not for ever, and not when it was never there."""
+    daemon = _Daemon([{"workflowId": "a"}, Unreachable("gone")], [])
+    heard = follow.hints(daemon, pause=lambda _: None)
+
+    assert ["a", "a", "a"] == [next(heard)["workflowId"] for _ in range(3)]
+    with pytest.raises(Unreachable):
+        next(follow.hints(_Daemon([Unreachable("gone")], []), pause=lambda _: None))
