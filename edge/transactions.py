@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import structlog
 
+from edge.admission import Admission
 from edge.clock import Clock, Ids
 from edge.decider.decide import decide
 from edge.decider.draft import Sources
@@ -113,6 +114,7 @@ class Disk:
         self.executions = Executions(self.metadata)
         self._outbox = OutboxWriter()
         self._messages = MessageWriter()
+        self._admission = Admission(self.executions, self.metadata)
         self._encoder = Encoder()
         self._effects = Effects()
         self._steps: list[Step] = []
@@ -179,6 +181,7 @@ class Disk:
                 self._ended.discard(step.workflow.id)
         self._steps.clear()
         self._launches = 0
+        self._admission.keep()
         self.executions.keep()
         transaction.release()
 
@@ -186,6 +189,7 @@ class Disk:
         """The request has failed: nothing of it is written, and what it moved is read again."""
         self._steps.clear()
         self._launches = 0
+        self._admission.discard()
         self.executions.discard()
         if transaction.roll_back():
             self.metadata.forget_all()
@@ -197,6 +201,7 @@ class Disk:
         self.metadata.forget_all()
         self._outbox.forget_all()
         self._messages.forget_all()
+        self._admission.forget_all()
         self._steps.clear()
         self._launches = 0
         self._ended.clear()
@@ -231,15 +236,26 @@ class Disk:
         self, connection: sqlite3.Connection, snapshot: Snapshot, command: Command
     ) -> Decision:
         self.executions.touch(snapshot)
+        before = snapshot.workflow
         registered = _Registered(self.metadata, connection)
         sources = Sources(self._scripts, registered, self._lookups.at(connection), self.polls)
-        decision = decide(snapshot, command, self._clock.now_ms(), sources)
-        if not decision.empty:
-            self.executions.stage(snapshot, decision)
-            self.executions.weigh(snapshot)
-            started = isinstance(command, Start)
-            self._steps.append(Step(snapshot.workflow, snapshot.pinned, decision, started))
-        return decision
+        try:
+            self._admission.judge(connection, snapshot, command)
+            decision = decide(snapshot, command, self._clock.now_ms(), sources)
+        except BatonError:
+            # Whoever asked may go on: the execution is as it was.
+            snapshot.put_workflow(before)
+            raise
+        if decision.empty:
+            return decision
+        self.executions.stage(snapshot, decision)
+        self.executions.weigh(snapshot)
+        started = isinstance(command, Start)
+        self._steps.append(Step(snapshot.workflow, snapshot.pinned, decision, started))
+        if not self._admission.concerns(before, snapshot.workflow):
+            return decision
+        told = self._admission.settle(connection, before, snapshot, command)
+        return msgspec.structs.replace(decision, calls=(*decision.calls, *told))
 
     def _carry_out(
         self, connection: sqlite3.Connection, workflow_id: bytes, decision: Decision

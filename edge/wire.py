@@ -115,6 +115,7 @@ class WireWorkflow(msgspec.Struct, rename="camel", omit_defaults=True):
     reason_for_incompletion: str | None = None
     event: str | None = None
     idempotency_key: str | None = None
+    rate_limit_key: str | None = None
 
 
 class WireSummary(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -233,7 +234,7 @@ class Encoder:
             priority=workflow.priority,
             last_retried_time=workflow.last_retried_ms,
             history=[],
-            rate_limited=False,
+            rate_limited=workflow.rate_limited,
             parent_workflow_id=workflow_uuid(workflow.parent_id) if workflow.parent else None,
             parent_workflow_task_id=(
                 task_uuid(workflow.parent_id, workflow.parent_ordinal) if workflow.parent else None
@@ -246,6 +247,7 @@ class Encoder:
             reason_for_incompletion=workflow.reason,
             event=workflow.event,
             idempotency_key=workflow.idempotency_key,
+            rate_limit_key=workflow.rate_limit_key,
         )
 
     def _ready_for(self, pinned: Pinned) -> _Ready:

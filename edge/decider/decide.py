@@ -17,7 +17,7 @@ from edge.model.decision import Command, Decision
 from edge.model.snapshot import Snapshot
 
 _COMMANDS: Mapping[type, Callable[[Draft, Any], None]] = {
-    model.Start: lambda draft, _: lifecycle.start(draft),
+    model.Start: lambda draft, _: lifecycle.begin(draft),
     model.UpdateTask: updates.update_task,
     model.TimerDue: updates.timer_due,
     model.LeaseExpired: updates.lease_expired,
@@ -27,6 +27,7 @@ _COMMANDS: Mapping[type, Callable[[Draft, Any], None]] = {
     model.Retry: lambda draft, _: lifecycle.retry(draft),
     model.Restart: lambda draft, _: lifecycle.restart(draft),
     model.Rerun: moves.rerun,
+    model.Admit: lifecycle.admit,
     model.Skip: moves.skip,
     model.Jump: moves.jump,
     model.Upgrade: moves.upgrade,

@@ -22,6 +22,7 @@ from edge.model.executions import (
     ORDINAL_BITS,
     Task,
     TaskStatus,
+    Workflow,
     WorkflowStatus,
     task_uuid,
 )
@@ -141,8 +142,7 @@ class Draft:
         self._queued: set[int] = set()
         self._before: dict[int, Task | None] = {}
         """What the records that were touched were before; None = they are new."""
-        # A workflow without tasks is one that starts, and has never been written.
-        self._workflow_before = snapshot.workflow if snapshot.tasks else None
+        self._workflow_before: Workflow | None = snapshot.workflow
         self._dropped: list[int] = []
         self._next_ordinal = snapshot.next_ordinal
 
@@ -294,6 +294,10 @@ class Draft:
         )
         self.agenda.append(task.ordinal)
         return done
+
+    def begin(self) -> None:
+        """Say that the execution is new: its record has never been written."""
+        self._workflow_before = None
 
     def change_workflow(self, **fields: Any) -> None:
         """Replace fields of the workflow's record."""

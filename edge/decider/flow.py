@@ -41,7 +41,8 @@ def run_agenda(draft: Draft, *, limit: int = STEPS_AT_ONCE) -> None:
     for _ in range(limit):
         if draft.ending is not None or not draft.agenda:
             break
-        if draft.snapshot.workflow.status is WorkflowStatus.PAUSED:
+        workflow = draft.snapshot.workflow
+        if workflow.status is WorkflowStatus.PAUSED or workflow.rate_limited:
             return
         task = draft.snapshot.tasks.get(draft.agenda.popleft())
         # A loop that keeps its last iterations only may have taken the record away.
@@ -170,7 +171,8 @@ def not_followed(draft: Draft) -> list[int]:
 
 def _complete_if_done(draft: Draft) -> None:
     snapshot = draft.snapshot
-    if snapshot.workflow.status is not WorkflowStatus.RUNNING or snapshot.open:
+    workflow = snapshot.workflow
+    if workflow.status is not WorkflowStatus.RUNNING or workflow.rate_limited or snapshot.open:
         return
     failures = [
         f"Task {draft.task_id(task.ordinal)} failed with status: {task.status} "
@@ -200,6 +202,7 @@ def end_workflow(draft: Draft, ending: Ending) -> None:
         output=output,
         ended_ms=draft.now_ms,
         due_ms=0,
+        rate_limited=False,
         failed_task=ending.task,
         failed_refs=list(dict.fromkeys(task.ref for task in failed)),
         failed_names=list(dict.fromkeys(task.name for task in failed)),

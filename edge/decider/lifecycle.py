@@ -14,6 +14,7 @@ from edge.decider.flow import new_attempt, not_followed, schedule, tell_joins, t
 from edge.decider.updates import watch_again
 from edge.model.calls import Tell
 from edge.model.decision import (
+    Admit,
     ChildReopened,
     Retry,
     Terminate,
@@ -43,9 +44,29 @@ _VARIABLES_LIMIT_KB = 256
 """As for SET_VARIABLE."""
 
 
+def begin(draft: Draft) -> None:
+    """Start a new execution."""
+    draft.begin()
+    start(draft)
+
+
 def start(draft: Draft) -> None:
-    """Schedule the first task of a new execution."""
+    """Schedule the first task, unless the execution has to wait for its turn."""
     draft.change_workflow(due_ms=_deadline(draft))
+    if not draft.snapshot.workflow.rate_limited:
+        schedule(draft, Visit(draft.snapshot.pinned.definition.tasks[0]))
+
+
+def admit(draft: Draft, command: Admit) -> None:
+    """Let an execution begin, or begin again, that had to wait for its turn."""
+    if not draft.snapshot.workflow.waits:
+        return
+    if command.later:
+        draft.change_workflow(due_ms=draft.now_ms)
+        return
+    draft.change_workflow(rate_limited=False)
+    if draft.snapshot.tasks:
+        _try_again(draft)
     schedule(draft, Visit(draft.snapshot.pinned.definition.tasks[0]))
 
 
@@ -163,8 +184,7 @@ def retry(draft: Draft) -> None:
         raise NotFound(f"Workflow is still running.  status={status}")
     if not snapshot.tasks:
         raise Conflict("Workflow has not started yet")
-    newest = [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.latest.values())]
-    failed = [task for task in newest if task.status in _RETRYABLE]
+    failed = [task for task in _newest(draft) if task.status in _RETRYABLE]
     again = [task for task in failed if task.kind not in _REOPENED_IN_PLACE]
     # A loop whose own condition failed is worth another look, too.
     broken = [task for task in failed if task.status is TaskStatus.FAILED_WITH_TERMINAL_ERROR]
@@ -173,11 +193,27 @@ def retry(draft: Draft) -> None:
             "There are no retryable tasks! Use restart if you want to attempt entire workflow "
             "execution again."
         )
-    # What ended the workflow from inside ends it again; the flow never goes on behind it.
-    again += [task for task in newest if task.kind == "TERMINATE" and task.status.successful]
     reopen_workflow(draft)
     reopen_parent(draft, "retried")
+    if not snapshot.workflow.rate_limited:
+        _try_again(draft)
+
+
+def _try_again(draft: Draft) -> None:
+    """Let what failed, or was cancelled, go on."""
+    newest = _newest(draft)
+    failed = [task for task in newest if task.status in _RETRYABLE]
+    again = [task for task in failed if task.kind not in _REOPENED_IN_PLACE]
+    # What ended the workflow from inside ends it again; the flow never goes on behind it.
+    ends = [task for task in newest if task.kind == "TERMINATE"]
+    again += [task for task in ends if task.status is TaskStatus.COMPLETED]
     _go_on(draft, [task for task in failed if task.kind in _REOPENED_IN_PLACE], again)
+
+
+def _newest(draft: Draft) -> list[Task]:
+    """The newest record of each reference, oldest first."""
+    snapshot = draft.snapshot
+    return [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.latest.values())]
 
 
 def _go_on(draft: Draft, waiting: list[Task], again: list[Task]) -> None:
@@ -248,10 +284,8 @@ def child_reopened(draft: Draft, command: ChildReopened) -> None:
 
 def _revive(draft: Draft, child: Task) -> None:
     """Let an ended workflow run again because of a child; what ended with it goes on, too."""
-    snapshot = draft.snapshot
     reopen_workflow(draft)
-    newest = [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.latest.values())]
-    failed = [task for task in newest if task.status in _RETRYABLE and task is not child]
+    failed = [task for task in _newest(draft) if task.status in _RETRYABLE and task is not child]
     again: list[Task] = []
     for task in failed:
         if task.kind == "SUB_WORKFLOW" and task.child:

@@ -212,6 +212,11 @@ def jump(draft: Draft, command: Jump) -> None:
             f"The workflow {workflow_uuid(workflow.id)} is {workflow.status}: only a RUNNING one "
             "can jump to a task"
         )
+    if workflow.rate_limited:
+        raise Conflict(
+            f"The workflow {workflow_uuid(workflow.id)} waits for its turn: others with the rate "
+            f"limit key {workflow.rate_limit_key!r} are running. Jump when it has begun"
+        )
     outline = snapshot.pinned.outline
     place = outline.place(command.ref)
     if place is None:
@@ -287,7 +292,8 @@ def upgrade(draft: Draft, command: Upgrade) -> None:
     ]
     current = min(positions, default=max(reached, default=-1) + 1)
     _skip_before(draft, definition.tasks[:current], command.outputs)
-    if not positions and current < len(definition.tasks):
+    waits = snapshot.workflow.rate_limited
+    if not positions and current < len(definition.tasks) and not waits:
         schedule(draft, Visit(definition.tasks[current]))
 
 

@@ -111,6 +111,13 @@ class Rerun(msgspec.Struct, frozen=True):
     correlation_id: str | None = None
 
 
+class Admit(msgspec.Struct, frozen=True):
+    """The turn of an execution has come that had to wait because of its rate limit."""
+
+    later: bool = False
+    """True: the transaction has let in as many as it may; its own timer shall come back to it."""
+
+
 class Skip(msgspec.Struct, frozen=True):
     """Count a task that the flow has not come to as done."""
 
@@ -205,6 +212,7 @@ Command = (
     | Retry
     | Restart
     | Rerun
+    | Admit
     | Skip
     | Jump
     | Upgrade

@@ -11,6 +11,7 @@ No text of an answer is built elsewhere, and no transport is named here.
     ├── IllegalState            500 (the status that Conductor answers with)
     ├── SecretUnreadable        500
     ├── Overloaded              429
+    ├── RateLimited             429
     └── StorageUnavailable      503
 """
 
@@ -96,6 +97,14 @@ class Overloaded(BatonError):
     """More is waiting than the device can hold. Wait, then send the request again."""
 
     code = "overloaded"
+    status = 429
+    retryable = True
+
+
+class RateLimited(BatonError):
+    """As many executions are running as the workflow allows. Start it again when one has ended."""
+
+    code = "rate_limited"
     status = 429
     retryable = True
 

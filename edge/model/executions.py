@@ -244,6 +244,10 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     created_by: str | None = msgspec.field(name="by", default=None)
     event: str | None = msgspec.field(name="ev", default=None)
     idempotency_key: str | None = msgspec.field(name="ik", default=None)
+    rate_limit_key: str | None = msgspec.field(name="rk", default=None)
+    """Executions of this name with the same key are counted together; None = not limited."""
+    rate_limited: bool = msgspec.field(name="rl", default=False)
+    """It waits until another with its key has ended; nothing of it is scheduled before."""
     failed_refs: list[str] = msgspec.field(name="fr", default_factory=list)
     failed_names: list[str] = msgspec.field(name="fn", default_factory=list)
     failed_task: int = msgspec.field(name="ft", default=0)
@@ -256,6 +260,11 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Executions around it."""
     rerun_from: bytes = msgspec.field(name="rr", default=b"")
     """Id of the execution that it was rerun from, which is its own; b"" = it never was."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it stands in line for its turn; in a pause it does not."""
+        return self.rate_limited and self.status is WorkflowStatus.RUNNING
 
     @property
     def parent_id(self) -> bytes:

@@ -186,3 +186,35 @@ def test_a_kill_does_not_lift_a_limit(tmp_path: Path) -> None:
         assert ids[2:] == [task["workflowInstanceId"] for task in [*seen[0], *rest]]
         assert woken_after_s < 1
         assert {"COMPLETED"} == {_await_end(daemon, one) for one in ids}
+
+
+def test_a_line_of_executions_outlives_a_kill(tmp_path: Path) -> None:
+    """One at a time for each key, in the order of the starts, before and after."""
+    definition = {
+        "name": "w",
+        "tasks": [{"name": "a", "taskReferenceName": "a"}],
+        "rateLimitConfig": {"rateLimitKey": "${workflow.input.user}", "concurrentExecLimit": 1},
+    }
+    daemon = Daemon(tmp_path / "data").start()
+    _call(daemon, "PUT", "/metadata/workflow", [definition])
+    ids = [_call(daemon, "POST", "/workflow/w", {"user": "u"}) for _ in range(3)]
+    other = _call(daemon, "POST", "/workflow/w", {"user": "v"})
+    before = {task["workflowInstanceId"] for task in _poll(daemon, "a")}
+    daemon.kill()
+    with Daemon(daemon.data_dir) as daemon:
+        waiting = _call(daemon, "GET", f"/workflow/{ids[1]}")
+        order: list[str] = []
+        for _ in range(4):
+            (task,) = _poll(daemon, "a", 1, 2_000)
+            order.append(task["workflowInstanceId"])
+            _complete(daemon, task)
+
+        assert {ids[0], other} == before
+        assert ("RUNNING", True, "u", []) == (
+            waiting["status"],
+            waiting["rateLimited"],
+            waiting["rateLimitKey"],
+            waiting["tasks"],
+        )
+        assert ids == [one for one in order if one != other]
+        assert {"COMPLETED"} == {_await_end(daemon, one) for one in [*ids, other]}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from edge.model.decision import Admit, Skip
 from edge.model.errors import BatonError, Conflict, IllegalState, NotFound
 from edge.model.executions import TaskStatus, WorkflowStatus, workflow_uuid
 from tests.unit.edge.playbook import (
@@ -471,3 +473,77 @@ def test_a_refused_command_changes_nothing() -> None:
             refused()
 
     assert before == (play.snapshot.tasks, play.workflow)
+
+
+# Turns: an execution that has to wait because of its rate limit.
+
+
+def waiting(*steps: dict[str, object], **fields: object) -> Playbook:
+    """A playbook whose start had to wait."""
+    play = Playbook(*steps, **fields)
+    play.start(rate_limit_key="k", rate_limited=True)
+    return play
+
+
+def test_one_that_waits_has_no_tasks_and_does_not_end() -> None:
+    """Its first task comes when it is let in, once."""
+    play = waiting(step("a"), step("b"))
+    assert ("RUNNING", []) == (play.status, play.rows())
+
+    play.do(Admit())
+    assert (["1 a 0 SCHEDULED"], False) == (play.rows(), play.workflow.rate_limited)
+    assert play.do(Admit()).empty
+    play.complete("a")
+    assert {"a": "COMPLETED", "b": "SCHEDULED"} == play.states()
+
+
+def test_one_that_is_put_off_is_due_at_once() -> None:
+    """Its timer lets others look at it again; the deadline of the workflow comes back."""
+    play = waiting(step("a"), **LIMITED)
+
+    play.do(Admit(later=True))
+    assert (NOW_MS, True) == (play.workflow.due_ms, play.workflow.rate_limited)
+    play.timer()
+    assert (NOW_MS + 60_000, []) == (play.workflow.due_ms, play.rows())
+
+
+def test_one_that_ends_waits_no_more() -> None:
+    """Nor is it let in afterwards, nor in a pause."""
+    play = waiting(step("a"))
+    play.pause()
+    play.do(Admit())
+    assert play.workflow.rate_limited
+    play.resume()
+    assert [] == play.rows()
+
+    play.terminate()
+    play.do(Admit())
+    assert ("TERMINATED", False, []) == (play.status, play.workflow.rate_limited, play.rows())
+
+
+def test_a_retry_that_waits_tries_again_when_it_is_let_in() -> None:
+    """Nothing of it moves before, whatever happens to the workflow in the meantime."""
+    play = started(fork("f", [step("a")], [step("b")]), join("j", "a", "b"))
+    play.update("a", TaskStatus.FAILED_WITH_TERMINAL_ERROR)
+    play.snapshot.put_workflow(msgspec.structs.replace(play.workflow, rate_limited=True))
+
+    play.retry()
+    before = play.states()
+    play.pause()
+    play.resume()
+    play.timer()
+    assert before == play.states()
+    assert ("RUNNING", "FAILED_WITH_TERMINAL_ERROR") == (play.status, before["a"])
+
+    play.do(Admit())
+    assert ["SCHEDULED", "SCHEDULED", "IN_PROGRESS"] == [play.states()[r] for r in ("a", "b", "j")]
+
+
+def test_a_terminate_that_was_skipped_is_not_tried_again() -> None:
+    """Only one that has ended the workflow ends it once more."""
+    play = waiting(step("a"), terminate("t", "COMPLETED"), step("b"))
+    play.do(Skip("t"))
+
+    play.do(Admit())
+    play.complete("a")
+    assert ["1 t 0 SKIPPED", "2 a 0 COMPLETED"] == play.rows()

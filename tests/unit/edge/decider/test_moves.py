@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from edge.model.calls import Launch
-from edge.model.decision import Jump, Launched, Rerun, Skip, Upgrade
+from edge.model.decision import Admit, Jump, Launched, Rerun, Skip, Upgrade
 from edge.model.errors import Conflict, IllegalState, InvalidInput
 from edge.model.executions import TaskStatus
 from edge.model.snapshot import Snapshot
@@ -258,3 +258,23 @@ def test_what_the_new_definition_lacks_is_given_up() -> None:
     assert {"a": "COMPLETED", "old": "CANCELED", "b": "SCHEDULED"} == play.states()
     play.complete("b")
     assert "COMPLETED" == play.status
+
+
+def test_one_that_waits_for_its_turn_goes_on_by_the_new_definition() -> None:
+    """Nothing is scheduled before its turn has come."""
+    play = Playbook(step("a"))
+    play.start(rate_limit_key="k", rate_limited=True)
+
+    play = upgraded(play, step("b"))
+    assert [] == play.rows()
+    play.do(Admit())
+    assert {"b": "SCHEDULED"} == play.states()
+
+
+def test_one_that_waits_for_its_turn_cannot_jump() -> None:
+    """It would pass those that wait in front of it."""
+    play = Playbook(step("a"))
+    play.start(rate_limit_key="k", rate_limited=True)
+
+    with pytest.raises(Conflict, match="waits for its turn"):
+        play.do(Jump("a"))
