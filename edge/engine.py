@@ -351,7 +351,9 @@ class Engine:
         key = _workflow_id(workflow_id)
 
         def update(transaction: Transaction) -> str:
-            task = transaction.snapshot(key).find(ref)
+            snapshot = transaction.snapshot(key)
+            # In a loop the name without its suffix means the latest iteration.
+            task = snapshot.find(ref) or snapshot.find_named(ref)
             if task is None or task.status.terminal:
                 return ""
             lease = self.hand_over.lease_of((key, task.ordinal))

@@ -459,13 +459,17 @@ class Transaction:
         """Start a workflow; returns its id and where it stands after its first decision."""
         return self._disk.start(self._connection, request)
 
+    def find(self, workflow_id: bytes) -> Snapshot | None:
+        """An execution; None = there is none with this id."""
+        return self.executions.load(self._connection, workflow_id)
+
     def snapshot(self, workflow_id: bytes) -> Snapshot:
         """An execution.
 
         Raises:
             NotFound: there is none with this id.
         """
-        snapshot = self.executions.load(self._connection, workflow_id)
+        snapshot = self.find(workflow_id)
         if snapshot is None:
             raise NotFound(f"No such workflow found by id: {workflow_uuid(workflow_id)}")
         return snapshot

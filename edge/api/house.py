@@ -16,6 +16,7 @@ from edge.api.hints import Streams
 from edge.api.metrics import Requests
 from edge.engine import Engine
 from edge.schedules import Schedules
+from edge.steering import Steering
 from edge.wire import Encoder
 
 
@@ -57,6 +58,7 @@ class House:
 
     def __init__(self, engine: Engine, supported: frozenset[str]) -> None:
         self.engine = engine
+        self.steering = Steering(engine)
         self.supported = supported
         self.schedules = Schedules(engine)
         """Starts workflows by the clock; whoever owns the house runs it."""

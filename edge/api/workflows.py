@@ -35,26 +35,26 @@ _encode = msgspec.json.Encoder().encode
 async def start(call: Call) -> Response:
     """Start a workflow; answers its id as text."""
     request = parse_start_request(with_idempotency(call, await call.document({})))
-    return answers.text(await call.house.engine.start(await _start_request(call, request)))
+    return answers.text(await call.house.engine.start(await start_request(call, request)))
 
 
 async def start_by_name(call: Call) -> Response:
     """Start a workflow by name, the body being its input."""
     document = {
         "name": call.params["name"],
-        "version": call.optional_number("version"),
+        "version": _version(call),
         "correlationId": call.text("correlationId"),
         "priority": call.number("priority", 0),
         "input": await call.json_object(),
     }
     posted = parse_start_request(with_idempotency(call, document))
-    return answers.text(await call.house.engine.start(await _start_request(call, posted)))
+    return answers.text(await call.house.engine.start(await start_request(call, posted)))
 
 
 async def get(call: Call) -> Response:
     """One execution, with its tasks unless they are not wanted."""
     with_tasks = call.flag("includeTasks", default=True)
-    return answers.json(await _full(call, call.params["id"], with_tasks=with_tasks))
+    return answers.json(await full(call, call.params["id"], with_tasks=with_tasks))
 
 
 async def get_status(call: Call) -> Response:
@@ -88,7 +88,11 @@ async def get_tasks(call: Call) -> Response:
 
 async def terminate(call: Call) -> Response:
     """End an execution now."""
-    await call.house.engine.terminate(call.params["id"], call.text("reason"))
+    await call.house.engine.terminate(
+        call.params["id"],
+        call.text("reason"),
+        failure_workflow=call.flag("triggerFailureWorkflow", default=False),
+    )
     return answers.void()
 
 
@@ -113,7 +117,8 @@ async def restart(call: Call) -> Response:
 
 async def retry(call: Call) -> Response:
     """Try the failed tasks of an ended execution once more."""
-    await call.house.engine.retry(call.params["id"])
+    resume = call.flag("resumeSubworkflowTasks", default=False)
+    await call.house.engine.retry(call.params["id"], resume_children=resume)
     return answers.nothing()
 
 
@@ -170,7 +175,7 @@ async def find(call: Call) -> Response:
 async def find_full(call: Call) -> Response:
     """Search; the results are whole executions."""
     total, found = await _search(call, limit=_MAX_FULL_PAGE)
-    shown = [await _full(call, workflow_uuid(one.id), with_tasks=True) for one in found]
+    shown = [await full(call, workflow_uuid(one.id), with_tasks=True) for one in found]
     return answers.json({"totalHits": total, "results": shown})
 
 
@@ -201,7 +206,9 @@ async def bulk_restart(call: Call) -> Response:
 async def bulk_terminate(call: Call) -> Response:
     """Terminate each of a list."""
     reason = call.text("reason")
-    return await _bulk(call, lambda one: call.house.engine.terminate(one, reason))
+    also = call.flag("triggerFailureWorkflow", default=False)
+    engine = call.house.engine
+    return await _bulk(call, lambda one: engine.terminate(one, reason, failure_workflow=also))
 
 
 async def _bulk(call: Call, act: Callable[[str], Awaitable[None]]) -> Response:
@@ -230,7 +237,8 @@ def _ids(items: list[Any]) -> list[str]:
     return list(dict.fromkeys(items))
 
 
-async def _start_request(call: Call, posted: PostedStart) -> StartRequest:
+async def start_request(call: Call, posted: PostedStart) -> StartRequest:
+    """A posted start as the engine takes it, its own definition checked."""
     definition = None
     if posted.workflow_def is not None:
         inline = {"name": posted.name, **posted.workflow_def}
@@ -250,7 +258,8 @@ async def _start_request(call: Call, posted: PostedStart) -> StartRequest:
     )
 
 
-async def _full(call: Call, workflow_id: str, *, with_tasks: bool) -> wire.WireWorkflow:
+async def full(call: Call, workflow_id: str, *, with_tasks: bool) -> wire.WireWorkflow:
+    """An execution as clients see it."""
     view = await call.house.engine.execution(workflow_id)
     tasks = view.tasks if with_tasks else []
     return call.house.encoder.workflow(view.workflow, view.pinned, tasks)
@@ -263,7 +272,7 @@ async def _correlated(call: Call, correlation_id: str) -> list[wire.WireWorkflow
         correlation_id,
         include_closed=call.flag("includeClosed", default=False),
     )
-    return [await _full(call, workflow_uuid(one.id), with_tasks=with_tasks) for one in found]
+    return [await full(call, workflow_uuid(one.id), with_tasks=with_tasks) for one in found]
 
 
 async def _search(call: Call, *, limit: int) -> tuple[int, list[Workflow]]:
@@ -283,6 +292,16 @@ async def _search(call: Call, *, limit: int) -> tuple[int, list[Workflow]]:
         offset=offset,
         limit=size,
     )
+
+
+def _version(call: Call) -> int | None:
+    """Of the path where it has one, else of the query."""
+    given = call.params.get("version")
+    if given is None:
+        return call.optional_number("version")
+    if not given.isdigit() or len(given) > 9:
+        raise InvalidInput(f"version: {given[:80]!r} is not a whole number")
+    return int(given)
 
 
 def _page(call: Call, *, default: int, size_name: str) -> tuple[int, int]:

@@ -116,7 +116,7 @@ def parse_workflow_definition(
         InvalidInput: it has not the shape of a definition; the message names the field.
         ValidationFailed: it breaks rules; all of them are listed.
     """
-    definition = _shaped(document, WorkflowDefinition, "workflow definition")
+    definition = shaped(document, WorkflowDefinition, "workflow definition")
     surrounds = Surrounds(check_script, template_of or {})
     faults = list(_workflow_faults(definition, owner_required=owner_required))
     steps = list(_walk(definition.tasks, "workflowDef.tasks", 0, faults))
@@ -141,7 +141,7 @@ def parse_inline_definition(document: Any, supported: frozenset[str]) -> Workflo
         InvalidInput: it has not the shape of a definition; the message names the field.
         ValidationFailed: it cannot be followed.
     """
-    definition = _shaped(document, WorkflowDefinition, "workflow definition")
+    definition = shaped(document, WorkflowDefinition, "workflow definition")
     faults = list(_workflow_faults(definition, owner_required=False))
     steps = list(_walk(definition.tasks, "workflowDef.tasks", 0, faults))
     if len(steps) > _MAX_STEPS:
@@ -168,7 +168,7 @@ def parse_task_definition(
         InvalidInput: it has not the shape of a task definition; the message names the field.
         ValidationFailed: it breaks rules; all of them are listed.
     """
-    definition = _shaped(document, TaskDefinition, "task definition")
+    definition = shaped(document, TaskDefinition, "task definition")
     faults = list(_task_faults(definition, path, owner_required=owner_required))
     if not definition.name.strip():
         faults.insert(0, FieldError(f"{path}.name", "TaskDef name cannot be null or empty"))
@@ -183,7 +183,7 @@ def parse_start_request(document: Any) -> PostedStart:
         InvalidInput: it has not the shape of a request; the message names the field.
         ValidationFailed: it breaks rules; all of them are listed.
     """
-    request = _shaped(document, PostedStart, "start request")
+    request = shaped(document, PostedStart, "start request")
     faults = []
     if not request.name.strip():
         faults.append(FieldError("name", "Workflow name cannot be null or empty"))
@@ -213,7 +213,7 @@ def parse_task_result(body: bytes) -> PostedResult:
         result = _result_decoder.decode(body)
     except msgspec.ValidationError:
         # Nulls stand for defaults; only bodies that hold one, or a wrong type, come this way.
-        result = _shaped(msgspec.json.decode(body), PostedResult, "task result")
+        result = shaped(msgspec.json.decode(body), PostedResult, "task result")
     faults = []
     if not result.workflow_instance_id.strip():
         faults.append(FieldError("workflowInstanceId", "Workflow Id cannot be null or empty"))
@@ -228,7 +228,7 @@ def parse_task_result(body: bytes) -> PostedResult:
     return result
 
 
-def _shaped(document: Any, type_: type[T], noun: str) -> T:
+def shaped(document: Any, type_: type[T], noun: str) -> T:
     """The document as a struct, nulls counting as absent.
 
     Raises:

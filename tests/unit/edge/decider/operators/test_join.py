@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.model.executions import TaskStatus, WorkflowStatus
+from tests.evaluators import EVALUATORS
 from tests.unit.edge.playbook import Playbook, fork, inline, join, step, switch
 
 
@@ -218,3 +219,64 @@ def test_one_task_may_be_in_several_joins() -> None:
 
     assert {"a": {"n": 1}} == play.output("i")
     assert {"a": {"n": 1}, "i": {"a": {"n": 1}}} == play.output("j")
+
+
+# A script of the author's.
+
+
+def scripted(expression: str, *refs: str) -> Playbook:
+    """A fork of two tasks whose JOIN has a script in real JavaScript."""
+    play = Playbook(
+        fork("f", [step("a")], [step("b")]),
+        join("j", *(refs or ("a", "b")), expression=expression, evaluatorType="javascript"),
+        step("z"),
+    )
+    play.scripts = EVALUATORS  # type: ignore[assignment]
+    play.start()
+    return play
+
+
+def test_a_script_may_be_content_with_less() -> None:
+    """The first branch is enough; the other one still belongs to the workflow."""
+    play = scripted("$.joinOn.some(ref => $[ref] && $[ref].status == 'COMPLETED')")
+    play.complete("a", {"n": 1})
+
+    assert {"a": {"n": 1}} == play.output("j")
+    assert ("SCHEDULED", "SCHEDULED") == (play.task("z").status, play.task("b").status)
+    play.complete("z")
+    assert "RUNNING" == play.status
+    play.complete("b")
+    assert "COMPLETED" == play.status
+
+
+def test_a_script_may_say_how_the_join_ends() -> None:
+    """Status, reason and output are the script's."""
+    play = scripted(
+        "$.a && $.a.output.n > 1 ? {status: 'FAILED', reasonForIncompletion: 'too much', "
+        "outputData: {n: $.a.output.n}} : false"
+    )
+    play.complete("a", {"n": 2})
+
+    assert ("FAILED", "too much") == (play.task("j").status, play.task("j").reason)
+    assert {"n": 2} == play.output("j")
+    assert "FAILED" == play.status
+
+
+def test_a_script_that_never_says_yes_does_not_block() -> None:
+    """When all have finished nobody would ask again."""
+    play = scripted("false")
+    play.complete("a")
+    assert "IN_PROGRESS" == play.task("j").status
+    play.complete("b")
+
+    assert "COMPLETED" == play.task("j").status
+
+
+def test_a_script_that_breaks_fails_the_join() -> None:
+    """So does one that answers a status that is none; one that waits, waits."""
+    broken = scripted("$.nowhere.x")
+    assert "FAILED" == broken.task("j").status
+    odd = scripted("({status: 'DONE'})")
+    assert "FAILED" == odd.task("j").status
+    waiting = scripted("({status: 'IN_PROGRESS'})")
+    assert "IN_PROGRESS" == waiting.task("j").status
