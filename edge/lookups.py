@@ -1,4 +1,4 @@
-"""What expressions ask of the device: secrets, environment variables, variables of the process.
+"""What decisions ask of the device: secrets, variables, whether a payload fulfils a schema.
 
 Nothing is decided here, and no secret is remembered.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from typing import Any
 
+from edge.model.definitions import SchemaRef
 from edge.model.errors import SecretUnreadable
-from edge.store import variables
+from edge.schemas import Fault, Schemas
+from edge.store import schemas, variables
 from edge.vault import Vault
 
 SECRETS_PREFIX = "CONDUCTOR_SECRET_"
@@ -35,6 +38,7 @@ class Lookups:
         show_process: bool = True,
     ) -> None:
         self.vault = vault
+        self.schemas = Schemas()
         process = process or {}
         self.secrets = _with_prefix(process, SECRETS_PREFIX)
         """Secrets that the process was started with, by name."""
@@ -95,6 +99,11 @@ class Here:
         if self._lookups.vault is None:
             raise SecretUnreadable(f"The secret {name} is kept, but this engine has no key.")
         return self._lookups.vault.open(name, sealed)
+
+    def faults(self, schema: SchemaRef, payload: Any) -> list[Fault]:
+        """What is wrong with a payload by a schema."""
+        # Steps that a definition does not hold may still only name theirs.
+        return self._lookups.schemas.faults(schemas.whole(self._connection, schema), payload)
 
 
 def _with_prefix(process: Mapping[str, str], prefix: str) -> dict[str, str]:

@@ -311,7 +311,7 @@ class Disk:
             if parent and started.workflow.parent != parent:
                 calls = self._adopt(connection, started, parent)
         except BatonError as error:
-            refused = LaunchFailed(call.ordinal, error.message)
+            refused = LaunchFailed(call.ordinal, error.told)
             return [(asking, self._step(connection, snapshot, refused).calls)]
         answer = self._step(connection, snapshot, Launched(call.ordinal, started.workflow.id))
         return [(asking, answer.calls), (started.workflow.id, calls)]

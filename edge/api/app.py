@@ -18,6 +18,7 @@ from edge.api import (
     openapi,
     reference,
     schedules,
+    schemas,
     secrets,
     steering,
     streams,
@@ -183,6 +184,13 @@ ROUTES = [
         Route(method, "/api/environment/{key}/tags", tags)
         for method, tags in environment.TAGS.items()
     ),
+    # Schemas.
+    Route("POST", "/api/schema", schemas.save),
+    Route("GET", "/api/schema", schemas.every),
+    Route("GET", "/api/schema/{name}", schemas.get),
+    Route("GET", "/api/schema/{name}/{version}", schemas.get),
+    Route("DELETE", "/api/schema/{name}", schemas.remove),
+    Route("DELETE", "/api/schema/{name}/{version}", schemas.remove),
     Route("GET", "/metrics", admin.figures),
     Route("GET", "/api/v1/stream", streams.stream),
     Route("GET", "/api/v1/devices", admin.devices),

@@ -13,6 +13,7 @@ import msgspec
 from edge.decider import policies
 from edge.decider.expressions import SnapshotLookup, resolve
 from edge.decider.outside import NOBODY, NOWHERE, Outside, Polls
+from edge.decider.schemas import task_output_fault
 from edge.decider.scripts import Scripts
 from edge.model.calls import Call
 from edge.model.decision import Decision, LogLine, Publication
@@ -184,6 +185,11 @@ class Draft:
 
     # Changing.
 
+    @property
+    def next_ordinal(self) -> int:
+        """The number that the next new record will have."""
+        return self._next_ordinal
+
     def new_ordinal(self) -> int:
         """A number for a new record.
 
@@ -215,11 +221,9 @@ class Draft:
         Args:
             visit: the step, and the attempt that the record replaces.
             status: where the record starts; a terminal one is put on the agenda.
-            values: its input; resolved from the step when None.
-            output: its output.
+            values, output: its input, resolved from the step when None, and its output.
             ordinal: when the caller has taken one already.
-            type_: taskType; the step's type when None.
-            name: taskDefName; the step's name when None.
+            type_, name: taskType and taskDefName; the step's type and name when None.
             queue: where workers find it; None = nowhere.
             due_ms: when the decider has to look at it, besides the deadlines of its definition.
             reason: why it failed, if it did.
@@ -227,6 +231,8 @@ class Draft:
         """
         step, old = visit.step, visit.replaces
         ordinal = ordinal or self.new_ordinal()
+        encoded = msgspec.json.encode(output) if output else EMPTY
+        status, reason = self._held_to_schema(step, status, reason, encoded)
         if values is None:
             values = self.input_of(visit, ordinal)
         delay_s, wait_ms = (0, 0) if queue is None else visit.delay()
@@ -243,7 +249,7 @@ class Draft:
             loop=visit.lap.loop,
             suffix=visit.lap.suffix,
             input=msgspec.json.encode(values) if values else EMPTY,
-            output=msgspec.json.encode(output) if output else EMPTY,
+            output=encoded,
             scheduled_ms=self.now_ms,
             first_scheduled_ms=old.first_scheduled_ms if old else self.now_ms,
             started_ms=self.now_ms if queue is None else 0,
@@ -265,6 +271,17 @@ class Draft:
         if status.terminal:
             self.agenda.append(ordinal)
         return task
+
+    def _held_to_schema(
+        self, step: WorkflowTask, status: TaskStatus, reason: str | None, output: bytes
+    ) -> tuple[TaskStatus, str | None]:
+        """Where a record stands, and why, when its output is held to the schema of its step."""
+        if status is not TaskStatus.COMPLETED:
+            return status, reason
+        fault = task_output_fault(self.outside, policies.settings(step), output)
+        if fault is None:
+            return status, reason
+        return TaskStatus.FAILED_WITH_TERMINAL_ERROR, fault
 
     def _with_deadline(self, step: WorkflowTask, task: Task) -> Task:
         moments = [m for m in (task.due_ms, policies.next_deadline_ms(step, task)) if m]
@@ -288,7 +305,10 @@ class Draft:
         self._queued.add(task.ordinal)
 
     def finish(self, task: Task, status: TaskStatus, **fields: Any) -> Task:
-        """End a record and put it on the agenda."""
+        """End a record and put it on the agenda; an output that its schema refuses fails it."""
+        if status is TaskStatus.COMPLETED:
+            reason, output = fields.get("reason", task.reason), fields.get("output", task.output)
+            status, fields["reason"] = self._held_to_schema(self.step(task), status, reason, output)
         done = self.change(
             task, status=status, ended_ms=self.now_ms, updated_ms=self.now_ms, **fields
         )

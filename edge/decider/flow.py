@@ -11,6 +11,7 @@ from edge.decider import children, policies
 from edge.decider.draft import Draft, Ending, FlowBroken, Lap, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators import operator_for
+from edge.decider.schemas import output_fault, task_input_fault
 from edge.model.definitions import WorkflowTask
 from edge.model.executions import Task, TaskStatus, WorkflowStatus
 
@@ -33,7 +34,22 @@ def schedule(draft: Draft, visit: Visit) -> None:
         visit = Visit(following, visit.lap)
     if draft.snapshot.pinned.outline.place(visit.step.task_reference_name) is None:
         visit = visit._replace(brought=True)
+    if _input_refused(draft, visit):
+        return
     operator_for(visit.step.type).schedule(draft, visit, schedule)
+
+
+def _input_refused(draft: Draft, visit: Visit) -> bool:
+    """Fail a step whose input its schema refuses, before it does anything."""
+    settings = policies.settings(visit.step)
+    if settings.input_schema is None or not settings.enforce_schema:
+        return False
+    values = draft.input_of(visit, draft.next_ordinal)
+    fault = task_input_fault(draft.outside, settings, values)
+    if fault is None:
+        return False
+    draft.add(visit, TaskStatus.FAILED_WITH_TERMINAL_ERROR, values=values, reason=fault)
+    return True
 
 
 def run_agenda(draft: Draft, *, limit: int = STEPS_AT_ONCE) -> None:
@@ -189,6 +205,11 @@ def end_workflow(draft: Draft, ending: Ending) -> None:
     """Give the workflow its end: output, cancelled tasks, failed references, and who is told."""
     draft.agenda.clear()
     output = ending.output if ending.output is not None else _output(draft, ending)
+    if ending.status is WorkflowStatus.COMPLETED:
+        definition = draft.snapshot.pinned.definition
+        fault = output_fault(draft.outside, definition, msgspec.json.decode(output))
+        if fault is not None:
+            ending = ending._replace(status=WorkflowStatus.FAILED, reason=fault)
     for task in draft.snapshot.open_tasks():
         cancel(draft, task, f"Parent workflow has been terminated with reason: {ending.reason}")
     failed = [

@@ -11,6 +11,7 @@ from edge.decider import policies
 from edge.decider.children import log_change, reopen_parent
 from edge.decider.draft import Draft, Ending, Visit
 from edge.decider.flow import new_attempt, not_followed, schedule, tell_joins, tell_loop
+from edge.decider.schemas import refuse_input
 from edge.decider.updates import watch_again
 from edge.model.calls import Tell
 from edge.model.decision import (
@@ -51,7 +52,13 @@ def begin(draft: Draft) -> None:
 
 
 def start(draft: Draft) -> None:
-    """Schedule the first task, unless the execution has to wait for its turn."""
+    """Schedule the first task, unless the execution has to wait for its turn.
+
+    Raises:
+        ValidationFailed: its input is not as its definition wants it.
+    """
+    snapshot = draft.snapshot
+    refuse_input(draft.outside, snapshot.pinned.definition, snapshot.parsed(0, "input"))
     draft.change_workflow(due_ms=_deadline(draft))
     if not draft.snapshot.workflow.rate_limited:
         schedule(draft, Visit(draft.snapshot.pinned.definition.tasks[0]))

@@ -5,7 +5,12 @@ Nothing is looked up here, and nothing that is asked changes anything.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
+
+from edge.model.definitions import SchemaRef
+
+Fault = tuple[str, str]
+"""Where in a payload, as ``a.b[0]``, and what is wrong there."""
 
 
 class Outside(Protocol):
@@ -25,6 +30,10 @@ class Outside(Protocol):
         Raises:
             SecretUnreadable: there is one, but it cannot be opened.
         """
+        ...
+
+    def faults(self, schema: SchemaRef, payload: Any) -> list[Fault]:
+        """What is wrong with a payload by a schema; nothing = it is as the schema wants it."""
         ...
 
 
@@ -58,6 +67,9 @@ class _Nowhere:
 
     def secret(self, _: str) -> str | None:
         return None
+
+    def faults(self, _: SchemaRef, __: Any) -> list[Fault]:
+        return []
 
 
 NOWHERE: Outside = _Nowhere()

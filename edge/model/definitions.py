@@ -14,12 +14,14 @@ JsonObject = dict[str, Any]
 """A user's own map; nobody in the engine looks inside but through an expression."""
 
 
-class SchemaRef(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A JSON schema, whole or by name."""
+class SchemaRef(msgspec.Struct, frozen=True, rename="camel"):
+    """A schema, whole or by the name under which it is registered."""
 
-    name: str = ""
-    version: int = 1
+    name: str | None = None
+    version: int | None = None
+    """None or 0 = the latest when an execution starts."""
     type: str = "JSON"
+    """Any other kind is kept and not enforced."""
     data: JsonObject | None = None
     external_ref: str | None = None
 

@@ -40,6 +40,11 @@ class BatonError(Exception):
         super().__init__(message)
         self.message = message
 
+    @property
+    def told(self) -> str:
+        """All there is to say, where nothing but a text can be shown."""
+        return self.message
+
 
 class InvalidInput(BatonError):
     """The request says something that cannot be done. Correct the field that the message names."""
@@ -56,6 +61,11 @@ class ValidationFailed(InvalidInput):
     def __init__(self, fields: list[FieldError]) -> None:
         super().__init__("Validation failed, check below errors for detail.")
         self.fields = fields
+
+    @property
+    def told(self) -> str:
+        """The fields, each with what is wrong with it."""
+        return "; ".join(f"{fault.path}: {fault.message}" for fault in self.fields)
 
 
 class NotFound(BatonError):

@@ -19,6 +19,7 @@ from edge.model.definitions import (
 )
 from edge.model.errors import Conflict, NotFound
 from edge.model.executions import Pinned
+from edge.store.schemas import with_schemas
 
 _PUT_WORKFLOW = """
 INSERT INTO workflow_definition (name, version, document) VALUES (?, ?, ?)
@@ -164,16 +165,18 @@ class Metadata:
     def pin(self, connection: sqlite3.Connection, definition: WorkflowDefinition) -> Pinned:
         """Embed the task definitions as they are now, and keep the result once."""
 
-        def find(name: str) -> TaskDefinition | None:
-            return read_task_definition(connection, name)
+        def settings(task: WorkflowTask) -> TaskDefinition:
+            found = task.task_definition or read_task_definition(connection, task.name)
+            return with_schemas(connection, found or _ad_hoc(task))
 
         def latest(child: str) -> int | None:
             found = read_workflow_definition(connection, child, None)
             return None if found is None else found.version
 
         whole = msgspec.structs.replace(
-            definition, tasks=[_embed(task, find, latest) for task in definition.tasks]
+            definition, tasks=[_embed(task, settings, latest) for task in definition.tasks]
         )
+        whole = with_schemas(connection, whole)
         document = msgspec.json.encode(whole)
         digest = hashlib.blake2b(document, digest_size=16).digest()
         row = connection.execute(_PINNED_BY_DIGEST, (digest,)).fetchone()
@@ -181,6 +184,10 @@ class Metadata:
         pinned = Pinned(key or 0, whole, document)
         self._remember(pinned)
         return pinned
+
+    def schemas_changed(self) -> None:
+        """Definitions that name a schema are to be pinned anew."""
+        self._current.clear()
 
     def forget_all(self) -> None:
         """After a ROLLBACK: what is in memory may be ahead of the disk."""
@@ -200,17 +207,17 @@ class Metadata:
 
 def _embed(
     task: WorkflowTask,
-    find: Callable[[str], TaskDefinition | None],
+    settings: Callable[[WorkflowTask], TaskDefinition],
     latest: Callable[[str], int | None],
 ) -> WorkflowTask:
     """A step with the task definition of its name, and the same for the steps inside it."""
 
     def within(tasks: list[WorkflowTask]) -> list[WorkflowTask]:
-        return [_embed(inner, find, latest) for inner in tasks]
+        return [_embed(inner, settings, latest) for inner in tasks]
 
     return msgspec.structs.replace(
         task,
-        task_definition=task.task_definition or find(task.name) or _ad_hoc(task),
+        task_definition=settings(task),
         sub_workflow_param=_pinned_child(task, latest),
         decision_cases={case: within(tasks) for case, tasks in task.decision_cases.items()},
         default_case=within(task.default_case),

@@ -142,6 +142,14 @@ CREATE TABLE IF NOT EXISTS event_execution (
 -- Has this action been done for this message? And what a handler has done.
 CREATE UNIQUE INDEX IF NOT EXISTS event_execution_once ON event_execution (handler, event, id);
 
+-- Schemas of payloads as they are registered, JSON.
+CREATE TABLE IF NOT EXISTS schema_definition (
+  name     TEXT NOT NULL,
+  version  INTEGER NOT NULL,
+  document BLOB NOT NULL,
+  PRIMARY KEY (name, version)
+) STRICT;
+
 -- Secrets, each sealed by itself with AES-256-GCM; its name is the associated data, so that one
 -- cannot be put in another's place. The key is in a file, never here.
 CREATE TABLE IF NOT EXISTS secret (

@@ -12,6 +12,7 @@ import msgspec
 
 from edge.decider.decide import decide
 from edge.decider.draft import Sources
+from edge.decider.outside import NOWHERE
 from edge.decider.scripts import ScriptFailed, ScriptTimedOut
 from edge.model.decision import (
     Command,
@@ -154,6 +155,7 @@ class Playbook:
         self.scripts = ScriptDouble()
         self.registry = Registry()
         self.pollers = Pollers()
+        self.outside = NOWHERE
         self.decisions: list[Decision] = []
         workflow = Workflow(
             key=7,
@@ -180,7 +182,7 @@ class Playbook:
         """Take a decision and hold it against the laws of all decisions."""
         before = dict(self.snapshot.tasks)
         workflow = self.snapshot.workflow
-        asked = Sources(self.scripts, self.registry, polls=self.pollers)
+        asked = Sources(self.scripts, self.registry, self.outside, self.pollers)
         decision = decide(self.snapshot, command, self.now_ms, asked)
         self.decisions.append(decision)
         known = None if isinstance(command, Start) else workflow

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from edge.lookups import Here, Lookups
+from edge.model.definitions import SchemaRef
 from edge.model.errors import SecretUnreadable
-from edge.store import variables
+from edge.model.schemas import SchemaDefinition
+from edge.store import schemas, variables
 from edge.store.migrations import migrate
 from edge.vault import Vault
 
@@ -78,3 +80,15 @@ def test_a_lost_key_is_noticed_before_a_second_is_made(tmp_path: Path) -> None:
     variables.drop(here._connection, variables.SECRETS, "a")
     lookups.keep(here._connection, "b", "two", 3)
     assert "two" == here.secret("b")
+
+
+def test_a_schema_that_is_only_named_is_looked_up() -> None:
+    """Steps that a definition does not hold bring such names along."""
+    here = _here(Lookups())
+    named = SchemaRef("s")
+    assert [("", "the schema s is not registered")] == here.faults(named, {})
+    schema = SchemaDefinition("s", data={"required": ["n"]})
+    schemas.put_schema(here._connection, schema, 1, new_version=False)
+
+    assert [("", '"n" is a required property')] == here.faults(named, {})
+    assert [] == here.faults(named, {"n": 1})

@@ -50,7 +50,7 @@ def test_defaults_and_audit_fields_are_left_out() -> None:
     assert {
         "name": "order",
         "version": 2,
-        "inputSchema": {"name": "order_in"},
+        "inputSchema": {"name": "order_in", "version": 1},
         "rateLimitConfig": {"rateLimitKey": "k", "concurrentExecLimit": 1},
         "tasks": [
             {
