@@ -33,7 +33,11 @@ class HostedWorkers:
     def __init__(self, settings: list[WorkerSettings], engine: Engine) -> None:
         self._engine = engine
         self._crew = Crew(
-            [_spec(one) for one in settings], clock=engine.clock, tell=_tell, lost=self._take_back
+            [_spec(one) for one in settings],
+            clock=engine.clock,
+            tell=_tell,
+            lost=self._take_back,
+            answers_early=True,
         )
 
     def answers_at(self, url: str) -> None:

@@ -67,11 +67,14 @@ class Desk:
     Args:
         notes: where that is told.
         poll_ms: how long a poll may wait for a task; None = as the SDK says.
+        answers_early: whether the server answers a poll as soon as one task is there. One of
+            Conductor's own waits until there are as many as were asked for.
     """
 
-    def __init__(self, notes: Notes, poll_ms: int | None) -> None:
+    def __init__(self, notes: Notes, poll_ms: int | None, *, answers_early: bool = False) -> None:
         self._notes = notes
         self._poll_ms = poll_ms
+        self._answers_early = answers_early
         self._lock = threading.Lock()
         self._in_hand: set[str] = set()
         self._polls = 0
@@ -128,12 +131,10 @@ class Desk:
             self._settle()
 
     def timeout_ms(self, count: int, asked_ms: int) -> int:
-        """How long a poll for so many tasks may wait.
-
-        A server of Conductor's own waits until all of them are there, so only a poll for one may
-        wait for longer than the SDK means it to.
-        """
-        return asked_ms if self._poll_ms is None or count != 1 else self._poll_ms
+        """How long a poll for so many tasks may wait."""
+        if self._poll_ms is None or (count != 1 and not self._answers_early):
+            return asked_ms
+        return self._poll_ms
 
     def _settle(self) -> None:
         if self._in_hand or self._polls:
@@ -368,7 +369,7 @@ def _serve(options: argparse.Namespace, notes: Notes) -> int:
     from conductor.client.configuration.configuration import Configuration
 
     leaving = Leaving()
-    desk = Desk(notes, options.poll_ms or None)
+    desk = Desk(notes, options.poll_ms or None, answers_early=options.answers_early)
     workers = _workers(options, leaving)
     configuration = Configuration(server_api_url=f"{options.url}/api")
 
@@ -416,6 +417,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--domain", default="")
     parser.add_argument("--memory-mb", type=int, default=0)
     parser.add_argument("--poll-ms", type=int, default=0, help="0 = as the SDK does")
+    parser.add_argument("--answers-early", action="store_true", help="the server is a Baton")
     parser.add_argument("--stop-within-s", type=float, default=10.0)
     parser.add_argument("--task", action="append", default=[], help="only these; none = all")
     parser.add_argument("--list", action="store_true", help="tell the tasks and end")

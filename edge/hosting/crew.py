@@ -140,6 +140,7 @@ class Crew:
         tell: is told what happens.
         lost: takes over a task whose process has died with it.
         patient: whether modules that cannot be loaded are tried again; else ``run`` ends.
+        answers_early: whether the server answers a poll as soon as one task is there.
     """
 
     def __init__(
@@ -150,12 +151,14 @@ class Crew:
         tell: Teller,
         lost: Callable[[Lost], Awaitable[None]],
         patient: bool = True,
+        answers_early: bool = False,
     ) -> None:
         self._specs = specs
         self._clock = clock
         self._tell = tell
         self._lost = lost
         self._patient = patient
+        self._answers_early = answers_early
         self._members: list[_Member] = []
         self._url = ""
         self._refused: NotLoaded | None = None
@@ -248,6 +251,7 @@ class Crew:
             f"--label={member.name}",
             f"--domain={member.spec.domain}",
             f"--poll-ms={_POLL_MS}",
+            *(["--answers-early"] if self._answers_early else []),
             f"--stop-within-s={member.spec.stop_within_s}",
             *(f"--task={task}" for task in member.tasks),
         ]

@@ -125,6 +125,15 @@ def test_a_desk_that_closes_takes_nothing_more() -> None:
     assert desk.wait_idle(0)
 
 
+def test_polls_for_many_are_long_where_the_server_answers_early() -> None:
+    """Elsewhere they would wait for all of them to be there."""
+    late = child.Desk(Pipe().notes, poll_ms=1_000)
+    early = child.Desk(Pipe().notes, poll_ms=1_000, answers_early=True)
+
+    assert (1_000, 100) == (late.timeout_ms(1, 100), late.timeout_ms(3, 100))
+    assert 1_000 == early.timeout_ms(3, 100)
+
+
 def test_the_asynchronous_client_does_the_same() -> None:
     """Coroutines have a desk, too."""
     pipe = Pipe()
