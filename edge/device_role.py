@@ -43,6 +43,7 @@ from edge.model.errors import (
     ValidationFailed,
 )
 from edge.model.validation import parse_task_definition, parse_workflow_definition
+from edge.rehearsal import Rehearsals
 from edge.scripts import Evaluators
 from edge.system_tasks import HttpCalls, HttpPolls, OtherExecutions, UpdateSecret
 from edge.timekeeper import Timekeeper
@@ -213,6 +214,7 @@ class Device:
         house.body_limit_bytes = settings.engine.body_limit_bytes
         house.owner_required = settings.engine.owner_email_required
         house.check_script = self._scripts.syntax_error
+        house.rehearsals = Rehearsals(self._engine, self._scripts, self._engine.lookups)
         house.devices = self._equipment.statuses
         house.snapshot = self._equipment.snapshot
         house.uplink = self._sync_status

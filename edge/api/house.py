@@ -15,6 +15,7 @@ from edge.api.handed import Handed
 from edge.api.hints import Streams
 from edge.api.metrics import Requests
 from edge.engine import Engine
+from edge.rehearsal import Rehearsals
 from edge.schedules import Schedules
 from edge.steering import Steering
 from edge.wire import Encoder
@@ -59,6 +60,8 @@ class House:
     def __init__(self, engine: Engine, supported: frozenset[str]) -> None:
         self.engine = engine
         self.steering = Steering(engine)
+        self.rehearsals: Rehearsals | None = None
+        """Runs workflows with made-up results; None = nobody does."""
         self.supported = supported
         self.schedules = Schedules(engine)
         """Starts workflows by the clock; whoever owns the house runs it."""

@@ -1,0 +1,37 @@
+"""A database in memory with the definitions of another, for executions that are not to be kept.
+
+No execution is ever copied.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from edge.store.migrations import migrate
+
+COPIED = ("workflow_definition", "task_definition", "environment", "secret")
+"""What a rehearsal needs of a device: definitions, and what their expressions ask for."""
+
+Contents = dict[str, tuple[list[str], list[tuple[Any, ...]]]]
+"""Columns and rows by table."""
+
+
+def contents(connection: sqlite3.Connection) -> Contents:
+    """What is to be copied, as of the caller's snapshot."""
+    found: Contents = {}
+    for table in COPIED:
+        cursor = connection.execute(f"SELECT * FROM {table}")
+        found[table] = ([column[0] for column in cursor.description], cursor.fetchall())
+    return found
+
+
+def scratch(copied: Contents) -> sqlite3.Connection:
+    """An empty database in memory that holds the copies; it goes with its connection."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    migrate(connection)
+    for table, (columns, rows) in copied.items():
+        marks = ", ".join("?" for _ in columns)
+        names = ", ".join(columns)
+        connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
+    return connection
