@@ -220,9 +220,7 @@ class Schedules:
             schedule = msgspec.structs.replace(
                 old.schedule, paused=False, paused_reason=None, updated_time=now_ms
             )
-            return msgspec.structs.replace(
-                old, schedule=schedule, next_ms=_moment(schedule, max(now_ms, old.last_ms))
-            )
+            return _from_now(old, schedule, now_ms)
 
         await self._change(name, resume)
 
@@ -287,13 +285,17 @@ def _replaced(old: Timed | None, schedule: Schedule, now_ms: int) -> Timed:
             updated_time=now_ms,
             tags=schedule.tags or old.schedule.tags,
         )
-    if schedule.paused:
-        next_ms = None
-    elif old.next_ms is not None and schedule.timing() == old.schedule.timing():
-        next_ms = old.next_ms
-    else:
-        next_ms = _moment(schedule, max(now_ms, old.last_ms))
-    return msgspec.structs.replace(old, schedule=schedule, next_ms=next_ms)
+    if old.next_ms is not None and schedule.timing() == old.schedule.timing():
+        next_ms = None if schedule.paused else old.next_ms
+        return msgspec.structs.replace(old, schedule=schedule, next_ms=next_ms)
+    return _from_now(old, schedule, now_ms)
+
+
+def _from_now(old: Timed, schedule: Schedule, now_ms: int) -> Timed:
+    """A schedule that begins anew: nothing that has come due so far is wanted."""
+    settled_ms = max(now_ms, old.settled_ms)
+    next_ms = None if schedule.paused else _moment(schedule, settled_ms)
+    return Timed(schedule, next_ms, settled_ms, old.ticks)
 
 
 def _requeue(transaction: Transaction, now_ms: int) -> int:
@@ -302,7 +304,7 @@ def _requeue(transaction: Transaction, now_ms: int) -> int:
         if timed.schedule.paused or (timed.next_ms is not None and timed.next_ms <= now_ms):
             continue
         try:
-            next_ms = _moment(timed.schedule, max(now_ms, timed.last_ms))
+            next_ms = _moment(timed.schedule, max(now_ms, timed.settled_ms))
         except (CronError, InvalidInput):
             # Of another release; it is set aside when it comes due.
             continue

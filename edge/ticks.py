@@ -116,18 +116,19 @@ class _Round:
                 nothing has been written.
         """
         assert timed.next_ms is not None
-        schedule, last_ms, ticks = timed.schedule, timed.last_ms, timed.ticks
+        schedule, ticks = timed.schedule, timed.ticks
         passed = missed(schedule, timed.next_ms, self._now_ms, self._awake_ms)
+        settled_ms = max(timed.settled_ms, passed.after_ms)
         tick = next_tick(schedule, passed.after_ms)
         room = min(_ROUND_TICKS_EACH, self.room)
         while tick is not None and tick.moment_ms <= self._now_ms and room:
             record = self._run(schedule, tick)
-            last_ms, ticks, room = tick.moment_ms, ticks + 1, room - 1
+            settled_ms, ticks, room = tick.moment_ms, ticks + 1, room - 1
             self.room -= 1
             store.add_execution(self._connection, record, ticks)
-            tick = next_tick(schedule, last_ms)
+            tick = next_tick(schedule, settled_ms)
         next_ms = None if tick is None else tick.moment_ms
-        store.put_timer(self._connection, Timed(schedule, next_ms, last_ms, ticks))
+        store.put_timer(self._connection, Timed(schedule, next_ms, settled_ms, ticks))
         if passed.dropped:
             self.dropped += passed.dropped
             log.warning(

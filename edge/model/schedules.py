@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -326,22 +326,25 @@ def _cron_faults(schedule: Schedule) -> Iterator[str]:
     if len(schedule.cron_schedules) > _MAX_CRONS:
         yield f"cronSchedules: a schedule may have {_MAX_CRONS} cron expressions"
         return
-    if schedule.cron_expression is None and not schedule.cron_schedules:
+    if not schedule.cron_expression and not schedule.cron_schedules:
         yield "cronExpression: is required, unless there are cronSchedules"
-    asked = [("cronExpression", schedule.cron_expression), ("zoneId", schedule.zone_id)]
+    # Forms send an empty text for a field that nobody filled in.
+    if schedule.cron_expression:
+        yield from _fault(read_cron, schedule.cron_expression, "cronExpression")
+    if schedule.zone_id:
+        yield from _fault(read_zone, schedule.zone_id, "zoneId")
     for index, one in enumerate(schedule.cron_schedules):
-        asked.append((f"cronSchedules[{index}].cronExpression", one.cron_expression))
-        asked.append((f"cronSchedules[{index}].zoneId", one.zone_id))
-    for field, text in asked:
-        if text is None:
-            continue
-        try:
-            if field.endswith("zoneId"):
-                read_zone(text, field)
-            else:
-                read_cron(text, field)
-        except InvalidInput as error:
-            yield error.message
+        at = f"cronSchedules[{index}]"
+        yield from _fault(read_cron, one.cron_expression, f"{at}.cronExpression")
+        if one.zone_id:
+            yield from _fault(read_zone, one.zone_id, f"{at}.zoneId")
+
+
+def _fault(read: Callable[[str, str], object], text: str, field: str) -> Iterator[str]:
+    try:
+        read(text, field)
+    except InvalidInput as error:
+        yield error.message
 
 
 def _period_faults(schedule: Schedule) -> Iterator[str]:

@@ -27,12 +27,12 @@ ON CONFLICT (name) DO UPDATE SET
   workflow = excluded.workflow, paused = excluded.paused, document = excluded.document
 """
 _PUT_TIMER = """
-INSERT INTO schedule_timer (schedule, next_ms, last_ms, ticks) VALUES (?, ?, ?, ?)
+INSERT INTO schedule_timer (schedule, next_ms, settled_ms, ticks) VALUES (?, ?, ?, ?)
 ON CONFLICT (schedule) DO UPDATE SET
-  next_ms = excluded.next_ms, last_ms = excluded.last_ms, ticks = excluded.ticks
+  next_ms = excluded.next_ms, settled_ms = excluded.settled_ms, ticks = excluded.ticks
 """
 _TIMED = """
-SELECT schedule.document, schedule_timer.next_ms, schedule_timer.last_ms, schedule_timer.ticks
+SELECT schedule.document, schedule_timer.next_ms, schedule_timer.settled_ms, schedule_timer.ticks
   FROM schedule JOIN schedule_timer ON schedule_timer.schedule = schedule.name
 """
 _ONE = f"{_TIMED} WHERE schedule.name = ?"
@@ -79,8 +79,9 @@ class Timed(msgspec.Struct, frozen=True):
     schedule: Schedule
     next_ms: int | None = None
     """Its next tick; None = there is none, or it is paused."""
-    last_ms: int = 0
-    """The latest tick that has been run: none is run again, wherever the clock jumps."""
+    settled_ms: int = 0
+    """Up to here every tick has been run, dropped or never been wanted: wherever the clock jumps,
+    none is run again."""
     ticks: int = 0
     """How many have been run."""
 
@@ -155,7 +156,7 @@ def put(connection: sqlite3.Connection, timed: Timed) -> None:
 
 def put_timer(connection: sqlite3.Connection, timed: Timed) -> None:
     """Write where a schedule stands; its document, which may be large, is not written again."""
-    row = (timed.schedule.name, timed.next_ms, timed.last_ms, timed.ticks)
+    row = (timed.schedule.name, timed.next_ms, timed.settled_ms, timed.ticks)
     connection.execute(_PUT_TIMER, row)
 
 
@@ -277,5 +278,5 @@ def _marks(values: list[str] | list[ExecutionState]) -> str:
 
 
 def _timed(row: tuple[bytes, int | None, int, int]) -> Timed:
-    document, next_ms, last_ms, ticks = row
-    return Timed(_SCHEDULE_DECODER.decode(document), next_ms, last_ms, ticks)
+    document, next_ms, settled_ms, ticks = row
+    return Timed(_SCHEDULE_DECODER.decode(document), next_ms, settled_ms, ticks)

@@ -192,10 +192,10 @@ CREATE TABLE IF NOT EXISTS schedule (
 ) STRICT;
 -- Where each schedule stands: apart from its document, which a tick need not write again.
 CREATE TABLE IF NOT EXISTS schedule_timer (
-  schedule TEXT PRIMARY KEY,
-  next_ms  INTEGER,
-  last_ms  INTEGER NOT NULL,
-  ticks    INTEGER NOT NULL
+  schedule   TEXT PRIMARY KEY,
+  next_ms    INTEGER,
+  settled_ms INTEGER NOT NULL,
+  ticks      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 -- Which schedule is due next?
 CREATE INDEX IF NOT EXISTS schedule_due ON schedule_timer (next_ms) WHERE next_ms IS NOT NULL;

@@ -56,7 +56,7 @@ def test_a_tick_starts_its_workflow(tmp_path: Path) -> None:
         } == msgspec.json.decode(execution.workflow.input)
         assert "ada" == execution.workflow.created_by
         timed = await schedules.get("s")
-        assert (NOON_MS + 10_000, NOON_MS, 1) == (timed.next_ms, timed.last_ms, timed.ticks)
+        assert (NOON_MS + 10_000, NOON_MS, 1) == (timed.next_ms, timed.settled_ms, timed.ticks)
         assert {"executed": 1, "failed": 0, "dropped": 0} == schedules.counters()
 
     by_hand(tmp_path, body)

@@ -74,6 +74,8 @@ def test_defaults() -> None:
         ({"name": "n" * 256}, "name: may hold 255 characters"),
         ({"name": "search"}, "name: 'search' stands for something else"),
         ({"cronExpression": None}, "cronExpression: is required"),
+        ({"cronExpression": ""}, "cronExpression: is required"),
+        ({"cronSchedules": [{}]}, "cronSchedules[0].cronExpression: Invalid cron expression"),
         ({"cronExpression": "0 0 24 * * *"}, "cronExpression: Invalid cron expression '0 0 24"),
         ({"cronExpression": "0 0 24 * * *"}, "hours: 24 must be within 0-23"),
         ({"cronExpression": "0 0 * * *"}, "must consist of 6 fields (found 5"),
@@ -146,6 +148,15 @@ def test_zones(name: str, hours: float) -> None:
     moment = dt.datetime(2024, 1, 1, tzinfo=read_zone(name))
 
     assert dt.timedelta(hours=hours) == moment.utcoffset()
+
+
+def test_an_empty_text_is_as_good_as_none() -> None:
+    """Forms send one for a field that nobody filled in."""
+    schedule = _schedule(zoneId="", cronExpression="", cronSchedules=[_cron("@daily", "")])
+    tick = next_tick(schedule, _NOON_MS)
+
+    assert tick is not None
+    assert "UTC" == tick.zone_id
 
 
 # Ticks.
