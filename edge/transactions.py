@@ -50,6 +50,7 @@ from edge.store.events import MessageWriter
 from edge.store.executions import Executions
 from edge.store.metadata import Metadata
 from edge.store.outbox import OutboxWriter
+from edge.store.outputs import Outputs
 from edge.wire import Encoder
 from sync.records import KINDS, encode_body
 
@@ -114,6 +115,7 @@ class Disk:
         self.executions = Executions(self.metadata)
         self._outbox = OutboxWriter()
         self._messages = MessageWriter()
+        self.outputs = Outputs()
         self._admission = Admission(self.executions, self.metadata)
         self._encoder = Encoder()
         self._effects = Effects()
@@ -134,6 +136,7 @@ class Disk:
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [self._attempt(connection, request) for request in requests]
             self.executions.flush(connection)
+            self.outputs.flush(connection, self._clock.now_ms())
             self._effects.outbox = self._outbox.flush(connection)
             self._effects.messages = self._messages.flush(connection, self._clock.now_ms())
             connection.execute("COMMIT")
@@ -172,6 +175,7 @@ class Disk:
         for step in self._steps:
             self._outbox.publish(step.decision.publications)
             self._messages.publish(step.decision.publications)
+            self.outputs.add(step.decision.kept)
             if self._syncing:
                 self._record(connection, step)
             self._effects.see(step)
@@ -201,6 +205,7 @@ class Disk:
         self.metadata.forget_all()
         self._outbox.forget_all()
         self._messages.forget_all()
+        self.outputs.forget_all()
         self._admission.forget_all()
         self._steps.clear()
         self._launches = 0
@@ -238,10 +243,17 @@ class Disk:
         self.executions.touch(snapshot)
         before = snapshot.workflow
         registered = _Registered(self.metadata, connection)
-        sources = Sources(self._scripts, registered, self._lookups.at(connection), self.polls)
+        now_ms = self._clock.now_ms()
+        sources = Sources(
+            self._scripts,
+            registered,
+            self._lookups.at(connection),
+            self.polls,
+            self.outputs.at(connection, now_ms),
+        )
         try:
             self._admission.judge(connection, snapshot, command)
-            decision = decide(snapshot, command, self._clock.now_ms(), sources)
+            decision = decide(snapshot, command, now_ms, sources)
         except BatonError:
             # Whoever asked may go on: the execution is as it was.
             snapshot.put_workflow(before)
@@ -419,6 +431,7 @@ class Transaction:
         self._saved = False
         self.metadata = disk.metadata
         self.executions = disk.executions
+        self.outputs = disk.outputs
 
     @property
     def connection(self) -> sqlite3.Connection:

@@ -76,6 +76,14 @@ async def events(call: Call) -> Response:
     return answers.json(call.house.events())
 
 
+async def clear_outputs(call: Call) -> Response:
+    """Forget the outputs that are kept for a task definition; answers how many there were."""
+    name = call.params["task"]
+    return answers.json(
+        await call.house.engine.request(lambda t: t.outputs.clear(t.connection, name))
+    )
+
+
 def _families(call: Call, statuses: dict[str, int]) -> list[metrics.Family]:
     house = call.house
     families = [

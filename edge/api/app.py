@@ -194,6 +194,8 @@ ROUTES = [
     Route("DELETE", "/api/schema/{name}", schemas.remove),
     Route("DELETE", "/api/schema/{name}/{version}", schemas.remove),
     Route("GET", "/metrics", admin.figures),
+    Route("POST", "/api/admin/cache/clear/{task}", admin.clear_outputs),
+    Route("GET", "/api/admin/cache/clear/{task}", admin.clear_outputs),
     Route("GET", "/api/v1/stream", streams.stream),
     Route("GET", "/api/v1/devices", admin.devices),
     Route("GET", "/api/v1/workers", admin.workers),

@@ -12,7 +12,7 @@ import msgspec
 
 from edge.decider import policies
 from edge.decider.expressions import SnapshotLookup, resolve
-from edge.decider.outside import NOBODY, NOWHERE, Outside, Polls
+from edge.decider.outside import NOBODY, NOTHING, NOWHERE, Outputs, Outside, Polls
 from edge.decider.schemas import task_output_fault
 from edge.decider.scripts import Scripts
 from edge.model.calls import Call
@@ -27,6 +27,7 @@ from edge.model.executions import (
     WorkflowStatus,
     task_uuid,
 )
+from edge.model.outputs import KeptOutput
 from edge.model.snapshot import Snapshot, step_of
 
 
@@ -45,6 +46,7 @@ class Sources(NamedTuple):
     definitions: Definitions
     outside: Outside = NOWHERE
     polls: Polls = NOBODY
+    outputs: Outputs = NOTHING
 
 
 class FlowBroken(Exception):
@@ -140,6 +142,7 @@ class Draft:
         self.publications: list[Publication] = []
         self.logs: list[LogLine] = []
         self.calls: list[Call] = []
+        self.kept: list[KeptOutput] = []
         self._queued: set[int] = set()
         self._before: dict[int, Task | None] = {}
         """What the records that were touched were before; None = they are new."""
@@ -364,6 +367,7 @@ class Draft:
             publications=tuple(self.publications),
             logs=tuple(self.logs),
             calls=tuple(self.calls),
+            kept=tuple(self.kept),
             queued=tuple(task.ordinal for task, old in tasks if self._enters_queue(task, old)),
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from edge.decider import children, policies
+from edge.decider import children, policies, reuse
 from edge.decider.draft import Draft, Ending, FlowBroken, Lap, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators import operator_for
@@ -82,6 +82,8 @@ def _follow(draft: Draft, task: Task) -> None:
         if _retry_or_end(draft, step, task):
             return
         task = draft.snapshot.tasks[task.ordinal]
+    elif step.cache_config is not None:
+        reuse.keep(draft, step, task)
     task = draft.change(task, executed=True)
     if not _leads_into_children(draft, task, step):
         # For a fork this is its JOIN, which it has opened already.

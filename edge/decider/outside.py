@@ -45,6 +45,25 @@ class Polls(Protocol):
         ...
 
 
+class Outputs(Protocol):
+    """Knows the outputs that are kept for later tasks with the same input."""
+
+    def find(self, name: str, key: str) -> bytes | None:
+        """The output for a task definition and a key, unless it has expired."""
+        ...
+
+
+class _Nothing:
+    """Nothing is kept."""
+
+    def find(self, _: str, __: str) -> bytes | None:
+        return None
+
+
+NOTHING: Outputs = _Nothing()
+"""For decisions that find no output of an earlier task."""
+
+
 class _Nobody:
     """No worker anywhere."""
 

@@ -45,6 +45,12 @@ def settings(step: WorkflowTask) -> TaskDefinition:
     return step.task_definition or _NO_DEFINITION
 
 
+def held_back(step: WorkflowTask) -> bool:
+    """Whether a limit of its definition may keep a task waiting: only its queue knows."""
+    definition = settings(step)
+    return bool(definition.concurrent_exec_limit or definition.rate_limit_per_frequency)
+
+
 def attempts_left(step: WorkflowTask, task: Task) -> bool:
     """Whether another attempt may follow a failed one, deadlines aside."""
     if not task.status.retriable or task.kind in BUILT_IN:

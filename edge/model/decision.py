@@ -16,6 +16,7 @@ from edge.model.executions import (
     Workflow,
     WorkflowStatus,
 )
+from edge.model.outputs import KeptOutput
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -257,6 +258,8 @@ class Decision(msgspec.Struct, frozen=True):
     logs: tuple[LogLine, ...] = ()
     calls: tuple[Call, ...] = ()
     """What is asked of other executions, in order, within the same transaction."""
+    kept: tuple[KeptOutput, ...] = ()
+    """Outputs that later tasks with the same input may take over."""
     queued: tuple[int, ...] = ()
     """Ordinals of records that workers may have from now on; nothing of it is written."""
 

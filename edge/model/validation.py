@@ -296,6 +296,7 @@ def _step_faults(
     if task.start_delay < 0:
         message = f"startDelay: {task.start_delay} must be >= 0"
         yield FieldError(f"{path}.startDelay", message, str(task.start_delay))
+    yield from _cache_faults(f"{path}.cacheConfig", task.cache_config or {})
     for message in rules_of(task, surrounds):
         yield FieldError(path, message)
     yield from _wide_integers(task, path)
@@ -326,6 +327,17 @@ def _name_faults(path: str, task: WorkflowTask, supported: frozenset[str]) -> It
             f"release. Supported types: {', '.join(sorted(supported))}, or a worker's own name"
         )
         yield FieldError(f"{path}.type", message, task.type)
+
+
+def _cache_faults(path: str, config: JsonObject) -> Iterator[FieldError]:
+    key, ttl_s = config.get("key", ""), config.get("ttlInSecond", 0)
+    if not isinstance(key, str):
+        yield FieldError(
+            f"{path}.key", "expected a text, such as ${uri}-${method}", _short(str(key))
+        )
+    if isinstance(ttl_s, bool) or not isinstance(ttl_s, int) or not 0 <= ttl_s <= _LARGEST_INT:
+        message = "expected a whole number of seconds, at least 0"
+        yield FieldError(f"{path}.ttlInSecond", message, _short(str(ttl_s)))
 
 
 def _task_faults(

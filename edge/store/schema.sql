@@ -73,6 +73,17 @@ CREATE TABLE IF NOT EXISTS task_log (
 -- The log of one task, and of all tasks of one execution.
 CREATE INDEX IF NOT EXISTS task_log_task ON task_log (task, key);
 
+-- Outputs of tasks with a cacheConfig, for later tasks with the same key; a bounded number.
+CREATE TABLE IF NOT EXISTS kept_output (
+  name       TEXT NOT NULL,
+  cache_key  TEXT NOT NULL,
+  expires_ms INTEGER NOT NULL,
+  output     BLOB NOT NULL,
+  PRIMARY KEY (name, cache_key)
+) STRICT;
+-- What has expired, and what expires soonest?
+CREATE INDEX IF NOT EXISTS kept_output_expiry ON kept_output (expires_ms);
+
 -- History on its way up; the row is the record. key = lane in the high bits, sequence in the low.
 CREATE TABLE IF NOT EXISTS history (
   key         INTEGER PRIMARY KEY,

@@ -218,3 +218,25 @@ def test_a_line_of_executions_outlives_a_kill(tmp_path: Path) -> None:
         )
         assert ids == [one for one in order if one != other]
         assert {"COMPLETED"} == {_await_end(daemon, one) for one in [*ids, other]}
+
+
+def test_an_output_is_used_again_after_a_kill(tmp_path: Path, slow: _Slow) -> None:
+    """The call is made once, although the second execution runs in another process."""
+    call = {
+        "name": "fetch",
+        "taskReferenceName": "fetch",
+        "type": "HTTP",
+        "inputParameters": {"uri": f"http://127.0.0.1:{slow.server_address[1]}/", "method": "GET"},
+        "cacheConfig": {"key": "${uri}-${method}", "ttlInSecond": 600},
+    }
+    daemon = Daemon(tmp_path / "data").start()
+    _call(daemon, "PUT", "/metadata/workflow", [{"name": "w", "tasks": [call]}])
+    first = _call(daemon, "POST", "/workflow/w", {})
+    assert "COMPLETED" == _await_end(daemon, first)
+    output = _call(daemon, "GET", f"/workflow/{first}")["output"]
+    daemon.kill()
+    with Daemon(daemon.data_dir) as daemon:
+        second = _call(daemon, "GET", f"/workflow/{_call(daemon, 'POST', '/workflow/w', {})}")
+
+        assert ("COMPLETED", output) == (second["status"], second["output"])
+        assert 1 == len(slow.times)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from edge.decider import policies
 from edge.decider.draft import Draft, Visit
 from edge.decider.operators.operator import Operator, Schedule
-from edge.model.executions import TaskStatus
+from edge.decider.reuse import schedule_or_reuse
 
 _NO_DOMAIN = "NO_DOMAIN"
 
@@ -50,12 +50,12 @@ def _is_none(name: str) -> bool:
 def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
     name = visit.step.name
     queue, domain = queue_name(draft, visit, name)
-    draft.add(visit, TaskStatus.SCHEDULED, type_=name, queue=queue, domain=domain)
+    schedule_or_reuse(draft, visit, type_=name, queue=queue, domain=domain)
 
 
 def _schedule_user_defined(draft: Draft, visit: Visit, _: Schedule) -> None:
     queue, domain = queue_name(draft, visit, visit.step.type)
-    draft.add(visit, TaskStatus.SCHEDULED, queue=queue, domain=domain)
+    schedule_or_reuse(draft, visit, queue=queue, domain=domain)
 
 
 OPERATOR = Operator(_schedule)

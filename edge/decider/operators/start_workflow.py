@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from edge.decider import policies
 from edge.decider.draft import Draft, Visit
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.calls import Launch
@@ -41,7 +42,7 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
     task = draft.add(
         visit, TaskStatus.SCHEDULED, values=values, ordinal=ordinal, queue="START_WORKFLOW"
     )
-    if not task.deliver_ms:
+    if not task.deliver_ms and not policies.held_back(visit.step):
         draft.calls.append(_launch(draft, task))
 
 

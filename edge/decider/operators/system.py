@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from edge.decider.draft import Draft, Visit
 from edge.decider.operators.operator import Operator, Schedule
-from edge.model.executions import TaskStatus
+from edge.decider.reuse import schedule_or_reuse
 
 
 def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
-    draft.add(visit, TaskStatus.SCHEDULED, queue=visit.step.type)
+    schedule_or_reuse(draft, visit, queue=visit.step.type)
 
 
 OPERATOR = Operator(_schedule)

@@ -135,6 +135,16 @@ class Pollers:
         return queue in self.queues
 
 
+class Shelf:
+    """Outputs that are kept, by task definition and key; time does not pass there."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], bytes] = {}
+
+    def find(self, name: str, key: str) -> bytes | None:
+        return self.kept.get((name, key))
+
+
 def sources(scripts: ScriptDouble | None = None) -> Sources:
     """What a decision may ask, as a test has it."""
     return Sources(scripts or ScriptDouble(), Registry())
@@ -156,6 +166,7 @@ class Playbook:
         self.registry = Registry()
         self.pollers = Pollers()
         self.outside = NOWHERE
+        self.shelf = Shelf()
         self.decisions: list[Decision] = []
         workflow = Workflow(
             key=7,
@@ -182,7 +193,7 @@ class Playbook:
         """Take a decision and hold it against the laws of all decisions."""
         before = dict(self.snapshot.tasks)
         workflow = self.snapshot.workflow
-        asked = Sources(self.scripts, self.registry, self.outside, self.pollers)
+        asked = Sources(self.scripts, self.registry, self.outside, self.pollers, self.shelf)
         decision = decide(self.snapshot, command, self.now_ms, asked)
         self.decisions.append(decision)
         known = None if isinstance(command, Start) else workflow

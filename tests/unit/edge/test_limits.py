@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from edge.engine import Engine
-from edge.model.decision import Terminate
+from edge.model.decision import LaunchNow, Terminate
 from edge.model.executions import TaskStatus, WorkflowStatus, workflow_uuid
 from edge.model.requests import TaskView
 from edge.store.search import correlated
@@ -236,6 +236,43 @@ def test_a_task_of_the_engine_that_waits_for_an_answer_keeps_its_slot(tmp_path: 
 
             assert WorkflowStatus.COMPLETED is await ended(engine, second)
         assert [] == held_back == still
+
+    asyncio.run(main())
+
+
+def test_sub_workflows_are_held_to_the_limits_of_their_tasks(tmp_path: Path) -> None:
+    """The slot is occupied until the child has ended, and over a restart."""
+    path = tmp_path / "baton.db"
+
+    async def launch(engine: Engine) -> int:
+        views = await _poll(engine, "SUB_WORKFLOW")
+        for view in views:
+            await engine.command(workflow_uuid(view.workflow.id), LaunchNow(view.task.ordinal))
+        return len(views)
+
+    async def main() -> None:
+        async with engine_at(path) as engine:
+            await define_task(engine, "c", concurrentExecLimit=1)
+            await define(engine, "child", simple("a"))
+            call = {
+                "name": "c",
+                "taskReferenceName": "c",
+                "type": "SUB_WORKFLOW",
+                "subWorkflowParam": {"name": "child"},
+            }
+            await define(engine, "w", call)
+            ids = [await start(engine, "w") for _ in range(2)]
+            launched = [await launch(engine), await launch(engine)]
+        async with engine_at(path) as engine:
+            launched.append(await launch(engine))
+            await answer(engine, await claim(engine, "a"))
+            launched.append(await launch(engine))
+            await answer(engine, await claim(engine, "a"))
+
+            assert [WorkflowStatus.COMPLETED] * 2 == [
+                (await engine.workflow(one)).status for one in ids
+            ]
+        assert [1, 0, 0, 1] == launched
 
     asyncio.run(main())
 

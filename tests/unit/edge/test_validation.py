@@ -426,3 +426,27 @@ def test_no_text_confuses_the_reading_of_references(text: str) -> None:
         assert (
             text == parse(flow(simple(inputParameters={"x": text}))).tasks[0].input_parameters["x"]
         )
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({"key": 5, "ttlInSecond": 60}, "cacheConfig.key"),
+        ({"key": "k", "ttlInSecond": "60"}, "cacheConfig.ttlInSecond"),
+        ({"key": "k", "ttlInSecond": True}, "cacheConfig.ttlInSecond"),
+        ({"key": "k", "ttlInSecond": -1}, "cacheConfig.ttlInSecond"),
+        ({"key": "k", "ttlInSecond": 2**31}, "cacheConfig.ttlInSecond"),
+    ],
+)
+def test_a_cache_that_cannot_be_followed_is_refused(config: dict[str, Any], field: str) -> None:
+    """Its author would wait for it in vain; the field is named."""
+    with pytest.raises(ValidationFailed) as caught:
+        parse(flow(simple(cacheConfig=config)))
+
+    assert [f"workflowDef.tasks[0].{field}"] == [fault.path for fault in caught.value.fields]
+
+
+@pytest.mark.parametrize("config", [{}, {"key": "${x}", "ttlInSecond": 60}, {"ttlInSecond": 0}])
+def test_a_cache_may_say_little(config: dict[str, Any]) -> None:
+    """What is missing switches it off."""
+    assert config == parse(flow(simple(cacheConfig=config))).tasks[0].cache_config

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edge.model.errors import NotFound
 from tests.unit.edge.api.device import Device, run
 
@@ -103,5 +105,37 @@ def test_hosted_workers_are_shown(tmp_path: Path) -> None:
             one["details"]["name"]: one["healthy"] for one in health["healthResults"]
         }
         assert "greet" == (await device.answer("GET", "/v1/workers"))[0]["name"]
+
+    run(tmp_path, body)
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_kept_outputs_are_cleared_by_task_definition(tmp_path: Path, method: str) -> None:
+    """The next execution does its task again; the answer is how many outputs there were."""
+
+    async def body(device: Device) -> None:
+        await device.register()
+        step = {
+            "name": "work",
+            "taskReferenceName": "first",
+            "cacheConfig": {"key": "k", "ttlInSecond": 60},
+        }
+        await device.answer("PUT", "/metadata/workflow", json=[{"name": "flow", "tasks": [step]}])
+
+        async def status() -> str:
+            workflow_id = await device.started()
+            return str((await device.answer("GET", f"/workflow/{workflow_id}"))["status"])
+
+        first = await status()
+        await device.finish(await device.claimed())
+        reused = await status()
+        cleared = [
+            await device.answer(method, f"/admin/cache/clear/{name}")
+            for name in ("other", "work", "work")
+        ]
+
+        assert ("RUNNING", "COMPLETED") == (first, reused)
+        assert [0, 1, 0] == cleared
+        assert "RUNNING" == await status()
 
     run(tmp_path, body)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from edge.model.calls import Launch
-from edge.model.decision import Launched
+from edge.model.decision import Launched, LaunchNow
 from tests.unit.edge.playbook import Playbook, step
 
 
@@ -35,3 +37,16 @@ def test_a_priority_out_of_range_is_refused() -> None:
     play.start()
 
     assert "'priority'" in (play.task("s").reason or "")
+
+
+@pytest.mark.parametrize("limit", ["concurrentExecLimit", "rateLimitPerFrequency"])
+def test_a_limited_one_waits_in_its_queue(limit: str) -> None:
+    """Only the queue knows whether there is room: it is launched when it is taken from there."""
+    parameters = {"startWorkflow": {"name": "other"}}
+    play = Playbook(step("s", "START_WORKFLOW", inputParameters=parameters, settings={limit: 1}))
+
+    decision = play.start()
+    assert ((), (1,)) == (decision.calls, decision.queued)
+
+    (call,) = play.do(LaunchNow(1)).calls
+    assert isinstance(call, Launch)
