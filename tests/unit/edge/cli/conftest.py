@@ -33,6 +33,26 @@ WAITING: dict[str, Any] = {
     "tasks": [{"name": "nobody", "taskReferenceName": "lonely", "type": "SIMPLE"}],
 }
 
+STEPS: dict[str, Any] = {
+    "name": "steps",
+    "tasks": [
+        {"name": "nobody", "taskReferenceName": "first", "type": "SIMPLE"},
+        {"name": "person", "taskReferenceName": "person", "type": "WAIT"},
+        {"name": "nobody", "taskReferenceName": "last", "type": "SIMPLE"},
+    ],
+}
+OUTER: dict[str, Any] = {
+    "name": "outer",
+    "tasks": [
+        {
+            "name": "inside",
+            "taskReferenceName": "inside",
+            "type": "SUB_WORKFLOW",
+            "subWorkflowParam": {"name": "waiting"},
+        }
+    ],
+}
+
 Type = Callable[..., Result]
 
 
@@ -43,7 +63,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     with Daemon(folder / "data", config="[workflows]\nenable = []\n") as running:
         definitions = folder / "definitions"
         definitions.mkdir()
-        (definitions / "workflows.json").write_text(json.dumps([HELLO, WAITING]))
+        (definitions / "workflows.json").write_text(json.dumps([HELLO, WAITING, STEPS, OUTER]))
         (definitions / "tasks.json").write_text(json.dumps([{"name": "nobody"}]))
         pushed = CliRunner().invoke(
             main, ["workflow", "push", str(definitions), "--url", running.url]

@@ -120,3 +120,113 @@ def test_unknown_ids_are_told_with_advice(type_: Type) -> None:
     assert 1 == done.exit_code
     assert "No such workflow found by id: nobody" in done.stderr
     assert "`baton search` finds executions" in done.stderr
+
+
+def _tasks(type_: Type, workflow_id: str) -> list[tuple[str, str]]:
+    shown = json.loads(type_("show", workflow_id, "--json").stdout)
+    return [(task["referenceTaskName"], task["status"]) for task in shown["tasks"]]
+
+
+def _go(type_: Type, workflow_id: str, *words: str) -> None:
+    done = type_(words[0], workflow_id, *words[1:])
+    assert 0 == done.exit_code, done.output
+
+
+def test_an_execution_is_run_again_from_a_task(type_: Type) -> None:
+    """What came before stays; with an input of its own; an unknown task names those that ran."""
+    workflow_id = type_("start", "steps").stdout.strip()
+    _go(type_, workflow_id, "complete-task", "first")
+    _go(type_, workflow_id, "signal")
+    _go(type_, workflow_id, "fail-task", "last", "--terminal")
+    wrong = type_("rerun", workflow_id, "--from", "other")
+    _go(type_, workflow_id, "rerun", "--from", "last", "-t", "n=3")
+    again = json.loads(type_("show", workflow_id, "--json").stdout)
+    _go(type_, workflow_id, "terminate")
+    _go(type_, workflow_id, "rerun", "-i", "x=1")
+    anew = json.loads(type_("show", workflow_id, "--json").stdout)
+
+    assert "no task other has run; those that have: first, person, last" in wrong.stderr
+    assert [("first", "COMPLETED"), ("person", "COMPLETED"), ("last", "SCHEDULED")] == [
+        (task["referenceTaskName"], task["status"]) for task in again["tasks"]
+    ]
+    assert {"n": 3} == again["tasks"][-1]["inputData"]
+    assert ({"x": 1}, ["first"]) == (
+        anew["input"], [task["referenceTaskName"] for task in anew["tasks"]],
+    )  # fmt: skip
+    _go(type_, workflow_id, "terminate")
+
+
+def test_a_task_is_passed_over(type_: Type) -> None:
+    """With the output that it is taken to have; one that has run already is refused."""
+    workflow_id = type_("start", "steps").stdout.strip()
+    _go(type_, workflow_id, "skip", "person", "-o", "by=nobody")
+    _go(type_, workflow_id, "complete-task", "first")
+    refused = type_("skip", workflow_id, "first")
+    shown = json.loads(type_("show", workflow_id, "--json").stdout)
+
+    assert [("first", "COMPLETED"), ("person", "SKIPPED"), ("last", "SCHEDULED")] == [
+        (task["referenceTaskName"], task["status"]) for task in shown["tasks"]
+    ]
+    assert {"by": "nobody"} == shown["tasks"][1]["outputData"]
+    assert 1 == refused.exit_code
+    assert "already been processed" in refused.stderr
+    _go(type_, workflow_id, "terminate")
+
+
+def test_an_execution_jumps(type_: Type) -> None:
+    """On to another task, with something to begin with."""
+    workflow_id = type_("start", "steps").stdout.strip()
+    _go(type_, workflow_id, "jump", "last", "-i", "n=3")
+    shown = json.loads(type_("show", workflow_id, "--json").stdout)
+
+    assert ("last", "SCHEDULED", {"n": 3}) == (
+        shown["tasks"][-1]["referenceTaskName"],
+        shown["tasks"][-1]["status"],
+        shown["tasks"][-1]["inputData"],
+    )
+    _go(type_, workflow_id, "terminate")
+
+
+def test_variables_are_set(type_: Type, daemon: Daemon) -> None:
+    """Of many at once; the others keep their values."""
+    ids = _started(type_, 2)
+    _go(type_, ids[0], "update-vars", "a=1", "b=old")
+    piped = _piped(daemon, "\n".join(ids), "update-vars", "-", "b=new", '{"c": [1]}')
+    first, second = (json.loads(type_("show", one, "--json").stdout)["variables"] for one in ids)
+
+    assert [f"updated {one}" for one in ids] == piped.stdout.splitlines()
+    assert {"a": 1, "b": "new", "c": [1]} == first
+    assert {"b": "new", "c": [1]} == second
+    type_("terminate", *ids)
+
+
+def test_a_signal_lets_it_go_on(type_: Type) -> None:
+    """The waiting task ends with what was said, as what was said."""
+    workflow_id = type_("start", "steps").stdout.strip()
+    _go(type_, workflow_id, "complete-task", "first")
+    _go(type_, workflow_id, "signal", "-o", "approved=true")
+    shown = json.loads(type_("show", workflow_id, "--json").stdout)
+
+    assert {"approved": True} == shown["tasks"][1]["outputData"]
+    assert ("last", "SCHEDULED") == _tasks(type_, workflow_id)[-1]
+    _go(type_, workflow_id, "terminate")
+
+
+def test_a_sub_workflow_is_shown_and_resumed_inside(type_: Type) -> None:
+    """``--tree`` shows its tasks further in; ``--resume-sub`` keeps it, a plain retry does not."""
+    workflow_id = type_("start", "outer").stdout.strip()
+    shown = json.loads(type_("show", workflow_id, "--tree", "--json").stdout)
+    (child_id,) = shown["subWorkflows"]
+    tree = type_("show", workflow_id, "--tree").stdout
+    _go(type_, child_id, "fail-task", "lonely", "--terminal", "--reason", "no luck")
+    failed = _status(type_, workflow_id)
+    _go(type_, workflow_id, "retry", "--resume-sub")
+    resumed = json.loads(type_("show", workflow_id, "--tree", "--json").stdout)
+
+    assert "\n  lonely" in tree
+    assert "FAILED" == failed
+    assert [child_id] == list(resumed["subWorkflows"])
+    assert ["FAILED_WITH_TERMINAL_ERROR", "SCHEDULED"] == [
+        task["status"] for task in resumed["subWorkflows"][child_id]["tasks"]
+    ]
+    _go(type_, workflow_id, "terminate")
