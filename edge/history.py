@@ -12,6 +12,7 @@ import msgspec
 
 from edge.model.decision import Decision
 from edge.model.executions import EMPTY, Task, Workflow, WorkflowStatus, task_uuid, workflow_uuid
+from edge.model.masking import masked_task, masked_workflow
 from sync.records import (
     Body,
     EvidenceRecord,
@@ -40,10 +41,11 @@ def records_of(
     workflow_id = workflow_uuid(workflow.id)
     if decision.workflow is not None:
         lane = Lane.URGENT if workflow.status in _ALARMING else Lane.HISTORY
-        yield lane, _workflow_record(workflow_id, workflow, started=started)
+        yield lane, _workflow_record(workflow_id, masked_workflow(workflow), started=started)
     for task in decision.tasks:
         task_id = task_uuid(workflow.id, task.ordinal)
-        yield Lane.HISTORY, _task_record(workflow_id, task_id, task)
+        shown = masked_task(task, workflow.masked_fields)
+        yield Lane.HISTORY, _task_record(workflow_id, task_id, shown)
         if task.status.terminal and b'"evidence"' in task.output:
             yield from _evidence_records(workflow_id, task_id, task)
 

@@ -392,6 +392,7 @@ class Disk:
             idempotency_key=request.idempotency_key,
             parent=parent,
             depth=depth,
+            masked_fields=definition.masked_fields,
         )
         snapshot = self.executions.begin(workflow, pinned)
         try:
@@ -517,7 +518,10 @@ class Transaction:
     def _repin(self, workflow_id: bytes, pinned: Pinned) -> None:
         snapshot = self.snapshot(workflow_id)
         workflow = msgspec.structs.replace(
-            snapshot.workflow, pinned=pinned.key, version=pinned.definition.version
+            snapshot.workflow,
+            pinned=pinned.key,
+            version=pinned.definition.version,
+            masked_fields=pinned.definition.masked_fields,
         )
         # The records stay as they are until the decision changes them.
         self.executions.replace(Snapshot(workflow, pinned, list(snapshot.tasks.values())))

@@ -27,6 +27,7 @@ from edge.model.executions import (
     task_uuid,
     workflow_uuid,
 )
+from edge.model.masking import masked_task, masked_workflow
 from edge.model.requests import TaskView
 from edge.model.snapshot import step_of
 
@@ -199,18 +200,20 @@ class Encoder:
         self._ready: OrderedDict[int, _Ready] = OrderedDict()
 
     def task(self, view: TaskView) -> WireTask:
-        """A task with what is around it."""
-        return self._task(view.workflow, view.task, self._ready_for(view.pinned))
+        """A task with what is around it, as whoever looks at an execution may see it."""
+        task = masked_task(view.task, view.workflow.masked_fields)
+        return self._task(view.workflow, task, self._ready_for(view.pinned))
 
     def handed(self, view: TaskView) -> WireTask:
         """A task as the worker that was handed it may see it, and nobody else."""
-        task = self.task(view)
+        task = self._task(view.workflow, view.task, self._ready_for(view.pinned))
         task.runtime_metadata = msgspec.Raw(_encoder.encode(view.runtime_metadata))
         return task
 
     def workflow(self, workflow: Workflow, pinned: Pinned, tasks: list[Task]) -> WireWorkflow:
-        """An execution, its tasks in their order."""
+        """An execution, its tasks in their order, as whoever looks at it may see it."""
         ready = self._ready_for(pinned)
+        workflow = masked_workflow(workflow)
         return WireWorkflow(
             workflow_id=workflow_uuid(workflow.id),
             workflow_name=workflow.name,
@@ -218,7 +221,7 @@ class Encoder:
             workflow_definition=ready.definition,
             status=workflow.status,
             tasks=[
-                self._task(workflow, task, ready)
+                self._task(workflow, masked_task(task, workflow.masked_fields), ready)
                 for task in sorted(tasks, key=lambda task: task.seq)
             ],
             input=msgspec.Raw(workflow.input),
@@ -335,6 +338,8 @@ def definition_document(
 
 def summary(workflow: Workflow) -> WireSummary:
     """An execution as a line of a search result."""
+    sizes = len(workflow.input), len(workflow.output)
+    workflow = masked_workflow(workflow)
     ended = workflow.ended_ms
     return WireSummary(
         workflow_type=workflow.name,
@@ -351,8 +356,8 @@ def summary(workflow: Workflow) -> WireSummary:
         priority=workflow.priority,
         task_to_domain=workflow.task_to_domain,
         parent_workflow_id=workflow_uuid(workflow.parent_id) if workflow.parent else "",
-        input_size=len(workflow.input),
-        output_size=len(workflow.output),
+        input_size=sizes[0],
+        output_size=sizes[1],
         end_time=iso(ended) if ended else None,
         correlation_id=workflow.correlation_id,
         reason_for_incompletion=workflow.reason,
@@ -364,6 +369,7 @@ def summary(workflow: Workflow) -> WireSummary:
 
 def status(workflow: Workflow, *, output: bool, variables: bool) -> WireStatus:
     """Where an execution stands, with as much of it as was asked for."""
+    workflow = masked_workflow(workflow)
     return WireStatus(
         workflow_id=workflow_uuid(workflow.id),
         status=workflow.status,

@@ -16,6 +16,7 @@ from edge.api.idempotency import with_idempotency
 from edge.clock import new_request_id
 from edge.model.errors import InvalidInput, NotFound
 from edge.model.executions import TaskStatus
+from edge.model.masking import masked_workflow
 from edge.model.requests import StartRequest
 from edge.model.validation import parse_start_request, shaped
 
@@ -190,7 +191,7 @@ async def execute_for_output(call: Call) -> Response:
     blocked = await call.house.steering.start_and_wait(
         request, refs=[ref for ref in refs if ref], timeout_s=_header_wait_s(call)
     )
-    return answers.json(msgspec.Raw(blocked.view.workflow.output))
+    return answers.json(msgspec.Raw(masked_workflow(blocked.view.workflow).output))
 
 
 async def signal(call: Call) -> Response:

@@ -260,6 +260,9 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Executions around it."""
     rerun_from: bytes = msgspec.field(name="rr", default=b"")
     """Id of the execution that it was rerun from, which is its own; b"" = it never was."""
+    masked_fields: list[str] = msgspec.field(name="mf", default_factory=list)
+    """Of its definition: names whose values are not shown. Kept here because lists of executions
+    are shown without their definitions."""
 
     @property
     def waits(self) -> bool:
