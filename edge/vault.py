@@ -14,16 +14,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from edge import key_file
+from edge.key_file import KeyFileUnusable
 from edge.model.errors import SecretUnreadable, StorageUnavailable
 from edge.store.variables import Sealed
 
-_KEY_BYTES = 32
 _NONCE_BYTES = 12
 """Of GCM. Chosen at random: 2**32 values could be sealed with one key before a repetition becomes
 likelier than one in 2**32."""
-
-_MAX_FILE_BYTES = 1_000
-"""A larger file holds no key."""
 
 
 class Vault:
@@ -54,7 +52,7 @@ class Vault:
         """
         if self._ours and not others and not self._key_file.exists():
             try:
-                _create(self._key_file)
+                key_file.create(self._key_file)
             except OSError as error:
                 raise StorageUnavailable(
                     f"the key of the secrets, {self._key_file}, cannot be made: {error.strerror}"
@@ -89,43 +87,12 @@ class Vault:
     def _key(self) -> bytes:
         """The key as the file has it now."""
         try:
-            with self._key_file.open("rb") as file:
-                if os.fstat(file.fileno()).st_mode & 0o007:
-                    raise self._unusable("can be read by everybody; run chmod 600 on it")
-                text = file.read(_MAX_FILE_BYTES)
-        except OSError as error:
-            raise self._unusable(f"cannot be read ({error.strerror}); put it back") from error
-        try:
-            key = bytes.fromhex(text.decode("ascii").strip())
-        except ValueError as error:
-            raise self._unusable("does not hold 64 hexadecimal digits") from error
-        if len(key) != _KEY_BYTES:
-            raise self._unusable("does not hold 64 hexadecimal digits")
-        return key
+            return key_file.read(self._key_file)
+        except KeyFileUnusable as error:
+            raise self._unusable(str(error)) from error
 
     def _unusable(self, why: str) -> SecretUnreadable:
         return SecretUnreadable(f"The key of the secrets, {self._key_file}, {why}.")
-
-
-def _create(path: Path) -> None:
-    """Make a key file: whole or not at all, whenever the power fails.
-
-    One process works on a data directory, so nobody else makes one at the same time.
-    """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(os.urandom(_KEY_BYTES).hex().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # A secret must never be on the disk before its key is.
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _cipher(key: bytes) -> Any:
