@@ -160,6 +160,15 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Messages that are taken in a second; the broker keeps the rest."""
 
 
+class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether callers are asked who they are."""
+
+    enabled: bool = False
+    """Whether the API asks for a token; ``baton auth bootstrap`` makes the first key."""
+    token_ttl_s: int = 43_200
+    """Seconds that a token is good for; clients renew theirs within the hour by themselves."""
+
+
 class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much evidence is kept."""
 
@@ -192,6 +201,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sync: SyncSettings = SyncSettings()
     events: EventSettings = EventSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    auth: AuthSettings = AuthSettings()
     secrets: SecretSettings = SecretSettings()
 
 
@@ -458,6 +468,7 @@ def _check(settings: Settings) -> None:
         ("engine.handler_threads", settings.engine.handler_threads, 1, 64),
         ("events.max_message_bytes", settings.events.max_message_bytes, 1, 10_000_000),
         ("events.messages_per_s", settings.events.messages_per_s, 0.01, 100_000),
+        ("auth.token_ttl_s", settings.auth.token_ttl_s, 60, 30 * 86_400),
         ("evidence.budget_mb", settings.evidence.budget_mb, 1, 10_000_000),
         ("evidence.max_age_days", settings.evidence.max_age_days, 0.001, 36_500),
         *(

@@ -41,6 +41,7 @@ class DataDir:
         self.evidence = root / "evidence"
         self.identity = root / "identity"
         self.secret_key = root / "secret.key"
+        self.token_key = root / "token.key"
         self._lock: int | None = None
 
     def __enter__(self) -> Self:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from devices.capabilities import Surroundings
 from devices.inventory import Inventory
 from edge.api.app import build_app
+from edge.api.guard import Guard
 from edge.api.house import House
 from edge.config import (
     Settings,
@@ -47,6 +48,7 @@ from edge.rehearsal import Rehearsals
 from edge.scripts import Evaluators
 from edge.system_tasks import HttpCalls, HttpPolls, OtherExecutions, UpdateSecret
 from edge.timekeeper import Timekeeper
+from edge.tokens import Tokens
 from edge.transactions import Transaction
 from edge.triggers import Trigger, Triggers
 from edge.vault import Vault
@@ -226,6 +228,9 @@ class Device:
         house.healthy = self._healthy
         house.evidence_root = data.evidence
         house.pages = Pages(CONSOLE_FOLDER)
+        if settings.auth.enabled:
+            signer = Tokens(data.token_key)
+            house.guard = Guard(self._engine, signer, ttl_s=settings.auth.token_ttl_s)
         return house
 
     def _attach(self, name: str, device: Any) -> None:

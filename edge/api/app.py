@@ -27,6 +27,7 @@ from edge.api import (
     tasks,
     workflows,
 )
+from edge.api.access_routes import ACCESS_ROUTES
 from edge.api.call import Call, ClientGone
 from edge.api.house import House
 from edge.api.routing import Match, Route, Table
@@ -220,11 +221,15 @@ _CHANGING_GETS = frozenset(
 
 _API = frozenset(route.pattern[1:].partition("/")[0] for route in ROUTES)
 
+_VIEW_COOKIE = "baton-view"
+"""What the pages keep a view token in."""
+
 
 def build_app(house: House) -> ASGIApp:
     """The API of a device as an ASGI application."""
-    table = Table(ROUTES)
-    house.document = openapi.Document(ROUTES, house.version)
+    routes = ROUTES if house.guard is None else [*ROUTES, *ACCESS_ROUTES]
+    table = Table(routes)
+    house.document = openapi.Document(routes, house.version)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -248,6 +253,10 @@ async def _answer(table: Table, call: Call, send: Send) -> None:
         pattern = match.route.pattern
         call.params = match.params
         _refuse_foreign_pages(call, pattern)
+        if house.guard is not None:
+            token, cookie = call.header(b"x-authorization"), _cookie(call)
+            route = match.route
+            call.admit(await house.guard.admit(route.method, pattern, token, cookie))
         response = await match.route.endpoint(call)
     except ClientGone:
         return
@@ -268,6 +277,15 @@ def _first_segment(scope: Scope) -> str:
 def _match(table: Table, scope: Scope) -> Match:
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return table.match(scope["method"], raw.partition(b"?")[0].decode("latin-1"))
+
+
+def _cookie(call: Call) -> str | None:
+    """The view token of the pages; nothing else of a cookie is looked at."""
+    for part in (call.header(b"cookie") or "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == _VIEW_COOKIE:
+            return value
+    return None
 
 
 class Forbidden(BatonError):

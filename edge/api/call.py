@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope
 
+from edge.api.guard import Guard
 from edge.api.house import House
+from edge.model.access import Caller
 from edge.model.errors import InvalidInput, PayloadTooLarge
 
 _MAX_PARAMETERS = 2_000
@@ -24,7 +26,7 @@ _LARGEST_INT = 2**53
 class Call:
     """A request on its way through an endpoint."""
 
-    __slots__ = ("_query", "house", "params", "receive", "scope")
+    __slots__ = ("_admitted", "_query", "house", "params", "receive", "scope")
 
     def __init__(self, scope: Scope, receive: Receive, house: House) -> None:
         self.scope = scope
@@ -32,6 +34,36 @@ class Call:
         self.house = house
         self.params: dict[str, str] = {}
         self._query: dict[str, list[str]] | None = None
+        self._admitted: tuple[Caller, str] | None = None
+
+    # Who asks.
+
+    def admit(self, admitted: tuple[Caller, str] | None) -> None:
+        """The guard has let the request pass, made by this caller with this key."""
+        self._admitted = admitted
+
+    @property
+    def guard(self) -> Guard:
+        """Where callers are asked for a token."""
+        assert self.house.guard is not None, "this operation exists only where there is a guard"
+        return self.house.guard
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes the request."""
+        assert self._admitted is not None, "this operation is never asked without a token"
+        return self._admitted[0]
+
+    @property
+    def key_id(self) -> str:
+        """The access key that the caller's token was given for."""
+        assert self._admitted is not None, "this operation is never asked without a token"
+        return self._admitted[1]
+
+    @property
+    def author(self) -> str | None:
+        """Who makes the request, where that is asked."""
+        return None if self._admitted is None else self._admitted[0].id
 
     # The query. Empty values count as absent and unknown names are ignored, as in Conductor.
 

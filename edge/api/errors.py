@@ -16,6 +16,7 @@ from edge.model.errors import (
     BatonError,
     InvalidInput,
     PayloadTooLarge,
+    Unauthenticated,
     ValidationFailed,
 )
 
@@ -56,6 +57,9 @@ def _known(error: BatonError, instance: str) -> dict[str, Any]:
     body["code"] = error.code
     if isinstance(error, ValidationFailed):
         body["validationErrors"] = error.fields
+    if isinstance(error, Unauthenticated):
+        # Clients renew their token on this word, and on no other.
+        body["error"] = error.error
     return body
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from starlette.types import ASGIApp
 
+from edge.api.guard import Guard
 from edge.api.handed import Handed
 from edge.api.hints import Streams
 from edge.api.metrics import Requests
@@ -89,6 +90,8 @@ class House:
         self.evidence_root: Path | None = None
         self.pages: ASGIApp | None = None
         """The console; None = this device has none."""
+        self.guard: Guard | None = None
+        """Asks callers for a token; None = everybody may do everything."""
         self.document: Callable[[], Awaitable[bytes]] | None = None
         """The API described as OpenAPI; ``build_app`` fills it in."""
         self.streams = Streams()

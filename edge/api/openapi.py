@@ -23,12 +23,16 @@ from edge.api.operations import (
     RAW_FIELDS,
     Note,
 )
+from edge.api.rights import Need, need_of
 from edge.api.routing import Route
 from edge.api.shapes import ErrorBody
+from edge.model.access import Permission
 
 Json = dict[str, Any]
 
 _REF = "#/components/schemas/{name}"
+_TOKEN = "/api/token"  # noqa: S105 - a path
+_SCHEME = "token"
 _JSON = "application/json"
 _TEXT = "text/plain"
 
@@ -79,14 +83,29 @@ def describe(routes: list[Route], version: str) -> Json:
         operation = _operation(route, path, schemas, names)
         paths.setdefault(path, {})[route.method.lower()] = operation
     used = {tag for path in paths.values() for one in path.values() for tag in one["tags"]}
+    components: Json = {"schemas": schemas.components}
+    if any(route.pattern == _TOKEN for route in routes):
+        components["securitySchemes"] = {
+            _SCHEME: {"type": "apiKey", "in": "header", "name": "X-Authorization"}
+        }
+        _tell_needs(routes, paths)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Baton", "version": version, "description": _INTRODUCTION},
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in sorted(used)],
         "paths": paths,
-        "components": {"schemas": schemas.components},
+        "components": components,
     }
+
+
+def _tell_needs(routes: list[Route], paths: dict[str, Json]) -> None:
+    """Say of each operation whether it asks for a token, and for which permission."""
+    for route, path in placed(routes):
+        operation, need = paths[path][route.method.lower()], need_of(route.method, route.pattern)
+        operation["security"] = [] if need is Need.NOTHING else [{_SCHEME: []}]
+        if isinstance(need, Permission):
+            operation["description"] += f" Needs {need.value}."
 
 
 def placed(routes: Iterable[Route]) -> list[tuple[Route, str]]:

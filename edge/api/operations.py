@@ -10,8 +10,32 @@ from typing import Any
 import msgspec
 
 from edge import wire
-from edge.api import admin, events, metadata, schedules, shapes, tags, tasks, workflows
+from edge.api import (
+    admin,
+    applications,
+    events,
+    login,
+    metadata,
+    people,
+    schedules,
+    shapes,
+    tags,
+    tasks,
+    workflows,
+)
 from edge.api.routing import Endpoint
+from edge.model.access import (
+    AccessKey,
+    Application,
+    Credentials,
+    Grant,
+    PermissionName,
+    PostedGroup,
+    PostedName,
+    PostedRole,
+    PostedUser,
+    Role,
+)
 from edge.model.definitions import JsonObject, TaskDefinition, WorkflowDefinition, WorkflowTask
 from edge.model.events import EventExecution, EventHandler
 from edge.model.schedules import Schedule
@@ -61,6 +85,12 @@ _IDS = ["…"]
 
 _TAG = {"key": "team", "value": "roof"}
 _TAGS = Note(body=Tag | list[Tag], example=_TAG)
+
+_GRANT = {
+    "subject": {"type": "USER", "id": "ada"},
+    "target": {"type": "WORKFLOW_DEF", "id": "hello"},
+    "access": ["READ"],
+}
 
 _BULK = Note(shapes.BulkResponse, list[str], _IDS)
 
@@ -144,6 +174,49 @@ NOTES: dict[Endpoint, Note] = {
     schedules.put_tags: Note(body=list[Tag], example=[_TAG]),
     schedules.remove_tags: _TAGS,
     schedules.tagged: Note(list[shapes.ScheduleAnswer]),
+    login.create_token: Note(shapes.TokenAnswer, Credentials, {"keyId": "…", "keySecret": "…"}),
+    login.user_info: Note(shapes.UserShape),
+    login.create_view_token: Note(shapes.ViewToken),
+    applications.create: Note(Application, PostedName, {"name": "camera worker"}),
+    applications.every: Note(list[Application]),
+    applications.get: Note(Application),
+    applications.rename: Note(Application, PostedName, {"name": "camera worker"}),
+    applications.remove: Note(shapes.Said),
+    applications.of_key: Note(Application),
+    applications.keys: Note(list[AccessKey]),
+    applications.create_key: Note(shapes.CreatedKey),
+    applications.toggle_key: Note(AccessKey),
+    applications.tags: Note(list[Tag]),
+    applications.add_tags: Note(body=list[Tag], example=[_TAG]),
+    applications.remove_tags: Note(body=list[Tag], example=[_TAG]),
+    people.users: Note(list[shapes.UserShape]),
+    people.user: Note(shapes.UserShape),
+    people.put_user: Note(shapes.UserShape, PostedUser, {"name": "Ada", "roles": ["USER"]}),
+    people.remove_user: Note(shapes.Said),
+    people.user_permissions: Note(shapes.GrantedAccess),
+    people.check_permissions: Note(dict[str, bool]),
+    people.groups: Note(list[shapes.GroupShape]),
+    people.group: Note(shapes.GroupShape),
+    people.put_group: Note(shapes.GroupShape, PostedGroup, {"description": "…", "roles": ["USER"]}),
+    people.remove_group: Note(shapes.Said),
+    people.group_users: Note(list[shapes.UserShape]),
+    people.group_permissions: Note(shapes.GrantedAccess),
+    people.add_members: Note(body=list[str], example=_IDS),
+    people.remove_members: Note(body=list[str], example=_IDS),
+    people.roles: Note(list[Role]),
+    people.system_roles: Note(dict[str, Role]),
+    people.custom_roles: Note(list[Role]),
+    people.permissions: Note(list[PermissionName]),
+    people.role: Note(Role),
+    people.create_role: Note(
+        Role, PostedRole, {"name": "looker", "permissions": ["METADATA_VIEW"]}
+    ),
+    people.update_role: Note(Role, PostedRole, {"permissions": ["METADATA_VIEW"]}),
+    people.remove_role: Note(shapes.Said),
+    people.grant: Note(shapes.Said, Grant, _GRANT),
+    people.revoke: Note(shapes.Said, Grant, _GRANT),
+    people.grants: Note(dict[str, list[Any]]),
+    people.subject_grants: Note(list[shapes.Granted]),
     admin.health: Note(shapes.Health),
     admin.devices: Note(list[shapes.DeviceLine]),
     admin.sync: Note(shapes.SyncState),
@@ -151,7 +224,17 @@ NOTES: dict[Endpoint, Note] = {
 """By endpoint."""
 
 COMPONENT_NAMES = {
+    "Application": "ConductorApplication",
+    "Credentials": "GenerateTokenRequest",
     "ErrorBody": "Error",
+    "Grant": "AuthorizationRequest",
+    "GroupShape": "Group",
+    "PermissionName": "Permission",
+    "PostedGroup": "UpsertGroupRequest",
+    "PostedName": "CreateOrUpdateApplicationRequest",
+    "PostedRole": "CreateOrUpdateRoleRequest",
+    "PostedUser": "UpsertUserRequest",
+    "UserShape": "ConductorUser",
     "PostedLog": "TaskExecLogRequest",
     "PostedResult": "TaskResult",
     "PostedStart": "StartWorkflowRequest",
@@ -196,6 +279,12 @@ GROUPS = {
     "api/scheduler": "Schedules",
     "api/tasks/queue": "Queues",
     "api/tasks": "Tasks",
+    "api/applications": "Applications and keys",
+    "api/token": "Applications and keys",
+    "api/users": "People and roles",
+    "api/groups": "People and roles",
+    "api/roles": "People and roles",
+    "api/auth": "People and roles",
     "api/v1": "The device",
     "api/health": "The device",
     "api/version": "The device",
@@ -208,6 +297,7 @@ GROUPS = {
 
 PARAMETER_TEXTS = {
     "access": "READ, CREATE, UPDATE, EXECUTE or DELETE; makes no difference here",
+    "apps": "With the users that stand for applications",
     "archiveWorkflow": "Refuse to delete an execution that has not ended",
     "correlation": "Correlation id",
     "correlationId": "Your own name for what the execution belongs to",
@@ -216,7 +306,9 @@ PARAMETER_TEXTS = {
     "domain": "Of the workers; a queue of its own",
     "endTime": "Epoch milliseconds",
     "freeText": "Words that the execution holds anywhere",
-    "id": "Of the execution",
+    "groupBy": "access or subject",
+    "id": "What is meant",
+    "key": "Id of the access key",
     "idempotencyKey": "A start with a key that was used before starts nothing new",
     "idempotencyStrategy": "FAIL, RETURN_EXISTING or FAIL_ON_RUNNING",
     "includeClosed": "Those that have ended too",
@@ -247,6 +339,8 @@ PARAMETER_TEXTS = {
     "useLatestDefinitions": "By the newest definition instead of the one it ran with",
     "version": "Of the definition; the latest when left out",
     "tag": "Its key, its value, or key:value",
+    "role": "Name of the role",
+    "user": "Id of the user",
     "workerid": "Name of the worker",
     "workflow": "Id of the execution",
     "zoneId": "Time zone, such as Europe/Berlin; UTC when left out",

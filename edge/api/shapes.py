@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from edge.model.access import Reference, Role
 from edge.model.definitions import JsonObject
 from edge.model.errors import FieldError
 from edge.model.schedules import Schedule
@@ -28,6 +29,8 @@ class ErrorBody(msgspec.Struct, rename="camel", omit_defaults=True):
     code: str | None = None
     validation_errors: list[FieldError] | None = None
     """Every broken rule of a definition, with the path of its field."""
+    error: str | None = None
+    """Of a 401: INVALID_TOKEN, EXPIRED_TOKEN or INVALID_CREDENTIALS."""
 
 
 class SummaryPage(msgspec.Struct, rename="camel"):
@@ -189,3 +192,65 @@ class TickPage(msgspec.Struct, rename="camel"):
 
     total_hits: int
     results: list[TickRecord]
+
+
+class TokenAnswer(msgspec.Struct, rename="camel"):
+    """A token; it is sent as X-Authorization."""
+
+    token: str
+    user_id: str
+    """Of the user that stands for the application."""
+
+
+class ViewToken(msgspec.Struct):
+    """A token that only looks."""
+
+    token: str
+
+
+class CreatedKey(msgspec.Struct):
+    """A new access key, with its secret this once."""
+
+    id: str
+    secret: str
+
+
+class GroupShape(msgspec.Struct, rename="camel"):
+    """People with the same roles."""
+
+    id: str
+    description: str
+    roles: list[Role]
+    default_access: dict[str, list[str]]
+    contact_information: dict[str, str]
+
+
+class UserShape(msgspec.Struct, rename="camel"):
+    """A person, or what stands for an application."""
+
+    id: str
+    name: str
+    roles: list[Role]
+    groups: list[GroupShape]
+    uuid: str
+    application_user: bool
+    contact_information: dict[str, str]
+
+
+class Granted(msgspec.Struct):
+    """Access to one target."""
+
+    target: Reference
+    access: list[str]
+
+
+class GrantedAccess(msgspec.Struct, rename="camel"):
+    """All that was granted to somebody."""
+
+    granted_access: list[Granted]
+
+
+class Said(msgspec.Struct):
+    """What was done, in words."""
+
+    message: str

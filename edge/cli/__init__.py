@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from edge.cli import execution, run, schedule, search, steering, worker, workflow
+from edge.cli import auth, execution, run, schedule, search, steering, worker, workflow
 
 _EPILOG = """\b
 Start a device, register a folder of workflows, run one:
@@ -28,6 +28,7 @@ for _command in (
     run.run,
     run.cloud,
     run.check,
+    auth.auth,
     workflow.workflow,
     workflow.tasks,
     worker.worker,

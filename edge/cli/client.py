@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 import click
 
+from edge.cli.credentials import key_of_environment
+
 DEFAULT_URL = "http://127.0.0.1:8080"
 UNREACHABLE = 3
 """Exit status when no daemon answers; 1 is a refusal, 2 a wrong command line."""
@@ -115,7 +117,9 @@ class Client:
 
         if self._session is None:
             # A device is reached directly, whatever proxy the shell names.
-            self._session = httpx.Client(timeout=_TIMEOUT_S, trust_env=False)
+            self._session = httpx.Client(
+                timeout=_TIMEOUT_S, trust_env=False, auth=key_of_environment(self.url)
+            )
             weakref.finalize(self, self._session.close)
         try:
             yield self._session

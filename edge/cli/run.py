@@ -17,14 +17,14 @@ from edge.config import ConfigError, Settings, load, to_toml
 _CLOUD_LISTEN = "127.0.0.1:8090"
 
 
-def _daemon_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which daemon is meant: its configuration and its data directory."""
     for option in (
         click.option(
             "--config",
             type=click.Path(path_type=Path, dir_okay=False),
             help="TOML file; every key has a default, see `baton check`.",
         ),
-        click.option("--listen", metavar="HOST:PORT", help="Where to answer HTTP; port 0 = any."),
         click.option(
             "--data-dir",
             metavar="DIR",
@@ -33,6 +33,13 @@ def _daemon_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def _daemon_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    listen = click.option(
+        "--listen", metavar="HOST:PORT", help="Where to answer HTTP; port 0 = any."
+    )
+    return place_options(listen(command))
 
 
 @click.command(
@@ -46,7 +53,7 @@ def run(*, data_dir: str | None, listen: str | None, config: Path | None) -> Non
 
     Stop it with Ctrl-C or SIGTERM; everything that was acknowledged is on the disk.
     """
-    settings = _settings(config, listen=listen, data_dir=data_dir)
+    settings = daemon_settings(config, listen=listen, data_dir=data_dir)
     _start("run_device", settings)
 
 
@@ -61,7 +68,7 @@ def cloud(*, data_dir: str | None, listen: str | None, config: Path | None) -> N
 
     It hears devices over the MQTT broker that [sync] broker names.
     """
-    settings = _settings(
+    settings = daemon_settings(
         config,
         listen=listen,
         data_dir=data_dir,
@@ -75,11 +82,11 @@ def cloud(*, data_dir: str | None, listen: str | None, config: Path | None) -> N
 @_daemon_options
 def check(*, data_dir: str | None, listen: str | None, config: Path | None) -> None:
     """Print the effective configuration as TOML; a key that nobody reads is an error."""
-    settings = _settings(config, listen=listen, data_dir=data_dir)
+    settings = daemon_settings(config, listen=listen, data_dir=data_dir)
     click.echo(to_toml(settings), nl=False)
 
 
-def _settings(config: Path | None, **options: str | None) -> Settings:
+def daemon_settings(config: Path | None, **options: str | None) -> Settings:
     """What the file and the command line come to."""
     try:
         return load(config, **options)

@@ -5,6 +5,11 @@ No text of an answer is built elsewhere, and no transport is named here.
     BatonError
     ├── InvalidInput            400
     │   └── ValidationFailed    400, names the fields
+    ├── Unauthenticated         401
+    │   ├── TokenInvalid        401
+    │   ├── TokenExpired        401
+    │   └── WrongCredentials    401
+    ├── AccessDenied            403
     ├── NotFound                404
     ├── Conflict                409
     ├── PayloadTooLarge         413
@@ -66,6 +71,42 @@ class ValidationFailed(InvalidInput):
     def told(self) -> str:
         """The fields, each with what is wrong with it."""
         return "; ".join(f"{fault.path}: {fault.message}" for fault in self.fields)
+
+
+class Unauthenticated(BatonError):
+    """Who asks is not known. Ask for a token first, and send it as X-Authorization."""
+
+    code = "unauthenticated"
+    status = 401
+    error = "INVALID_TOKEN"
+    """The word that clients renew their token on."""
+
+
+class TokenInvalid(Unauthenticated):
+    """The token is missing, is none of this device's, or its key is gone. Ask for a new one."""
+
+    code = "invalid_token"
+
+
+class TokenExpired(Unauthenticated):
+    """The token's time is over. Ask for a new one."""
+
+    code = "expired_token"
+    error = "EXPIRED_TOKEN"
+
+
+class WrongCredentials(Unauthenticated):
+    """Key id and secret do not belong together, or the key is inactive. Check both."""
+
+    code = "wrong_credentials"
+    error = "INVALID_CREDENTIALS"
+
+
+class AccessDenied(BatonError):
+    """None of the caller's roles allows this. An administrator can grant one that does."""
+
+    code = "access_denied"
+    status = 403
 
 
 class NotFound(BatonError):

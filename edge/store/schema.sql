@@ -222,3 +222,56 @@ CREATE TABLE IF NOT EXISTS schedule_execution (
 ) STRICT;
 -- The records of one schedule, the newest of them, and those that are too old.
 CREATE INDEX IF NOT EXISTS schedule_execution_of ON schedule_execution (schedule, key);
+
+-- Who may speak to this device, where that is asked for: programs, and their keys. Of a secret only
+-- a scrypt hash is kept.
+CREATE TABLE IF NOT EXISTS application (
+  id         TEXT PRIMARY KEY,
+  name       TEXT NOT NULL,
+  roles      TEXT NOT NULL,
+  tags       TEXT NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_by TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  updated_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS access_key (
+  id          TEXT PRIMARY KEY,
+  application TEXT NOT NULL,
+  salt        BLOB NOT NULL CHECK (length(salt) = 16),
+  hash        BLOB NOT NULL CHECK (length(hash) = 32),
+  status      TEXT NOT NULL CHECK (status IN ('ACTIVE', 'INACTIVE')),
+  created_ms  INTEGER NOT NULL
+) STRICT;
+-- The keys of one application.
+CREATE INDEX IF NOT EXISTS access_key_of ON access_key (application);
+-- People, groups of them, roles of the site's own (JSON), and who may have what.
+CREATE TABLE IF NOT EXISTS person (
+  id       TEXT PRIMARY KEY,
+  document TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS person_group (
+  id       TEXT PRIMARY KEY,
+  document TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS group_member (
+  group_id  TEXT NOT NULL,
+  person_id TEXT NOT NULL,
+  PRIMARY KEY (group_id, person_id)
+) STRICT, WITHOUT ROWID;
+-- The groups of one person.
+CREATE INDEX IF NOT EXISTS group_member_person ON group_member (person_id);
+CREATE TABLE IF NOT EXISTS custom_role (
+  name        TEXT PRIMARY KEY,
+  permissions TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS access_grant (
+  target_type  TEXT NOT NULL,
+  target_id    TEXT NOT NULL,
+  subject_type TEXT NOT NULL,
+  subject_id   TEXT NOT NULL,
+  access       TEXT NOT NULL,
+  PRIMARY KEY (target_type, target_id, subject_type, subject_id, access)
+) STRICT, WITHOUT ROWID;
+-- What one subject may have.
+CREATE INDEX IF NOT EXISTS access_grant_subject ON access_grant (subject_type, subject_id);

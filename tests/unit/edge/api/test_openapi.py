@@ -12,14 +12,19 @@ import openapi_spec_validator
 import pytest
 
 from edge.api import openapi, shapes
+from edge.api.access_routes import ACCESS_ROUTES
 from edge.api.app import ROUTES
 from edge.api.operations import COMPONENT_NAMES, GROUPS, NOTES, PARAMETER_TEXTS
 from edge.api.routing import Route, Table
 from edge.model.schedules import ExecutionState, ScheduleExecution
 from edge.store import schedules as store
 from tests.unit.edge.api.device import Device, run
+from tests.unit.edge.api.guarded import SECRET, Guarded, run_guarded
 
-_DOCUMENT = openapi.describe(ROUTES, "1.2.3")
+ALL = [*ROUTES, *ACCESS_ROUTES]
+"""What a device has that asks for a token."""
+
+_DOCUMENT = openapi.describe(ALL, "1.2.3")
 
 
 def _operations() -> dict[tuple[str, str], dict[str, Any]]:
@@ -40,7 +45,7 @@ def test_it_is_valid_openapi() -> None:
 
 def test_every_route_is_in_it_and_nothing_else() -> None:
     """The document is the table, seen from outside."""
-    found = [(route.method, path) for route, path in openapi.placed(ROUTES)]
+    found = [(route.method, path) for route, path in openapi.placed(ALL)]
 
     assert sorted(found) == sorted(_operations())
 
@@ -53,15 +58,15 @@ def test_no_two_paths_are_the_same_but_for_names() -> None:
 
     assert len(plain) == len(set(plain))
     assert "Start a workflow by name, the body being its input" == start["summary"]
-    assert {"name": "name", "description": "id: Of the execution"}.items() <= look["parameters"][
+    assert {"name": "name", "description": "id: What is meant"}.items() <= look["parameters"][
         0
     ].items()
 
 
 def test_every_path_leads_to_its_endpoint() -> None:
     """What is documented can be asked: the table finds the same route again."""
-    table = Table(ROUTES)
-    for route, path in openapi.placed(ROUTES):
+    table = Table(ALL)
+    for route, path in openapi.placed(ALL):
         # No literal of any route is called so.
         filled = re.sub(r"{(\w+)}", r"some-\1", path)
 
@@ -85,8 +90,8 @@ def test_every_operation_says_what_it_does() -> None:
 
 def test_notes_are_of_endpoints_that_exist() -> None:
     """A note, a name or a heading goes when what it tells of goes."""
-    endpoints = {route.endpoint for route in ROUTES}
-    patterns = [route.pattern.strip("/") for route in ROUTES]
+    endpoints = {route.endpoint for route in ALL}
+    patterns = [route.pattern.strip("/") for route in ALL]
     parameters = {
         parameter["name"]
         for operation in _operations().values()
@@ -129,7 +134,7 @@ def test_an_endpoint_without_notes_is_documented() -> None:
 
 def _fault(method: str, pattern: str, response: httpx.Response) -> str | None:
     """What an answer has that the document does not say of it; None = nothing."""
-    path = next(p for r, p in openapi.placed(ROUTES) if (r.method, r.pattern) == (method, pattern))
+    path = next(p for r, p in openapi.placed(ALL) if (r.method, r.pattern) == (method, pattern))
     said = _operations()[method, path]["responses"]
     answer = said.get(str(response.status_code), said["default"])
     kind = response.headers.get("content-type", "").partition(";")[0]
@@ -152,7 +157,7 @@ class _Watched:
     def __init__(self) -> None:
         self.faults: list[str] = []
         self.seen: set[tuple[str, str]] = set()
-        self._table = Table(ROUTES)
+        self._table = Table(ALL)
 
     async def __call__(self, response: httpx.Response) -> None:
         await response.aread()
@@ -168,7 +173,7 @@ class _Watched:
 def test_real_answers_are_as_documented(tmp_path: Path) -> None:
     """Every operation with a shape is asked, and what comes back holds it; refusals too."""
 
-    async def body(device: Device) -> None:
+    async def body(device: Guarded) -> None:
         watched = _Watched()
         device.client.event_hooks["response"].append(watched)
         device.house.devices = lambda: [
@@ -177,16 +182,65 @@ def test_real_answers_are_as_documented(tmp_path: Path) -> None:
         await device.register()
         await _ask_everything(device)
         await _ask_for_schedules(device)
+        await _ask_about_access(device)
         asked_for = {
             (route.method, route.pattern)
-            for route in ROUTES
+            for route in ALL
             if route.endpoint in NOTES and NOTES[route.endpoint].answer is not None
         }
 
         assert [] == watched.faults
         assert set() == asked_for - watched.seen
 
-    run(tmp_path, body)
+    run_guarded(tmp_path, body)
+
+
+def test_what_an_operation_needs_is_told() -> None:
+    """Where a token is asked for, and only there."""
+    plain = openapi.describe(ROUTES, "1")
+    start = _operations()["POST", "/api/workflow"]
+
+    assert "securitySchemes" not in plain["components"]
+    assert "security" not in plain["paths"]["/api/workflow"]["post"]
+    assert "X-Authorization" == _DOCUMENT["components"]["securitySchemes"]["token"]["name"]
+    assert [{"token": []}] == start["security"]
+    assert start["description"].endswith("Needs WORKFLOW_MANAGEMENT.")
+    assert [] == _operations()["POST", "/api/token"]["security"]
+
+
+async def _ask_about_access(device: Guarded) -> None:
+    """One good request for each operation about keys and people, and a refusal."""
+    application, key, _ = await device.application("USER")
+    await device.call("PUT", "/groups/roof", json={"description": "d", "roles": ["USER"]})
+    await device.call("PUT", "/users/ada", json={"name": "Ada", "groups": ["roof"]})
+    await device.call("POST", "/roles", json={"name": "looker", "permissions": ["METADATA_VIEW"]})
+    await device.call("PUT", "/roles/looker", json={"permissions": []})
+    await device.call("PUT", f"/applications/{application}", json={"name": "other"})
+    await device.call("PUT", f"/applications/{application}/tags", json=[{"key": "a"}])
+    await device.call("POST", f"/applications/{application}/accessKeys/{key}/status", json={})
+    await device.call("POST", "/v1/view-token", json={})
+    grant = {
+        "subject": {"type": "USER", "id": "ada"},
+        "target": {"type": "WORKFLOW_DEF", "id": "flow"},
+        "access": ["READ"],
+    }
+    await device.call("POST", "/auth/authorization", json=grant)
+    for path in (
+        "/token/userInfo", "/applications", f"/applications/{application}",
+        f"/applications/{application}/accessKeys", f"/applications/{application}/tags",
+        f"/applications/key/{key}", "/users?apps=true", "/users/ada", "/users/ada/permissions",
+        "/users/ada/checkPermissions?type=WORKFLOW_DEF&id=flow", "/groups", "/groups/roof",
+        "/groups/roof/users", "/groups/roof/permissions", "/roles", "/roles/system",
+        "/roles/custom", "/roles/permissions", "/roles/looker",
+        "/auth/authorization/WORKFLOW_DEF/flow", "/auth/subjects/USER/ada/grants",
+    ):  # fmt: skip
+        await device.call("GET", path)
+    await device.call("DELETE", "/auth/authorization", json=grant)
+    for path in ("/users/ada", "/groups/roof", "/roles/looker", f"/applications/{application}"):
+        await device.call("DELETE", path)
+    await device.as_("root-key", SECRET)
+    await device.call("POST", "/token", json={"keyId": "root-key", "keySecret": "wrong"})
+    await device.call("GET", "/users", headers={"X-Authorization": "none"})
 
 
 async def _ask_everything(device: Device) -> None:
@@ -276,6 +330,6 @@ def test_it_is_served(tmp_path: Path, path: str) -> None:
 
         assert (200, "application/json") == (first.status_code, first.headers["content-type"])
         assert first.content == again.content
-        assert set(_DOCUMENT["paths"]) == set(first.json()["paths"])
+        assert set(openapi.describe(ROUTES, "1")["paths"]) == set(first.json()["paths"])
 
     run(tmp_path, body)
