@@ -14,7 +14,7 @@ import structlog
 from edge.decider.expressions import read_path, resolve
 from edge.decider.java_text import java_text
 from edge.decider.scripts import ScriptFailed, is_true
-from edge.model.decision import Terminate, UpdateTask
+from edge.model.decision import Terminate, UpdateTask, UpdateVariables
 from edge.model.definitions import JsonObject
 from edge.model.errors import BatonError, InvalidInput, NotFound
 from edge.model.events import (
@@ -25,6 +25,7 @@ from edge.model.events import (
     StartWorkflow,
     TaskDetails,
     TerminateWorkflow,
+    UpdateWorkflowVariables,
     expanded,
 )
 from edge.model.executions import Task, TaskStatus, parse_uuid, workflow_uuid
@@ -124,11 +125,15 @@ def _act(
                 return "COMPLETED", _end_task(transaction, details, status, fill, marks)
             case TerminateWorkflow() as details:
                 return "COMPLETED", _terminate(transaction, details, fill)
+            case UpdateWorkflowVariables() as details:
+                return "COMPLETED", _update_variables(transaction, details, fill)
             case _:
                 raise InvalidInput(
                     f"Action not supported {action.action} for event {message.event}"
                 )
     except BatonError as error:
+        if error.retryable:
+            raise
         log.warning("event_action_failed", action=action.action, reason=error.message)
         return "FAILED", {"exception": error.message}
 
@@ -233,23 +238,10 @@ def _find(
         task = snapshot.tasks.get(parsed[1])
     elif workflow_id and ref:
         snapshot = transaction.snapshot(_workflow_id(workflow_id))
-        task = _newest(snapshot, ref)
+        task = snapshot.find_named(ref)
     else:
         return None
     return None if task is None else (snapshot, task)
-
-
-def _newest(snapshot: Snapshot, ref: str) -> Task | None:
-    """The newest record of a reference; inside a loop that of its highest iteration."""
-    task = snapshot.find(ref)
-    if task is not None:
-        return task
-    rounds = [
-        snapshot.tasks[ordinal]
-        for name, ordinal in snapshot.latest.items()
-        if name.rpartition("__")[0] == ref
-    ]
-    return max(rounds, key=lambda task: task.iteration, default=None)
 
 
 def _terminate(transaction: Transaction, details: TerminateWorkflow, fill: Fill) -> JsonObject:
@@ -261,6 +253,17 @@ def _terminate(transaction: Transaction, details: TerminateWorkflow, fill: Fill)
     )
     key = _workflow_id(_text(values["workflowId"]) or "")
     transaction.decide(key, Terminate(_text(values["terminationReason"])))
+    return values
+
+
+def _update_variables(
+    transaction: Transaction, details: UpdateWorkflowVariables, fill: Fill
+) -> JsonObject:
+    values: JsonObject = fill({"workflowId": details.workflow_id, "variables": details.variables})
+    command = UpdateVariables(
+        msgspec.json.encode(values["variables"]), append=details.append_array is not False
+    )
+    transaction.decide(_workflow_id(_text(values["workflowId"]) or ""), command)
     return values
 
 

@@ -362,3 +362,60 @@ def test_a_workflow_is_terminated(tmp_path: Path) -> None:
         )
 
     run(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("append", "seen"), [(None, [1, 2, 3]), (True, [1, 2, 3]), (False, [2, 3])]
+)
+def test_variables_are_updated(tmp_path: Path, append: bool | None, seen: list[int]) -> None:
+    """Lists are appended unless the action says otherwise; an ended workflow refuses."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", _WAIT, variables={"seen": [1], "kept": True, "last": 1})
+        workflow_id = await start(engine, "w")
+        update = _action(
+            "update_workflow_variables",
+            workflowId="${wf}",
+            variables={"seen": "${n}", "last": "${n[1]}"},
+            appendArray=append,
+        )
+        await _register(engine, update)
+        await _send(engine, {"wf": workflow_id, "n": [2, 3]})
+        await engine.terminate(workflow_id, None)
+        await _send(engine, {"wf": workflow_id, "n": [4]}, "late")
+        first, late = await _done(engine)
+        workflow = await engine.workflow(workflow_id)
+
+        assert {"seen": seen, "kept": True, "last": 3} == msgspec.json.decode(workflow.variables)
+        assert {"workflowId": workflow_id, "variables": {"seen": [2, 3], "last": 3}} == first.output
+        assert ("FAILED", True) == (late.status, "has ended" in late.output["exception"])
+
+    run(tmp_path, body)
+
+
+def test_inside_a_loop_the_newest_iteration_is_meant(tmp_path: Path) -> None:
+    """A handler knows the reference of the definition, not the number of the round."""
+
+    async def body(engine: Engine) -> None:
+        loop = {
+            "name": "loop",
+            "taskReferenceName": "loop",
+            "type": "DO_WHILE",
+            "loopCondition": "$.loop['iteration'] < 3",
+            "loopOver": [_WAIT],
+        }
+        await define(engine, "w", loop)
+        workflow_id = await start(engine, "w")
+        done = _action(
+            "complete_task", workflowId=workflow_id, taskRefName="wait", output={"n": "${n}"}
+        )
+        await _register(engine, done)
+        for number in range(1, 4):
+            await _send(engine, {"n": number}, f"m{number}")
+        view = await engine.execution(workflow_id)
+        rounds = {task.ref: msgspec.json.decode(task.output) for task in view.tasks}
+
+        assert WorkflowStatus.COMPLETED is view.workflow.status
+        assert [1, 2, 3] == [rounds[f"wait__{number}"]["n"] for number in range(1, 4)]
+
+    run(tmp_path, body)
