@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import structlog
 
+from edge import pulls
 from edge.admission import Admission
 from edge.clock import Clock, Ids
 from edge.decider.decide import decide
@@ -22,13 +23,14 @@ from edge.effects import Effects, Step
 from edge.history import records_of
 from edge.launches import failed_child, start_request, still_wanted, with_template
 from edge.lookups import Lookups
-from edge.model.calls import Call, Launch, Tell
+from edge.model.calls import Call, Launch, Pull, Tell
 from edge.model.decision import (
     Adopted,
     Command,
     Decision,
     Launched,
     LaunchFailed,
+    PullLater,
     Restart,
     Retry,
     Start,
@@ -48,6 +50,7 @@ from edge.model.requests import StartRequest
 from edge.model.snapshot import Snapshot
 from edge.store.events import MessageWriter
 from edge.store.executions import Executions
+from edge.store.mailboxes import Mailboxes
 from edge.store.metadata import Metadata
 from edge.store.outbox import OutboxWriter
 from edge.store.outputs import Outputs
@@ -68,6 +71,11 @@ class Outcome(NamedTuple):
 _LAUNCHES_AT_ONCE = 500
 """Executions that one request starts. Tasks that ask for more wait in their queue, durably, and are
 served in the transactions that follow."""
+
+
+_PULLS_AT_ONCE = 200
+"""Times that tasks of one request take messages. A loop that takes messages for ever goes on in the
+transactions that follow, and others have their turn between."""
 
 
 class _Registered:
@@ -117,10 +125,13 @@ class Disk:
         self._messages = MessageWriter()
         self.outputs = Outputs()
         self._admission = Admission(self.executions, self.metadata)
+        self.mailboxes = Mailboxes()
         self._encoder = Encoder()
         self._effects = Effects()
         self._steps: list[Step] = []
         self._launches = 0
+        self._pulls = 0
+        self._current: Transaction | None = None
         self._ended: set[bytes] = set()
 
     def run(
@@ -154,7 +165,7 @@ class Disk:
     def _attempt(
         self, connection: sqlite3.Connection, request: Callable[[Transaction], Any]
     ) -> Outcome:
-        transaction = Transaction(self, connection)
+        transaction = self._current = Transaction(self, connection)
         try:
             result = request(transaction)
         except sqlite3.Error:
@@ -180,11 +191,12 @@ class Disk:
                 self._record(connection, step)
             self._effects.see(step)
             if step.workflow.status.terminal:
+                self.mailboxes.close(connection, step.workflow.key)
                 self._ended.add(step.workflow.id)
             else:
                 self._ended.discard(step.workflow.id)
         self._steps.clear()
-        self._launches = 0
+        self._launches = self._pulls = 0
         self._admission.keep()
         self.executions.keep()
         transaction.release()
@@ -192,11 +204,12 @@ class Disk:
     def _discard(self, transaction: Transaction) -> None:
         """The request has failed: nothing of it is written, and what it moved is read again."""
         self._steps.clear()
-        self._launches = 0
+        self._launches = self._pulls = 0
         self._admission.discard()
         self.executions.discard()
         if transaction.roll_back():
             self.metadata.forget_all()
+            self.mailboxes.forget_all()
 
     def _undo(self, connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
@@ -207,8 +220,9 @@ class Disk:
         self._messages.forget_all()
         self.outputs.forget_all()
         self._admission.forget_all()
+        self.mailboxes.forget_all()
         self._steps.clear()
-        self._launches = 0
+        self._launches = self._pulls = 0
         self._ended.clear()
 
     def _record(self, connection: sqlite3.Connection, step: Step) -> None:
@@ -288,6 +302,8 @@ class Disk:
             if isinstance(call, Launch):
                 for one in self._launch(connection, asking, call):
                     ask(*one)
+            elif isinstance(call, Pull):
+                ask(asking, self._pull(connection, asking, call))
             else:
                 ask(call.workflow_id, self._tell(connection, call))
 
@@ -327,6 +343,21 @@ class Disk:
             return [(asking, self._step(connection, snapshot, refused).calls)]
         answer = self._step(connection, snapshot, Launched(call.ordinal, started.workflow.id))
         return [(asking, answer.calls), (started.workflow.id, calls)]
+
+    def _pull(self, connection: sqlite3.Connection, asking: bytes, call: Pull) -> Sequence[Call]:
+        """Hand messages to a task; what it leads to may ask for more."""
+        snapshot = self.executions.load(connection, asking)
+        if snapshot is None or call.ordinal not in snapshot.open:
+            return ()
+        self._pulls += 1
+        if self._pulls > _PULLS_AT_ONCE:
+            return self._step(connection, snapshot, PullLater(call.ordinal)).calls
+        assert self._current is not None, "nothing is decided outside of a request"
+        letters = self.mailboxes.take(
+            self._current.connection, snapshot.workflow.key, call.batch, self._clock.now_ms()
+        )
+        command = pulls.answer(asking, call, letters)
+        return () if command is None else self._step(connection, snapshot, command).calls
 
     def _adopt(
         self, connection: sqlite3.Connection, existing: Snapshot, parent: bytes
@@ -433,6 +464,7 @@ class Transaction:
         self.metadata = disk.metadata
         self.executions = disk.executions
         self.outputs = disk.outputs
+        self.mailboxes = disk.mailboxes
 
     @property
     def connection(self) -> sqlite3.Connection:

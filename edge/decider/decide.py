@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edge.decider import children, lifecycle, moves, updates
+from edge.decider import children, lifecycle, messages, moves, updates
 from edge.decider.discreet import DiscreetScripts
 from edge.decider.draft import Draft, FlowBroken, Sources
 from edge.decider.flow import fail_broken, run_agenda
@@ -39,6 +39,8 @@ _COMMANDS: Mapping[type, Callable[[Draft, Any], None]] = {
     model.Adopted: children.adopted,
     model.ChildEnded: children.child_ended,
     model.ChildReopened: lifecycle.child_reopened,
+    model.MessagesArrived: messages.arrived,
+    model.PullLater: messages.pull_later,
 }
 """What each command does; what follows from it is drawn from the agenda."""
 

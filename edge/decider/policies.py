@@ -33,7 +33,7 @@ SYSTEM_KINDS = BUILT_IN | frozenset(
         "NOOP",
     }
     | {"SUB_WORKFLOW", "START_WORKFLOW", "TERMINATE_WORKFLOW", "UPDATE_TASK", "GET_WORKFLOW"}
-    | {"YIELD", "FORK_JOIN_DYNAMIC"}
+    | {"YIELD", "FORK_JOIN_DYNAMIC", "PULL_WORKFLOW_MESSAGES"}
 )
 """Kinds that the engine runs itself: an IN_PROGRESS update leaves them in progress."""
 

@@ -50,4 +50,15 @@ class Tell(msgspec.Struct, frozen=True):
     """A ``Command``; named so that the two modules need not know each other."""
 
 
-Call = Launch | Tell
+class Pull(msgspec.Struct, frozen=True):
+    """Hand messages that were sent to this execution to one of its tasks."""
+
+    ordinal: int
+    """Of the task that asks."""
+    batch: int
+    """Messages at most."""
+    blocking: bool
+    """True: the task waits while there are none. False: it ends without any."""
+
+
+Call = Launch | Tell | Pull

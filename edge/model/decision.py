@@ -202,6 +202,16 @@ class ChildReopened(msgspec.Struct, frozen=True):
     """``restarted``, ``retried`` or ``reran``."""
 
 
+class MessagesArrived(msgspec.Struct, frozen=True):
+    """Somebody has sent messages to this execution."""
+
+
+class PullLater(msgspec.Struct, frozen=True):
+    """There were too many hand-overs of messages in one transaction; the task asks again."""
+
+    ordinal: int
+
+
 Command = (
     Start
     | UpdateTask
@@ -225,6 +235,8 @@ Command = (
     | Adopted
     | ChildEnded
     | ChildReopened
+    | MessagesArrived
+    | PullLater
 )
 
 

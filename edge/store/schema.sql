@@ -138,6 +138,17 @@ CREATE TABLE IF NOT EXISTS event_subscription (
   filter TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
+-- Messages to running executions that no task has taken yet; they leave with the execution's end.
+CREATE TABLE IF NOT EXISTS workflow_message (
+  key         INTEGER PRIMARY KEY,
+  workflow    INTEGER NOT NULL,
+  id          TEXT NOT NULL,
+  received_ms INTEGER NOT NULL,
+  payload     BLOB NOT NULL
+) STRICT;
+-- The oldest messages of one execution, and all of them.
+CREATE INDEX IF NOT EXISTS workflow_message_workflow ON workflow_message (workflow, key);
+
 -- What has become of each action of a handler for each message. The row is written with what the
 -- action did, so that a message delivered twice acts once.
 CREATE TABLE IF NOT EXISTS event_execution (

@@ -19,6 +19,7 @@ from edge.decider.operators import (
     json_jq_transform,
     lambda_,
     noop,
+    pull_workflow_messages,
     set_variable,
     simple,
     start_workflow,
@@ -59,6 +60,7 @@ OPERATORS: dict[str, Operator] = {
     "HUMAN": human.OPERATOR,
     "EVENT": event.OPERATOR,
     "NOOP": noop.OPERATOR,
+    "PULL_WORKFLOW_MESSAGES": pull_workflow_messages.OPERATOR,
 }
 """Task types by the name they have in a definition. Every other name is a type of the user's own,
 and its tasks wait for a worker."""
