@@ -30,7 +30,6 @@ from edge.config import (
 )
 from edge.console import CONSOLE_FOLDER
 from edge.data_dir import DataDir
-from edge.decider.operators import SUPPORTED
 from edge.effects import Effects
 from edge.engine import Engine
 from edge.equipment import Equipment
@@ -210,7 +209,7 @@ class Device:
 
     def _furnish(self, data: DataDir) -> House:
         settings = self._settings
-        house = House(self._engine, SUPPORTED)
+        house = House(self._engine)
         house.instance = settings.sync.device
         house.version = release()
         house.body_limit_bytes = settings.engine.body_limit_bytes
@@ -271,7 +270,6 @@ class Device:
             bundle.definition,
             owner_required=False,
             check_script=self._scripts.syntax_error,
-            supported=SUPPORTED,
         )
         try:
             old = await engine.workflow_definition(definition.name, definition.version)

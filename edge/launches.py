@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import msgspec
 
-from edge.decider.operators import SUPPORTED
 from edge.model.calls import Launch
 from edge.model.executions import Pinned, TaskStatus
 from edge.model.requests import StartRequest
@@ -54,7 +53,7 @@ def start_request(snapshot: Snapshot, call: Launch, encoder: Encoder) -> StartRe
         values = msgspec.json.encode({**msgspec.json.decode(values), "failedWorkflow": whole})
     definition = None
     if call.definition is not None:
-        definition = parse_inline_definition({"name": call.name, **call.definition}, SUPPORTED)
+        definition = parse_inline_definition({"name": call.name, **call.definition})
     return StartRequest(
         name=call.name,
         version=call.version,

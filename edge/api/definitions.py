@@ -29,7 +29,6 @@ async def checked_workflow(call: Call, document: Any) -> WorkflowDefinition:
         document,
         owner_required=house.owner_required,
         check_script=house.check_script,
-        supported=house.supported,
         template_of={one.name: one.input_template for one in known},
         process=house.engine.lookups.process,
     )

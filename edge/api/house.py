@@ -55,15 +55,13 @@ class House:
 
     Args:
         engine: executes workflows.
-        supported: the task types of Conductor's that this release runs.
     """
 
-    def __init__(self, engine: Engine, supported: frozenset[str]) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.steering = Steering(engine)
         self.rehearsals: Rehearsals | None = None
         """Runs workflows with made-up results; None = nobody does."""
-        self.supported = supported
         self.schedules = Schedules(engine)
         """Starts workflows by the clock; whoever owns the house runs it."""
         self.encoder = Encoder()

@@ -25,7 +25,7 @@ from edge.model.references import (
     strings_of,
     well_formed,
 )
-from edge.model.task_rules import KNOWN_TYPES, Surrounds, rules_of
+from edge.model.task_rules import Surrounds, rules_of
 
 T = TypeVar("T")
 
@@ -98,7 +98,6 @@ def parse_workflow_definition(
     *,
     owner_required: bool,
     check_script: Callable[[str], str | None],
-    supported: frozenset[str],
     template_of: Mapping[str, JsonObject] | None = None,
     process: Container[str] = (),
 ) -> WorkflowDefinition:
@@ -108,7 +107,6 @@ def parse_workflow_definition(
         document: decoded JSON.
         owner_required: whether ``ownerEmail`` must be given.
         check_script: says what is wrong with a JavaScript text; None = nothing.
-        supported: the types of Conductor's that this release runs.
         template_of: input templates of the registered task definitions, by name.
         process: names of the process's variables, which a whole expression may be.
 
@@ -124,7 +122,7 @@ def parse_workflow_definition(
         message = f"a workflow definition may hold {_MAX_STEPS} tasks, this one has {len(steps)}"
         raise ValidationFailed([FieldError("workflowDef.tasks", message)])
     for path, task in steps:
-        faults += _step_faults(path, task, surrounds, supported)
+        faults += _step_faults(path, task, surrounds)
     faults += _duplicates(definition.name, steps)
     refs = {task.task_reference_name for _, task in steps}
     faults += _unknown_references(definition, refs, process)
@@ -132,7 +130,7 @@ def parse_workflow_definition(
     return definition
 
 
-def parse_inline_definition(document: Any, supported: frozenset[str]) -> WorkflowDefinition:
+def parse_inline_definition(document: Any) -> WorkflowDefinition:
     """Read a definition that an execution brings along for a child of its.
 
     It is held against what the engine itself needs, not against the rules for registered ones.
@@ -148,7 +146,7 @@ def parse_inline_definition(document: Any, supported: frozenset[str]) -> Workflo
         message = f"a workflow definition may hold {_MAX_STEPS} tasks, this one has {len(steps)}"
         faults.append(FieldError("workflowDef.tasks", message))
     for path, task in steps:
-        faults += _name_faults(path, task, supported)
+        faults += _name_faults(path, task)
     faults += _duplicates(definition.name, steps)
     _refuse(faults)
     return definition
@@ -290,9 +288,8 @@ def _step_faults(
     path: str,
     task: WorkflowTask,
     surrounds: Surrounds,
-    supported: frozenset[str],
 ) -> Iterator[FieldError]:
-    yield from _name_faults(path, task, supported)
+    yield from _name_faults(path, task)
     if task.start_delay < 0:
         message = f"startDelay: {task.start_delay} must be >= 0"
         yield FieldError(f"{path}.startDelay", message, str(task.start_delay))
@@ -307,7 +304,7 @@ def _step_faults(
         )
 
 
-def _name_faults(path: str, task: WorkflowTask, supported: frozenset[str]) -> Iterator[FieldError]:
+def _name_faults(path: str, task: WorkflowTask) -> Iterator[FieldError]:
     if not task.name.strip():
         yield FieldError(f"{path}.name", "WorkflowTask name cannot be empty or null")
     if not task.task_reference_name.strip():
@@ -321,12 +318,6 @@ def _name_faults(path: str, task: WorkflowTask, supported: frozenset[str]) -> It
             yield _too_long(f"{path}.{field}", value)
     if not task.type.strip():
         yield FieldError(f"{path}.type", "WorkTask type cannot be null or empty")
-    elif task.type in KNOWN_TYPES and task.type not in supported:
-        message = (
-            f"taskType: {task.type} of task: {task.task_reference_name} is not supported by this "
-            f"release. Supported types: {', '.join(sorted(supported))}, or a worker's own name"
-        )
-        yield FieldError(f"{path}.type", message, task.type)
 
 
 def _cache_faults(path: str, config: JsonObject) -> Iterator[FieldError]:

@@ -12,7 +12,6 @@ import pytest
 
 from edge.api.app import build_app
 from edge.api.house import House
-from edge.decider.operators import SUPPORTED
 from edge.sockets import CannotListen, HttpServer, Supervisor, listen, url_of
 from tests.unit.edge.engine_house import define, define_task, engine_at, simple, start
 
@@ -26,7 +25,7 @@ def served(
 
     async def main() -> None:
         async with engine_at(folder / "baton.db") as engine:
-            house = House(engine, SUPPORTED)
+            house = House(engine)
             listener = listen("127.0.0.1", 0)
             port = listener.getsockname()[1]
             server = HttpServer(build_app(house), listener)

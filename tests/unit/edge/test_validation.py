@@ -19,19 +19,6 @@ from edge.model.validation import (
     parse_workflow_definition,
 )
 
-SUPPORTED = frozenset(
-    {"SIMPLE", "SWITCH", "FORK_JOIN", "JOIN", "INLINE", "HTTP", "TERMINATE", "WAIT", "EVENT"}
-)
-EVERYTHING = SUPPORTED | {
-    "DECISION",
-    "DO_WHILE",
-    "DYNAMIC",
-    "FORK_JOIN_DYNAMIC",
-    "KAFKA_PUBLISH",
-    "SUB_WORKFLOW",
-    "JSON_JQ_TRANSFORM",
-}
-
 
 def simple(ref: str = "a", **fields: Any) -> dict[str, Any]:
     """A step for a worker."""
@@ -49,7 +36,6 @@ def parse(document: Any, **options: Any) -> WorkflowDefinition:
         document,
         owner_required=options.pop("owner_required", False),
         check_script=lambda text: "unexpected bad" if "bad" in text else None,
-        supported=options.pop("supported", EVERYTHING),
         **options,
     )
 
@@ -280,15 +266,11 @@ def test_references_inside_of_branches_are_not_looked_at() -> None:
     assert 1 == len(parse(flow(fork)).tasks)
 
 
-def test_a_type_of_a_later_release_is_refused_by_name() -> None:
-    """A step that would never be run is refused when it is registered, with what there is."""
-    (message,) = messages(
-        flow(simple(type="DO_WHILE", loopCondition="x", loopOver=[simple("b")])),
-        supported=SUPPORTED,
-    )
+def test_a_type_that_only_others_run_is_taken() -> None:
+    """Its tasks wait for a worker of that type, as those of every unknown type do."""
+    definition = parse(flow(simple(type="LLM_CHAT_COMPLETE"), simple("b", type="OF_MY_OWN")))
 
-    assert message.startswith("taskType: DO_WHILE of task: a is not supported by this release.")
-    assert "FORK_JOIN" in message
+    assert ["LLM_CHAT_COMPLETE", "OF_MY_OWN"] == [task.type for task in definition.tasks]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import httpx
 
 from edge.api.app import build_app
 from edge.api.house import House
-from edge.decider.operators import SUPPORTED
 from tests.evaluators import EVALUATORS
 from tests.unit.edge.engine_house import engine_at
 
@@ -82,7 +81,7 @@ def run(folder: Path, body: Callable[[Device], Awaitable[None]], **options: Any)
 
     async def main() -> None:
         async with engine_at(folder / "baton.db", **options) as engine:
-            house = House(engine, SUPPORTED)
+            house = House(engine)
             house.check_script = EVALUATORS.syntax_error
             transport = httpx.ASGITransport(app=build_app(house))
             async with httpx.AsyncClient(transport=transport, base_url="http://device") as client:

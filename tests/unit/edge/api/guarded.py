@@ -13,7 +13,6 @@ from edge import tokens
 from edge.api.app import build_app
 from edge.api.guard import Guard
 from edge.api.house import House
-from edge.decider.operators import SUPPORTED
 from edge.model.access import Application
 from edge.store import access
 from edge.tokens import Tokens
@@ -71,7 +70,7 @@ def run_guarded(folder: Path, body: Callable[[Guarded], Awaitable[None]]) -> Non
                 access.put_key(connection, "root", "root-key", salt=SALT, digest=DIGEST, now_ms=0)
 
             await engine.request(begin)
-            house = House(engine, SUPPORTED)
+            house = House(engine)
             house.check_script = EVALUATORS.syntax_error
             house.guard = Guard(engine, Tokens(folder / "token.key"), ttl_s=3_600)
             transport = httpx.ASGITransport(app=build_app(house))

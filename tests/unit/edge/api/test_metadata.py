@@ -61,7 +61,7 @@ def test_a_broken_definition_names_its_fields(tmp_path: Path) -> None:
     """The fixed sentence, and each broken rule with its path; ``validate`` stores nothing."""
 
     async def body(device: Device) -> None:
-        loop = {"name": "x", "taskReferenceName": "x", "type": "CALL_MCP_TOOL"}
+        loop = {"name": "x", "taskReferenceName": "x", "type": " "}
         response = await device.call(
             "POST", "/metadata/workflow", json={"name": "", "tasks": [loop]}
         )
