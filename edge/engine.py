@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from edge import starts
 from edge.clock import Clock, Ids, RandomIds, SystemClock
 from edge.decider.scripts import Scripts
 from edge.disclosure import Disclosure
@@ -288,6 +289,14 @@ class Engine:
             views.remove(view)
             task_id = task_uuid(view.workflow.id, view.task.ordinal)
             await self.update(TaskResult("", task_id, TaskStatus.FAILED, reason=view.fault))
+        told = starts.to_be_told(views)
+        if told:
+            try:
+                await self.request(lambda t: starts.note(t, told))
+            except BaseException:
+                # The poller never hears of them: they go back, and are told when somebody does.
+                self.give_back([task_uuid(v.workflow.id, v.task.ordinal) for v in views])
+                raise
         return views
 
     def give_back(self, task_ids: list[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edge.decider import children, lifecycle, messages, moves, updates
+from edge.decider import children, lifecycle, messages, moves, state_changes, updates
 from edge.decider.discreet import DiscreetScripts
 from edge.decider.draft import Draft, FlowBroken, Sources
 from edge.decider.flow import fail_broken, run_agenda
@@ -41,6 +41,7 @@ _COMMANDS: Mapping[type, Callable[[Draft, Any], None]] = {
     model.ChildReopened: lifecycle.child_reopened,
     model.MessagesArrived: messages.arrived,
     model.PullLater: messages.pull_later,
+    model.Started: state_changes.started,
 }
 """What each command does; what follows from it is drawn from the agenda."""
 
@@ -69,4 +70,5 @@ def decide(snapshot: Snapshot, command: Command, now_ms: int, sources: Sources) 
         run_agenda(draft)
     except FlowBroken as error:
         fail_broken(draft, error)
+    state_changes.publish(draft)
     return draft.decision()

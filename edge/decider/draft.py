@@ -352,14 +352,17 @@ class Draft:
         """Id of a record as text."""
         return task_uuid(self.snapshot.workflow.id, ordinal)
 
-    def decision(self) -> Decision:
-        """Everything that is not as it was."""
-        workflow = self.snapshot.workflow
-        tasks = [
+    def changes(self) -> list[tuple[Task, Task | None]]:
+        """The records that are not as they were, with what they were; None = they are new."""
+        return [
             (task, old)
             for ordinal, old in sorted(self._before.items())
             if (task := self.snapshot.tasks[ordinal]) != old
         ]
+
+    def decision(self) -> Decision:
+        """Everything that is not as it was."""
+        workflow, tasks = self.snapshot.workflow, self.changes()
         return Decision(
             workflow=None if workflow == self._workflow_before else workflow,
             tasks=tuple(task for task, _ in tasks),

@@ -206,6 +206,13 @@ class MessagesArrived(msgspec.Struct, frozen=True):
     """Somebody has sent messages to this execution."""
 
 
+class Started(msgspec.Struct, frozen=True):
+    """A worker holds a task whose start is to be told; other hand-overs are not written."""
+
+    ordinal: int
+    started_ms: int
+
+
 class PullLater(msgspec.Struct, frozen=True):
     """There were too many hand-overs of messages in one transaction; the task asks again."""
 
@@ -237,6 +244,7 @@ Command = (
     | ChildReopened
     | MessagesArrived
     | PullLater
+    | Started
 )
 
 

@@ -334,6 +334,11 @@ class Pinned(msgspec.Struct, frozen=True, dict=True):
         """Which step follows which; computed when first asked for."""
         return Outline(self.definition.tasks)
 
+    @functools.cached_property
+    def announces(self) -> bool:
+        """Whether any step publishes changes of its state."""
+        return b'"onStateChange":{"' in self.document
+
     def step(self, task: Task) -> WorkflowTask | None:
         """The step that a record is an attempt at; None when the definition does not hold it."""
         place = self.outline.place(task.step_ref)
