@@ -183,14 +183,22 @@ def retry(*, ids: tuple[str, ...], resume_sub: bool, url: str, as_json: bool) ->
 @ids_argument
 @click.option("--terminate", "ending", is_flag=True, help="End those first that still run.")
 @click.option("--reason", help="With --terminate: why.")
+@click.option("--for-good", is_flag=True, help="Keep no copy of them either, ended or not.")
 @client_options
 def remove(
-    *, ids: tuple[str, ...], ending: bool, reason: str | None, url: str, as_json: bool
+    *,
+    ids: tuple[str, ...],
+    ending: bool,
+    reason: str | None,
+    for_good: bool,
+    url: str,
+    as_json: bool,
 ) -> None:
-    """Delete ended executions, their tasks and logs for good."""
+    """Take ended executions away; a copy stays where the daemon keeps an archive."""
     wanted, daemon = inputs.ids(ids), Client(url)
     path = "terminate-remove" if ending else "remove"
     query = {"reason": reason} if ending else {}
+    query |= {"archiveWorkflow": "false"} if for_good else {}
     if len(wanted) == 1:
         outcome = one_by_one(
             daemon, wanted, lambda d, one: d.call("DELETE", "workflow", one, path, query=query)

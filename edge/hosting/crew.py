@@ -48,7 +48,8 @@ class Spec(msgspec.Struct, frozen=True):
     """Modules whose workers are to run."""
 
     modules: list[str]
-    """By name or by the path of their file; each process imports all of them."""
+    """By name or by the path of their file; each process imports all of them, in this order. The
+    last one gives its name."""
     processes: int = 1
     """Of each function."""
     memory_mb: int = 0
@@ -208,7 +209,7 @@ class Crew:
         if spec.together and tasks:
             places = [tasks]
         for place in places:
-            name = place[0] if len(place) == 1 else _stem(spec.modules[0])
+            name = place[0] if len(place) == 1 else _stem(spec.modules[-1])
             for number in range(1, spec.processes + 1):
                 label = name if spec.processes == 1 else f"{name}-{number}"
                 member = _Member(label, spec, place)
@@ -220,7 +221,7 @@ class Crew:
 
         They are imported in a process of their own: what they do there is not done to us.
         """
-        place = _Member(_stem(spec.modules[0]), spec, [])
+        place = _Member(_stem(spec.modules[-1]), spec, [])
         self._members.append(place)
         failures = 0
         while not self._stopping.is_set():

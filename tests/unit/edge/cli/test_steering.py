@@ -98,10 +98,10 @@ def test_an_ended_execution_is_removed(type_: Type) -> None:
     (workflow_id,) = _started(type_)
     running = type_("remove", workflow_id)
     type_("terminate", workflow_id)
-    removed = type_("remove", workflow_id)
+    removed = type_("remove", workflow_id, "--for-good")
 
     assert 1 == running.exit_code
-    assert 0 == removed.exit_code
+    assert f"removed {workflow_id}" in removed.stdout
     assert "No such workflow" in type_("show", workflow_id).stderr
 
 
