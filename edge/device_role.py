@@ -139,7 +139,8 @@ class Device:
         for bundle in self._bundles:
             self._add_handlers(bundle)
         self._uplink = _uplink(settings, data, engine) if settings.sync.enabled else None
-        self._hosted = _hosted(settings, engine) if settings.worker else None
+        self._guard = _guard(settings, data, engine) if settings.auth.enabled else None
+        self._hosted = _hosted(settings, engine, self._guard) if settings.worker else None
         self._event_link = _event_link(settings, engine) if settings.events.broker else None
         engine.on_effects(self._see)
         self._house = self._furnish(data)
@@ -227,9 +228,7 @@ class Device:
         house.healthy = self._healthy
         house.evidence_root = data.evidence
         house.pages = Pages(CONSOLE_FOLDER)
-        if settings.auth.enabled:
-            signer = Tokens(data.token_key)
-            house.guard = Guard(self._engine, signer, ttl_s=settings.auth.token_ttl_s)
+        house.guard = self._guard
         return house
 
     def _attach(self, name: str, device: Any) -> None:
@@ -431,11 +430,19 @@ def _bundles(settings: Settings) -> list[BundledWorkflow]:
     return list(wanted.values())
 
 
-def _hosted(settings: Settings, engine: Engine) -> _Hosted:
+def _guard(settings: Settings, data: DataDir, engine: Engine) -> Guard:
+    return Guard(engine, Tokens(data.token_key), ttl_s=settings.auth.token_ttl_s)
+
+
+def _hosted(settings: Settings, engine: Engine, guard: Guard | None) -> _Hosted:
     """Imported here: a device without workers of its site has no use for it in memory."""
     from edge.hosted_workers import HostedWorkers
 
-    return HostedWorkers(settings.worker, engine)
+    if guard is None:
+        return HostedWorkers(settings.worker, engine)
+    key = guard.inner_key("hosted-workers", ["WORKER", "METADATA_API"])
+    env = {"CONDUCTOR_AUTH_KEY": key.key_id, "CONDUCTOR_AUTH_SECRET": key.key_secret}
+    return HostedWorkers(settings.worker, engine, env)
 
 
 def _uplink(settings: Settings, data: DataDir, engine: Engine) -> _Uplink:

@@ -5,6 +5,7 @@ How processes are kept up stands in ``hosting``; no HTTP word stands here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -28,12 +29,15 @@ class HostedWorkers:
     Args:
         settings: one entry for each module.
         engine: takes back what a dead process had in hand.
+        env: what every process finds in its environment, where the site says nothing else.
     """
 
-    def __init__(self, settings: list[WorkerSettings], engine: Engine) -> None:
+    def __init__(
+        self, settings: list[WorkerSettings], engine: Engine, env: Mapping[str, str] | None = None
+    ) -> None:
         self._engine = engine
         self._crew = Crew(
-            [_spec(one) for one in settings],
+            [_spec(one, env or {}) for one in settings],
             clock=engine.clock,
             tell=_tell,
             lost=self._take_back,
@@ -78,12 +82,12 @@ class HostedWorkers:
             _log.warning("lost_task_not_failed", task_id=lost.task_id, reason=error.message)
 
 
-def _spec(settings: WorkerSettings) -> Spec:
+def _spec(settings: WorkerSettings, env: Mapping[str, str]) -> Spec:
     return Spec(
         modules=[*settings.imports, settings.module],
         processes=settings.processes,
         memory_mb=settings.memory_mb,
-        env=settings.env,
+        env={**env, **settings.env},
         domain=settings.domain,
         together=settings.together,
         python=settings.python,

@@ -12,8 +12,16 @@ import structlog
 
 from edge import tokens
 from edge.api.rights import Need, need_of
+from edge.clock import new_request_id
 from edge.engine import Engine
-from edge.model.access import Caller, Credentials, Permission, application_user, permissions_of
+from edge.model.access import (
+    Application,
+    Caller,
+    Credentials,
+    Permission,
+    application_user,
+    permissions_of,
+)
 from edge.model.errors import (
     AccessDenied,
     Overloaded,
@@ -63,6 +71,7 @@ class Guard:
         self._ttl_s = ttl_s
         self._known: Directory | None = None
         self._changes = 0
+        self._inner = Directory({}, {}, {}, {})
         self._needs: dict[tuple[str, str], Permission | Need] = {}
         self._failures: OrderedDict[str, list[int]] = OrderedDict()
         self._hashing = asyncio.Semaphore(_HASHING_AT_ONCE)
@@ -104,6 +113,19 @@ class Guard:
     def view_token(self, key_id: str, caller: Caller) -> str:
         """A token that only looks at what the pages embed: pictures, clips, the stream."""
         return self._sign(key_id, caller.application, "view", _VIEW_TTL_S)
+
+    def inner_key(self, name: str, roles: list[str]) -> Credentials:
+        """A key for a part of this device that speaks to its API from a process of its own.
+
+        It is kept nowhere and ends with the daemon, and no list shows it.
+        """
+        key, secret = new_request_id(), tokens.new_secret()
+        salt, digest = tokens.hashed(secret)
+        self._inner.keys[key] = KeyRecord(name, salt, digest, active=True)
+        self._inner.applications[name] = Application(name, name)
+        self._inner.roles[name] = roles
+        self.forget()
+        return Credentials(key, secret)
 
     def _sign(self, key_id: str, application: str, use: str, ttl_s: int) -> str:
         now_s = self._engine.clock.now_ms() // 1000
@@ -163,7 +185,12 @@ class Guard:
             known = await self._engine.database.read(access.read_directory)
             # What was read before a change must not stand after it.
             if change == self._changes:
-                self._known = known
+                self._known = Directory(
+                    keys={**known.keys, **self._inner.keys},
+                    applications={**known.applications, **self._inner.applications},
+                    roles={**known.roles, **self._inner.roles},
+                    custom=known.custom,
+                )
         return self._known
 
     def forget(self) -> None:

@@ -230,3 +230,24 @@ def test_health_is_open(root: tuple[Daemon, dict[str, str]]) -> None:
 
     for path in ("/health", "/api/health", "/api/version", "/", "/swagger-ui/index.html"):
         assert 200 == httpx.get(f"{daemon.url}{path}", trust_env=False).status_code, path
+
+
+def test_workers_that_the_platform_hosts(tmp_path: Path) -> None:
+    """They are given a key of their own; nobody writes one into the configuration."""
+    module = Path(__file__).parents[1] / "integration" / "hosted_module.py"
+    made = CliRunner().invoke(
+        main, ["auth", "bootstrap", "--data-dir", str(tmp_path / "data"), "--json"]
+    )
+    key = json.loads(made.output)
+    with Daemon(tmp_path / "data", config=f'{_CONFIG}[[worker]]\nmodule = "{module}"\n') as daemon:
+        clients = _clients(daemon, key["id"], key["secret"])
+        workflow = ConductorWorkflow(clients.get_workflow_executor(), "hosted", version=1)
+        workflow.owner_email("a@b.invalid")
+        workflow >> SimpleTask("hosted_greet", "greet").input_parameter("name", "Eve")
+        workflow.register(overwrite=True)
+        client = clients.get_workflow_client()
+        started = client.start_workflow(StartWorkflowRequest(name="hosted", version=1))
+        execution = _await_end(client, started)
+
+    assert "COMPLETED" == execution.status
+    assert "hello Eve" == execution.tasks[0].output_data["greeting"]

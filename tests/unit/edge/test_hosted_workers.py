@@ -68,15 +68,15 @@ def test_a_task_that_is_not_there_is_no_error(tmp_path: Path) -> None:
 
 
 def test_settings_reach_the_crew() -> None:
-    """Every one of them; what is to be imported before comes first."""
+    """Every one of them; what is to be imported before comes first, and the site's word last."""
     settings = WorkerSettings(
         "m.py", 2, 100, 5.0, {"A": "b"}, "d", together=True, imports=["i"], python="p",
         stop_within_s=3.0,
     )  # fmt: skip
-    made = _spec(settings)
+    made = _spec(settings, {"A": "x", "KEY": "k"})
 
     assert ["i", "m.py"] == made.modules
-    assert (2, 100, 5.0, {"A": "b"}, "d", True, "p", 3.0) == (
+    assert (2, 100, 5.0, {"A": "b", "KEY": "k"}, "d", True, "p", 3.0) == (
         made.processes, made.memory_mb, made.task_limit_s, made.env, made.domain, made.together,
         made.python, made.stop_within_s,
     )  # fmt: skip

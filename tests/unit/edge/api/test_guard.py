@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from edge.api.guard import Guard
+from edge.model.errors import TokenInvalid
 from edge.tokens import Claims
 from tests.unit.edge.api.device import FLOW, Device, run
 from tests.unit.edge.api.guarded import SECRET, Guarded, run_guarded
@@ -275,5 +277,30 @@ def test_a_token_of_an_application_that_never_was(tmp_path: Path) -> None:
         refused = await device.call("GET", "/metadata/workflow")
 
         assert (401, "INVALID_TOKEN") == (refused.status_code, refused.json()["error"])
+
+    run_guarded(tmp_path, body)
+
+
+def test_a_key_for_a_part_of_this_device(tmp_path: Path) -> None:
+    """It opens what its roles say, is in no list and on no disk, and does not outlive the guard."""
+
+    async def body(device: Guarded) -> None:
+        guard = device.house.guard
+        assert guard is not None
+        key = guard.inner_key("hosted-workers", ["WORKER"])
+        await device.application("USER")
+        listed = [one["name"] for one in await device.answer("GET", "/applications")]
+        root = device.token
+        await device.as_(key.key_id, key.key_secret)
+        polled = await device.call("GET", "/tasks/poll/batch/work")
+        refused = await device.call("GET", "/users")
+        theirs = device.token
+        device.token = root
+        other = Guard(device.house.engine, guard._signer, ttl_s=60)
+
+        assert ["USER", "administration"] == listed
+        assert (200, 403) == (polled.status_code, refused.status_code)
+        with pytest.raises(TokenInvalid):
+            await other.admit("GET", "/api/tasks/poll/{type}", theirs, None)
 
     run_guarded(tmp_path, body)
