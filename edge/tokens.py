@@ -26,7 +26,7 @@ _SECRET_BYTES = 36
 _SALT_BYTES = 16
 
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
-"""16 MiB and some 50 ms. Secrets are 288 random bits, so this is for the day when somebody runs off
+"""16 MiB and some 80 ms. Secrets are 288 random bits, so this is for the day when somebody runs off
 with the database: even then no guess is worth its electricity."""
 
 _MAX_TOKEN = 4_096

@@ -45,7 +45,7 @@ _MAX_WATCHED = 2_000
 """Addresses and keys whose failures are counted; the ones that failed longest ago are forgotten."""
 
 _HASHING_AT_ONCE = 2
-"""Hashes being computed: each takes 16 MiB and a processor for some 50 ms."""
+"""Hashes being computed: each takes 16 MiB and a processor for some 80 ms."""
 
 _VIEW_TTL_S = 3_600
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -112,15 +113,16 @@ def placed(routes: Iterable[Route]) -> list[tuple[Route, str]]:
     """Each route with the path that it has in the document.
 
     Patterns that differ in nothing but the names of their places are one path there, under the
-    names of the first: ``/workflow/{name}`` to start one is ``/workflow/{id}`` to look at one.
+    names that most of them use: ``/workflow/{name}`` to start one is ``/workflow/{id}`` as well.
     """
-    first: dict[str, str] = {}
+    table = list(routes)
+    spellings: dict[str, Counter[str]] = {}
+    for route in table:
+        plain = _PLACE.sub("{}", route.pattern)
+        shown = _PLACE.sub(r"{\1}", route.pattern)
+        spellings.setdefault(plain, Counter())[shown] += 1
     return [
-        (
-            route,
-            first.setdefault(_PLACE.sub("{}", route.pattern), _PLACE.sub(r"{\1}", route.pattern)),
-        )
-        for route in routes
+        (route, spellings[_PLACE.sub("{}", route.pattern)].most_common(1)[0][0]) for route in table
     ]
 
 

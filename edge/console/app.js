@@ -3,10 +3,12 @@
 
 import { Definitions } from "./definitions.js";
 import { Execution } from "./execution.js";
+import { Login, Logout } from "./login.js";
 import { Overview } from "./overview.js";
+import { ask, begin, headers } from "./session.js";
 import { html, start } from "./web/dom.js";
 import { getSync } from "./api.js";
-import { followStream, useResource } from "./web/live.js";
+import { followStream, speakAs, useResource } from "./web/live.js";
 import { Empty, Frame } from "./web/parts.js";
 import { link, place } from "./web/router.js";
 import { Workflows } from "./workflows.js";
@@ -34,8 +36,11 @@ function Console() {
   const sync = useResource(getSync, "name");
   const name = sync.data?.device ? `Device ${sync.data.device}` : "Device";
   document.title = `${name} · Baton`;
-  return html`<${Frame} title=${name} pages=${PAGES}><${Page} /><//>`;
+  return html`<${Frame} title=${name} pages=${PAGES} aside=${html`<${Logout} />`}><${Page} /><//>
+    <${Login} />`;
 }
 
-followStream("api/v1/stream", ["workflow"]);
+speakAs({ headers, ask });
+// The stream goes with the cookie, which a tab that is opened anew may have to renew.
+begin().finally(() => followStream("api/v1/stream", ["workflow"]));
 start(html`<${Console} />`);

@@ -1,8 +1,10 @@
 // The API's description as a page: a list that can be searched, and one operation at a time.
 // How a schema is shown and how an operation is tried stand in files of their own.
 
+import { Login, Logout } from "./login.js";
 import { Answers, Body, Parameters } from "./reference_schema.js";
 import { Try } from "./reference_try.js";
+import { begin } from "./session.js";
 import { html, start, useEffect, useRef, useState } from "./web/dom.js";
 import { link, place } from "./web/router.js";
 
@@ -104,6 +106,7 @@ function Reference() {
     <a class="skip" href="#main" onClick=${skip}>Skip to content</a>
     <header class="top"><div class="bar">
       <a class="brand" href="../"><span>Baton</span><span class="face">API</span></a>
+      <span class="gap"></span><${Logout} />
     </div></header>
     <main><div class="split reference">
       ${problem && html`<p class="trouble" role="alert"><span>${problem}</span></p>`}
@@ -113,7 +116,7 @@ function Reference() {
         ${api && (operation ? html`<${Operation} api=${api} operation=${operation} />`
           : html`<${Welcome} api=${api} />`)}
       </div>
-    </div></main>`;
+    </div></main><${Login} />`;
 }
 
 /** The hash names an operation, so the skip link moves the focus by itself. */
@@ -122,4 +125,5 @@ function skip(event) {
   document.getElementById("main").focus();
 }
 
+begin("../");
 start(html`<${Reference} />`);

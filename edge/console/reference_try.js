@@ -2,6 +2,7 @@
 // Nothing is sent before the button is pressed.
 
 import { firstContent } from "./reference_schema.js";
+import { ask, headers } from "./session.js";
 import { html, useState } from "./web/dom.js";
 import { JsonView } from "./web/json_view.js";
 
@@ -39,11 +40,15 @@ function firstBody(operation) {
   return schema?.type === "array" ? "[]" : "{}";
 }
 
-async function ask(verb, address, type, body) {
-  const options = { method: verb.toUpperCase(), signal: AbortSignal.timeout(PATIENCE_MS), headers: {} };
-  if (body) Object.assign(options, { body, headers: { "Content-Type": type } });
+async function request(verb, address, type, body) {
+  const options = { method: verb.toUpperCase(), signal: AbortSignal.timeout(PATIENCE_MS), headers: headers() };
+  if (body) Object.assign(options, { body, headers: { ...headers(), "Content-Type": type } });
   const began = performance.now();
   const answer = await fetch(`..${address}`, options);
+  if (answer.status === 401 && address.split("?")[0] !== "/api/token") {
+    await ask();
+    return request(verb, address, type, body);
+  }
   const kind = answer.headers.get("content-type") ?? "";
   const isText = kind === "" || /^text\/|json/.test(kind);
   const content = isText ? await answer.text() : `${(await answer.blob()).size} bytes`;
@@ -65,7 +70,7 @@ export function Try({ operation }) {
     event.preventDefault();
     setBusy(true);
     try {
-      setOutcome(await ask(operation.verb, address, type, body));
+      setOutcome(await request(operation.verb, address, type, body));
     } catch (error) {
       setOutcome({ failed: error.name === "TimeoutError" ? "No answer within a minute." : error.message });
     }

@@ -32,8 +32,17 @@ function noteServerClock(response) {
   now.value = Date.now() + clockOffsetMs;
 }
 
-async function request(method, path, body, abort) {
-  const options = { method, signal: abort, headers: { Accept: "application/json, text/plain" } };
+let session = { headers: () => ({}), ask: null };
+
+/** Send what a session has with every request, and ask it once more when one is refused with 401. */
+export function speakAs(given) {
+  session = given;
+}
+
+async function request(method, path, body, abort, again = false) {
+  const options = {
+    method, signal: abort, headers: { Accept: "application/json, text/plain", ...session.headers() },
+  };
   if (body !== undefined) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
@@ -46,6 +55,10 @@ async function request(method, path, body, abort) {
     throw new Problem(0, "No answer. Check that the daemon is running and reachable.");
   }
   noteServerClock(response);
+  if (response.status === 401 && session.ask && !again) {
+    await session.ask();
+    return request(method, path, body, abort, true);
+  }
   const text = await response.text();
   const parsed = parseBody(text, response.headers.get("content-type") ?? "");
   if (!response.ok) {

@@ -163,7 +163,7 @@ export function Pager({ text, previous, next }) {
 const STREAM_WORDS = { live: "Live", connecting: "Connecting", lost: "Reconnecting" };
 
 /** The frame around every page: brand, the way to the pages, the state of the stream. */
-export function Frame({ title, pages, children, strip }) {
+export function Frame({ title, pages, children, strip, aside }) {
   const here = place.value.parts[0] ?? pages[0].path;
   return html`
     <a class="skip" href="#main" onClick=${skipToMain}>Skip to content</a>
@@ -179,6 +179,7 @@ export function Frame({ title, pages, children, strip }) {
         <span class=${`stream ${streamState.value}`} role="status">
           <${Shape} status=${streamState.value} />${STREAM_WORDS[streamState.value]}
         </span>
+        ${aside}
       </div>
       ${strip}
     </header>
