@@ -78,6 +78,11 @@ class RandomIds:
         return head + version + variant + bytes(4)
 
 
+def stopwatch_s() -> float:
+    """Seconds since an arbitrary moment, finely: for measuring, never for deciding."""
+    return time.perf_counter()
+
+
 def new_request_id() -> str:
     """A random id for a request that brought none."""
     return str(uuid.uuid4())

@@ -80,3 +80,5 @@ class Step(NamedTuple):
     decision: Decision
     started: bool
     """Whether the execution begins with it."""
+    ended: bool = False
+    """Whether the execution ends with it."""

@@ -74,7 +74,8 @@ class Engine:
         self.clock = clock
         self.boot = boot
         self.lookups = lookups
-        self.hand_over = HandOver(database, clock, Disclosure(database, lookups))
+        self.figures = disk.figures
+        self.hand_over = HandOver(database, clock, Disclosure(database, lookups), self.figures)
         disk.polls = self.hand_over
         self._listeners: dict[int, Callable[[Changed], None]] = {}
         self._effect_listeners: list[Callable[[Effects], None]] = []

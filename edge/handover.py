@@ -13,6 +13,7 @@ import msgspec
 from edge.clock import Clock
 from edge.disclosure import Disclosure
 from edge.effects import Effects
+from edge.figures import Figures
 from edge.model.decision import Lease
 from edge.model.definitions import TaskDefinition
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
@@ -45,12 +46,16 @@ class HandOver:
         database: read for tasks that are not in memory any more.
         clock: stamps leases.
         disclosure: fills in what only the worker may see.
+        figures: polls and waiting times are counted there.
     """
 
-    def __init__(self, database: Database, clock: Clock, disclosure: Disclosure) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, disclosure: Disclosure, figures: Figures
+    ) -> None:
         self._database = database
         self._clock = clock
         self._disclosure = disclosure
+        self._figures = figures
         self.queues = Queues()
         self.leases = Leases()
         self.handed_out = 0
@@ -163,6 +168,7 @@ class HandOver:
         started_ms = task.started_ms or now_ms
         response_s, run_s = _limits(view)
         monotonic_ms = self._clock.monotonic_ms()
+        self._figures.waits.see((monotonic_ms - place.since_ms) / 1000)
         self.leases.grant(
             (view.workflow.id, task.ordinal),
             Held(
@@ -263,6 +269,7 @@ class HandOver:
 
     def _note_poll(self, queue: str, worker: str | None) -> None:
         self.polls += 1
+        self._figures.polls.count(queue)
         domain, _, name = queue.rpartition(":")
         told = PollData(name, domain or None, worker, self._clock.now_ms())
         self._polled[queue] = (self._clock.monotonic_ms(), told)

@@ -14,12 +14,13 @@ import structlog
 
 from edge import pulls
 from edge.admission import Admission
-from edge.clock import Clock, Ids
+from edge.clock import Clock, Ids, stopwatch_s
 from edge.decider.decide import decide
 from edge.decider.draft import Sources
 from edge.decider.outside import NOBODY
 from edge.decider.scripts import Scripts
 from edge.effects import Effects, Step
+from edge.figures import Figures
 from edge.history import records_of
 from edge.launches import failed_child, start_request, still_wanted, with_template
 from edge.lookups import Lookups
@@ -124,6 +125,7 @@ class Disk:
         self._outbox = OutboxWriter()
         self._messages = MessageWriter()
         self.outputs = Outputs()
+        self.figures = Figures()
         self._admission = Admission(self.executions, self.metadata)
         self.mailboxes = Mailboxes()
         self._encoder = Encoder()
@@ -143,6 +145,7 @@ class Disk:
         in memory is read again.
         """
         self._effects = Effects()
+        began_s = stopwatch_s()
         try:
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [self._attempt(connection, request) for request in requests]
@@ -150,12 +153,16 @@ class Disk:
             self.outputs.flush(connection, self._clock.now_ms())
             self._effects.outbox = self._outbox.flush(connection)
             self._effects.messages = self._messages.flush(connection, self._clock.now_ms())
+            written_s = stopwatch_s()
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo(connection)
             log.error("commit_failed", reason=str(error), requests=len(requests))
             refusal = StorageUnavailable(f"the disk refused to write: {error}")
             return [Outcome(None, refusal) for _ in requests], Effects()
+        ended_s = stopwatch_s()
+        self.figures.syncs.see(ended_s - written_s)
+        self.figures.transactions.see(ended_s - began_s)
         for workflow_id in self._ended:
             self.executions.forget(workflow_id)
         self._ended.clear()
@@ -190,6 +197,7 @@ class Disk:
             if self._syncing:
                 self._record(connection, step)
             self._effects.see(step)
+            self._count(step)
             if step.workflow.status.terminal:
                 self.mailboxes.close(connection, step.workflow.key)
                 self._ended.add(step.workflow.id)
@@ -200,6 +208,17 @@ class Disk:
         self._admission.keep()
         self.executions.keep()
         transaction.release()
+
+    def _count(self, step: Step) -> None:
+        """Count what has begun and ended with a decision."""
+        workflow, figures = step.workflow, self.figures
+        if step.started:
+            figures.workflows_started.count(workflow.name)
+        if step.ended:
+            figures.workflows_ended.count(workflow.name, workflow.status)
+        for task in step.decision.tasks:
+            if task.ordinal in step.decision.ended:
+                figures.tasks_ended.count(task.type, task.status)
 
     def _discard(self, transaction: Transaction) -> None:
         """The request has failed: nothing of it is written, and what it moved is read again."""
@@ -267,17 +286,20 @@ class Disk:
         )
         try:
             self._admission.judge(connection, snapshot, command)
+            began_s = stopwatch_s()
             decision = decide(snapshot, command, now_ms, sources)
         except BatonError:
             # Whoever asked may go on: the execution is as it was.
             snapshot.put_workflow(before)
             raise
+        self.figures.decisions.see(stopwatch_s() - began_s)
         if decision.empty:
             return decision
         self.executions.stage(snapshot, decision)
         self.executions.weigh(snapshot)
         started = isinstance(command, Start)
-        self._steps.append(Step(snapshot.workflow, snapshot.pinned, decision, started))
+        ended = snapshot.workflow.status.terminal and not before.status.terminal
+        self._steps.append(Step(snapshot.workflow, snapshot.pinned, decision, started, ended))
         if not self._admission.concerns(before, snapshot.workflow):
             return decision
         told = self._admission.settle(connection, before, snapshot, command)

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from edge.api import answers, metrics
+from edge.api import answers, metrics, work_figures
 from edge.api.call import Call
 from edge.model.errors import NotFound
 
@@ -92,7 +92,6 @@ def _families(call: Call, statuses: dict[str, int]) -> list[metrics.Family]:
         )
         for name, value in sorted(house.engine.counters().items())
     ]
-    sizes = sorted(house.engine.queue_sizes().items())
     uplink = house.uplink()
     return [
         metrics.Family("baton_info", "gauge", "The release.", [({"version": house.version}, 1)]),
@@ -103,12 +102,7 @@ def _families(call: Call, statuses: dict[str, int]) -> list[metrics.Family]:
             "Executions that are stored, by status.",
             [({"status": name}, count) for name, count in sorted(statuses.items())],
         ),
-        metrics.Family(
-            "baton_queue_tasks",
-            "gauge",
-            "Tasks that wait for a worker, by queue.",
-            [({"queue": name}, size) for name, size in sizes],
-        ),
+        *work_figures.families(house.engine),
         metrics.Family(
             "baton_schedule_ticks_total",
             "counter",

@@ -197,6 +197,7 @@ ROUTES = [
     Route("DELETE", "/api/schema/{name}", schemas.remove),
     Route("DELETE", "/api/schema/{name}/{version}", schemas.remove),
     Route("GET", "/metrics", admin.figures),
+    Route("GET", "/actuator/prometheus", admin.figures),
     Route("POST", "/api/admin/cache/clear/{task}", admin.clear_outputs),
     Route("GET", "/api/admin/cache/clear/{task}", admin.clear_outputs),
     Route("GET", "/api/v1/stream", streams.stream),

@@ -5,10 +5,13 @@ Nothing is measured here but the requests that were answered; figures are handed
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
+
+from edge.figures import Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -19,10 +22,12 @@ class Family(msgspec.Struct, frozen=True):
     """One metric with all its samples."""
 
     name: str
-    kind: Literal["counter", "gauge"]
+    kind: Literal["counter", "gauge", "histogram"]
     text: str
     """What it counts, in one line."""
-    samples: list[tuple[Labels, float]]
+    samples: list[tuple[Labels, float]] = []
+    histogram: Histogram | None = None
+    """In place of samples."""
 
 
 class Requests:
@@ -61,7 +66,24 @@ def render(families: Iterable[Family]) -> str:
             else f"{family.name}{_labels(labels)} {int(value)}"
             for labels, value in family.samples
         ]
+        if family.histogram is not None:
+            lines += _buckets(family.name, family.histogram)
     return "\n".join(lines) + "\n"
+
+
+def _buckets(name: str, histogram: Histogram) -> list[str]:
+    """Each bucket with all that were shorter, as Prometheus counts; their sum and number."""
+    # Another thread may add to it meanwhile: number and buckets must agree.
+    counts = list(itertools.accumulate(histogram.counts))
+    bounds = [*(f"{bound:g}" for bound in histogram.bounds_s), "+Inf"]
+    return [
+        *(
+            f'{name}_bucket{{le="{bound}"}} {count}'
+            for bound, count in zip(bounds, counts, strict=True)
+        ),
+        f"{name}_sum {histogram.sum_s:.6f}",
+        f"{name}_count {counts[-1]}",
+    ]
 
 
 def _labels(labels: Labels) -> str:

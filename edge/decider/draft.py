@@ -372,6 +372,11 @@ class Draft:
             calls=tuple(self.calls),
             kept=tuple(self.kept),
             queued=tuple(task.ordinal for task, old in tasks if self._enters_queue(task, old)),
+            ended=tuple(
+                task.ordinal
+                for task, old in tasks
+                if task.status.terminal and (old is None or not old.status.terminal)
+            ),
         )
 
     def _enters_queue(self, task: Task, old: Task | None) -> bool:

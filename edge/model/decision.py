@@ -282,6 +282,8 @@ class Decision(msgspec.Struct, frozen=True):
     """Outputs that later tasks with the same input may take over."""
     queued: tuple[int, ...] = ()
     """Ordinals of records that workers may have from now on; nothing of it is written."""
+    ended: tuple[int, ...] = ()
+    """Ordinals of records that have come to their end with it; nothing of it is written."""
 
     @property
     def empty(self) -> bool:

@@ -28,6 +28,8 @@ class Place(NamedTuple):
     limit: Limit
     arrival: int
     """Ascending with time: within one priority the smallest is handed out first."""
+    since_ms: int = 0
+    """Monotonic time from which on it might have been handed out; 0 = that time is still to come."""
 
 
 _Entry = tuple[int, int, TaskId]
@@ -106,7 +108,7 @@ class Queues:
             now_ms: monotonic milliseconds.
         """
         self._arrivals += 1
-        place = Place(queue, priority, limit, self._arrivals)
+        place = Place(queue, priority, limit, self._arrivals, 0 if deliver_ms else now_ms)
         if task in self._where:
             self.withdraw(task)
         self._where[task] = place
@@ -181,7 +183,8 @@ class Queues:
                 self._withdrawn -= 1
                 continue
             self._arrivals += 1
-            place = self._where[task] = place._replace(arrival=self._arrivals)
+            place = place._replace(arrival=self._arrivals, since_ms=monotonic_ms)
+            self._where[task] = place
             self._insert(task, place, monotonic_ms)
         return self._delayed[0][0] if self._delayed else 0
 
@@ -229,6 +232,19 @@ class Queues:
         for place in self._where.values():
             sizes[place.queue] = sizes.get(place.queue, 0) + 1
         return sizes
+
+    def waiting(self) -> dict[str, tuple[int, int]]:
+        """For each queue how many wait there, and since when (monotonic) the first of them does.
+
+        Those that are delayed are counted, but they wait since 0, which is never.
+        """
+        found: dict[str, tuple[int, int]] = {}
+        for place in self._where.values():
+            size, since_ms = found.get(place.queue, (0, 0))
+            if place.since_ms and (not since_ms or place.since_ms < since_ms):
+                since_ms = place.since_ms
+            found[place.queue] = (size + 1, since_ms)
+        return found
 
     # Lines.
 

@@ -147,9 +147,9 @@ class Slots:
                 window.take_back(held[1])
         return self.free(task)
 
-    def in_progress(self, name: str) -> int:
-        """Tasks of a definition that are in progress."""
-        return self._in_progress.get(name, 0)
+    def in_progress(self) -> dict[str, int]:
+        """Tasks in progress by the name of their definition."""
+        return dict(self._in_progress)
 
     def _window(self, limit: Limit, now_ms: int) -> _Window:
         windows = self._windows.get(limit.name)

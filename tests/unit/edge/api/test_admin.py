@@ -39,6 +39,7 @@ def test_figures_are_prometheus_text(tmp_path: Path) -> None:
         await device.started()
 
         text = (await device.client.get("/metrics")).text
+        same = (await device.client.get("/actuator/prometheus")).text
 
         lines = text.splitlines()
         sample = re.compile(r'[a-z_]+(\{([a-z]+="([^"\\]|\\.)*",?)+\})? -?[0-9.e+]+')
@@ -46,6 +47,9 @@ def test_figures_are_prometheus_text(tmp_path: Path) -> None:
         types = [line.split()[2] for line in lines if line.startswith("# TYPE")]
         assert len(types) == len(set(types))
         assert "baton_starts_total 1" in lines
+        assert 'baton_workflows_started_total{workflow="flow"} 1' in lines
+        assert 'baton_transaction_seconds_bucket{le="+Inf"} 3' in lines
+        assert [line.split()[2] for line in same.splitlines() if "# TYPE" in line] == types
         assert 'baton_queue_tasks{queue="work"} 1' in lines
         assert 'baton_workflows{status="RUNNING"} 1' in lines
         assert 'baton_devices_online{device="a\\"b"} 1' in lines
