@@ -122,7 +122,7 @@ def test_an_execution_is_steered_and_shown(url: str, tmp_path: Path) -> None:
         (["start", "hello", "-i", "[1]"], 2, "neither JSON"),
         (["start", "hello", "-i", "@/nowhere"], 2, "No such file"),
         (["show", "nobody"], 1, "No such workflow found by id: nobody"),
-        (["search", "status = ODD"], 1, "ODD"),
+        (["search", "no such grammar"], 1, "Incorrectly formatted"),
         (["tasks", "--url", "http://127.0.0.1:1"], 3, "Start one with `baton run`"),
         (["tasks", "--url", "ftp://x"], 1, "is no address"),
     ],
