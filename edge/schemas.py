@@ -92,6 +92,7 @@ class Schemas:
                 return known
         import jsonschema_rs
 
+        schema = _without_stray_dialect(schema)
         _refuse_explosions(schema)
         validator = jsonschema_rs.validator_for(
             schema,
@@ -107,6 +108,19 @@ class Schemas:
             while len(self._compiled) > _KEPT:
                 self._compiled.popitem(last=False)
         return validator
+
+
+def _without_stray_dialect(schema: JsonObject) -> JsonObject:
+    """The schema without a ``$schema`` that was written among its properties by mistake.
+
+    The SDKs' own examples do that, and the reference server takes it for the annotation it was
+    meant to be. As a property it would be no schema at all.
+    """
+    properties = schema.get("properties")
+    if not isinstance(properties, dict) or not isinstance(properties.get("$schema"), str):
+        return schema
+    rest = {name: inner for name, inner in properties.items() if name != "$schema"}
+    return {**schema, "properties": rest}
 
 
 def _refuse_remote(uri: str) -> NoReturn:

@@ -206,7 +206,7 @@ NOTES: dict[Endpoint, Note] = {
     people.roles: Note(list[Role]),
     people.system_roles: Note(dict[str, Role]),
     people.custom_roles: Note(list[Role]),
-    people.permissions: Note(list[PermissionName]),
+    people.permissions: Note(dict[str, PermissionName]),
     people.role: Note(Role),
     people.create_role: Note(
         Role, PostedRole, {"name": "looker", "permissions": ["METADATA_VIEW"]}

@@ -244,8 +244,8 @@ async def custom_roles(call: Call) -> Response:
 
 
 async def permissions(_: Call) -> Response:
-    """All permissions that a role may have."""
-    return answers.json([{"name": one.value} for one in Permission])
+    """All permissions that a role may have, by name: the Python SDK reads a map."""
+    return answers.json({one.value: {"name": one.value} for one in Permission})
 
 
 async def role(call: Call) -> Response:

@@ -209,6 +209,9 @@ def parse_access(document: Any, kind: type[T]) -> T:
     """
     if isinstance(document, dict):
         document = {name: value for name, value in document.items() if value is not None}
+        # The JavaScript SDK posts the one role of a user as a text, which Orkes takes, too.
+        if isinstance(document.get("roles"), str):
+            document["roles"] = [document["roles"]]
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:

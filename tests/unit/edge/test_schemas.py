@@ -46,6 +46,21 @@ def test_faults_name_their_place_and_not_the_value() -> None:
     assert [("", '"productId" is a required property')] == _faults(PRODUCT, {})
 
 
+def test_a_stray_dialect_is_an_annotation() -> None:
+    """``$schema`` among the properties, as the SDKs' examples have it, says nothing of payloads."""
+    stray = {
+        "properties": {
+            "$schema": "http://json-schema.org/draft-07/schema",
+            "n": {"type": "integer"},
+        }
+    }
+
+    assert Schemas().fault(stray) is None
+    assert [] == _faults(stray, {"$schema": 7, "n": 1})
+    assert ["n"] == [place for place, _ in _faults(stray, {"n": "one"})]
+    assert Schemas().fault({"properties": {"n": "http://example.com"}}) is not None
+
+
 def test_the_number_of_faults_is_bounded() -> None:
     """The author mends what is told and tries again."""
     found = _faults({"items": {"type": "string"}}, list(range(1_000)))
