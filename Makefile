@@ -48,6 +48,7 @@ quick: setup ## under three minutes: formatting, lint, layers, tidiness, unit te
 # Coverage is judged by pytest itself, so that its summary stays the last word.
 test: setup ## everything: set-up, Debian packages tests want, checks, all tests with coverage
 	@packaging/setup/test-packages.sh
+	@packaging/setup/js-packages.sh
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
 	$(PYTEST) -n $(WORKERS) --cov --cov-report=term:skip-covered || status=$$?; \

@@ -1,13 +1,14 @@
 #!/bin/sh
 # Installs what tests need and pip cannot bring: a broker, FFmpeg, a browser and the library that
-# its driver wants, and a reader of shell scripts.
+# its driver wants, a reader of shell scripts, and Node with npm for the SDK of JavaScript.
 # Where that is not allowed it says what to type and goes on: the tests that need a program say so.
 set -eu
 
 PATH=$PATH:/usr/sbin:/sbin
 
 packages=
-for pair in mosquitto:mosquitto ffmpeg:ffmpeg chromium:chromium shellcheck:shellcheck; do
+for pair in mosquitto:mosquitto ffmpeg:ffmpeg chromium:chromium shellcheck:shellcheck \
+    node:nodejs npm:npm; do
     if ! command -v "${pair%%:*}" >/dev/null; then
         packages="$packages ${pair##*:}"
     fi
