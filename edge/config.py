@@ -58,8 +58,9 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     owner_email_required: bool = False
     """Whether definitions must name an owner, as Conductor's must."""
-    body_limit_bytes: int = 10 * 1024 * 1024
-    """The largest request body."""
+    body_limit_bytes: int = 16 * 1024 * 1024
+    """The largest request body. What is larger than a payload may be, but fits, fails its task or
+    workflow as in Conductor; what does not fit is refused unread."""
     script_time_limit_s: float = 4.0
     """Seconds that one script may take; Conductor's own limit. Nothing else waits for it."""
     handler_threads: int = 2
@@ -177,6 +178,24 @@ class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_age_days: float = 30.0
 
 
+class PayloadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How large inputs and outputs may be; the defaults are Conductor's."""
+
+    task_file_kb: int = 3_072
+    """A task's input or output that is larger lies in a file beside the database."""
+    task_most_kb: int = 10_240
+    """A task's input or output that is larger fails the task for good."""
+    workflow_file_kb: int = 5_120
+    workflow_most_kb: int = 10_240
+    """The same for workflows; one that is larger fails the workflow."""
+    variables_most_kb: int = 256
+    """All variables of an execution together."""
+    upload_most_mb: int = 32
+    """A payload that a client uploads by itself."""
+    upload_budget_mb: int = 256
+    """All uploads together that no execution refers to yet."""
+
+
 class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How secrets are kept, and what expressions see of the process."""
 
@@ -203,6 +222,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evidence: EvidenceSettings = EvidenceSettings()
     auth: AuthSettings = AuthSettings()
     secrets: SecretSettings = SecretSettings()
+    payloads: PayloadSettings = PayloadSettings()
 
 
 _LISTED: dict[str, type[msgspec.Struct]] = {"trigger": TriggerSettings, "worker": WorkerSettings}
@@ -453,7 +473,7 @@ def _check(settings: Settings) -> None:
             "Listen on 127.0.0.1, or set daemon.allow_remote = true if the network is trusted."
         )
     broker_of(settings.sync.broker)
-    credential = settings.secrets.key_credential
+    credential, payloads = settings.secrets.key_credential, settings.payloads
     if credential and (
         settings.secrets.key_file or not re.fullmatch(r"[\w.@-]{1,255}", credential)
     ):
@@ -469,6 +489,13 @@ def _check(settings: Settings) -> None:
         ("events.max_message_bytes", settings.events.max_message_bytes, 1, 10_000_000),
         ("events.messages_per_s", settings.events.messages_per_s, 0.01, 100_000),
         ("auth.token_ttl_s", settings.auth.token_ttl_s, 60, 30 * 86_400),
+        ("payloads.task_most_kb", payloads.task_most_kb, 1, 1_000_000),
+        ("payloads.workflow_most_kb", payloads.workflow_most_kb, 1, 1_000_000),
+        ("payloads.task_file_kb", payloads.task_file_kb, 1, payloads.task_most_kb),
+        ("payloads.workflow_file_kb", payloads.workflow_file_kb, 1, payloads.workflow_most_kb),
+        ("payloads.variables_most_kb", payloads.variables_most_kb, 1, 100_000),
+        ("payloads.upload_most_mb", payloads.upload_most_mb, 1, 1_000),
+        ("payloads.upload_budget_mb", payloads.upload_budget_mb, 1, 1_000_000),
         ("evidence.budget_mb", settings.evidence.budget_mb, 1, 10_000_000),
         ("evidence.max_age_days", settings.evidence.max_age_days, 0.001, 36_500),
         *(

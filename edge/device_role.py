@@ -42,7 +42,9 @@ from edge.model.errors import (
     StorageUnavailable,
     ValidationFailed,
 )
+from edge.model.payload_limits import KB, PayloadLimits
 from edge.model.validation import parse_task_definition, parse_workflow_definition
+from edge.payload_sweep import PayloadSweep
 from edge.rehearsal import Rehearsals
 from edge.scripts import Evaluators
 from edge.system_tasks import HttpCalls, HttpPolls, OtherExecutions, UpdateSecret
@@ -173,6 +175,7 @@ class Device:
             self._event_queue.run(),
             self._equipment.run(),
             self._sweep(),
+            PayloadSweep(self._engine, self._house.uploads).run(),
             self._end_idle_scripts(),
         ]
         others = [self._hosted, self._uplink, self._event_link]
@@ -214,6 +217,8 @@ class Device:
         house.instance = settings.sync.device
         house.version = release()
         house.body_limit_bytes = settings.engine.body_limit_bytes
+        house.upload_limit_bytes = settings.payloads.upload_most_mb * KB * KB
+        house.uploads.budget_bytes = settings.payloads.upload_budget_mb * KB * KB
         house.owner_required = settings.engine.owner_email_required
         house.check_script = self._scripts.syntax_error
         house.rehearsals = Rehearsals(self._engine, self._scripts, self._engine.lookups)
@@ -356,10 +361,19 @@ def release() -> str:
 
 
 def _lookups(settings: Settings, data: DataDir) -> Lookups:
-    """What expressions ask of this device."""
+    """What decisions ask of this device."""
     given = secret_key_file(settings.secrets)
     vault = Vault(given or data.secret_key, ours=given is None)
-    return Lookups(vault, os.environ, show_process=settings.secrets.process_environment)
+    sizes = settings.payloads
+    limits = PayloadLimits(
+        task_file=sizes.task_file_kb * KB,
+        task_most=sizes.task_most_kb * KB,
+        workflow_file=sizes.workflow_file_kb * KB,
+        workflow_most=sizes.workflow_most_kb * KB,
+        variables_most=sizes.variables_most_kb * KB,
+    )
+    shown = settings.secrets.process_environment
+    return Lookups(vault, os.environ, show_process=shown, limits=limits)
 
 
 def _nothing(_: Transaction) -> None:

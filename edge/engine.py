@@ -50,6 +50,8 @@ from edge.model.requests import (
 )
 from edge.store import executions, facts, metadata, search, timers
 from edge.store.migrations import migrate
+from edge.store.payload_files import PayloadFiles
+from edge.store.payloads import Payloads
 from edge.store.slots import TaskId
 from edge.transactions import Disk, Transaction
 from sync.database import Database
@@ -68,14 +70,23 @@ class Engine:
     """
 
     def __init__(
-        self, database: Database, disk: Disk, clock: Clock, boot: facts.Boot, lookups: Lookups
+        self,
+        database: Database,
+        disk: Disk,
+        clock: Clock,
+        boot: facts.Boot,
+        *,
+        lookups: Lookups,
+        payloads: Payloads,
     ) -> None:
         self._database = database
         self.clock = clock
         self.boot = boot
         self.lookups = lookups
         self.figures = disk.figures
-        self.hand_over = HandOver(database, clock, Disclosure(database, lookups), self.figures)
+        self.payloads = payloads
+        disclosure = Disclosure(database, lookups)
+        self.hand_over = HandOver(database, clock, disclosure, self.figures, payloads)
         disk.polls = self.hand_over
         self._listeners: dict[int, Callable[[Changed], None]] = {}
         self._effect_listeners: list[Callable[[Effects], None]] = []
@@ -111,10 +122,17 @@ class Engine:
         boot = await database.transact(facts.note_boot)
         clock = clock or SystemClock(boot.floor_ms)
         lookups = lookups or Lookups()
+        payloads = Payloads(PayloadFiles(path.parent / "payloads"), lookups.limits)
         disk = Disk(
-            clock, ids or RandomIds(), scripts, boot=boot.boot, syncing=syncing, lookups=lookups
+            clock,
+            ids or RandomIds(),
+            scripts,
+            boot=boot.boot,
+            syncing=syncing,
+            lookups=lookups,
+            payloads=payloads,
         )
-        engine = cls(database, disk, clock, boot, lookups)
+        engine = cls(database, disk, clock, boot, lookups=lookups, payloads=payloads)
         await engine.hand_over.take_up()
         return engine
 
@@ -223,7 +241,8 @@ class Engine:
             if workflow is None:
                 return None
             pinned = metadata.read_pinned(connection, workflow.pinned)
-            return ExecutionView(workflow, pinned, executions.read_tasks(connection, workflow.key))
+            tasks = executions.read_tasks(connection, workflow.key)
+            return self.payloads.shown(ExecutionView(workflow, pinned, tasks))
 
         view = await self._database.read(read)
         if view is None:
@@ -235,7 +254,12 @@ class Engine:
     async def workflow(self, workflow_id: str) -> Workflow:
         """The record of an execution without its tasks. Raises NotFound."""
         key = _workflow_id(workflow_id)
-        workflow = await self._database.read(lambda c: executions.read_workflow(c, key))
+
+        def read(connection: sqlite3.Connection) -> Workflow | None:
+            found = executions.read_workflow(connection, key)
+            return None if found is None else self.payloads.whole(found)
+
+        workflow = await self._database.read(read)
         if workflow is None:
             raise NotFound(f"No such workflow found by id: {workflow_id}")
         return workflow
@@ -321,6 +345,7 @@ class Engine:
             ordinal=ordinal,
             status=result.status,
             output=result.output,
+            output_path=result.output_path,
             merge=result.merge,
             reason=result.reason,
             callback_after_s=result.callback_after_s,

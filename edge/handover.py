@@ -20,6 +20,7 @@ from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid
 from edge.model.requests import PollData, TaskView
 from edge.model.snapshot import step_of
 from edge.store import executions, metadata
+from edge.store.payloads import Payloads
 from edge.store.queues import Held, Leases, Place, Queues
 from edge.store.slots import Limit, TaskId
 from sync.database import Database
@@ -47,15 +48,22 @@ class HandOver:
         clock: stamps leases.
         disclosure: fills in what only the worker may see.
         figures: polls and waiting times are counted there.
+        payloads: has what is not in the rows.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, disclosure: Disclosure, figures: Figures
+        self,
+        database: Database,
+        clock: Clock,
+        disclosure: Disclosure,
+        figures: Figures,
+        payloads: Payloads,
     ) -> None:
         self._database = database
         self._clock = clock
         self._disclosure = disclosure
         self._figures = figures
+        self._payloads = payloads
         self.queues = Queues()
         self.leases = Leases()
         self.handed_out = 0
@@ -205,7 +213,8 @@ class HandOver:
             task = executions.read_task(connection, task_key(workflow.key, task_id[1]))
             if task is None:
                 return None
-            return TaskView(workflow, metadata.read_pinned(connection, workflow.pinned), task)
+            pinned = metadata.read_pinned(connection, workflow.pinned)
+            return TaskView(workflow, pinned, self._payloads.shown_task(task))
 
         return await self._database.read(read)
 

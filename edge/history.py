@@ -13,6 +13,7 @@ import msgspec
 from edge.model.decision import Decision
 from edge.model.executions import EMPTY, Task, Workflow, WorkflowStatus, task_uuid, workflow_uuid
 from edge.model.masking import masked_task, masked_workflow
+from sync.frames import MAX_BODY_BYTES
 from sync.records import (
     Body,
     EvidenceRecord,
@@ -61,8 +62,8 @@ def _workflow_record(workflow_id: str, workflow: Workflow, *, started: bool) -> 
         updated_ms=workflow.updated_ms,
         ended_ms=workflow.ended_ms,
         reason=workflow.reason,
-        input=workflow.input if started else None,
-        output=workflow.output if workflow.status.terminal else None,
+        input=_carried(workflow.input) if started else None,
+        output=_carried(workflow.output) if workflow.status.terminal else None,
     )
 
 
@@ -83,9 +84,14 @@ def _task_record(workflow_id: str, task_id: str, task: Task) -> TaskRecord:
         updated_ms=task.updated_ms,
         worker=task.worker,
         reason=task.reason,
-        input=task.input if task.input != EMPTY else None,
-        output=task.output if task.output != EMPTY else None,
+        input=_carried(task.input) if task.input != EMPTY else None,
+        output=_carried(task.output) if task.output != EMPTY else None,
     )
+
+
+def _carried(payload: bytes) -> bytes | None:
+    """A payload, unless no frame could ever carry it: the device's own disk need not, either."""
+    return payload if len(payload) <= MAX_BODY_BYTES // 2 else None
 
 
 class _Evidence(msgspec.Struct):

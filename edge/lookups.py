@@ -11,6 +11,7 @@ from typing import Any
 
 from edge.model.definitions import SchemaRef
 from edge.model.errors import SecretUnreadable
+from edge.model.payload_limits import PayloadLimits
 from edge.schemas import Fault, Schemas
 from edge.store import schemas, variables
 from edge.vault import Vault
@@ -28,6 +29,7 @@ class Lookups:
         vault: opens secrets; None = only those of the process can be had.
         process: the variables of the process, as they were when it began.
         show_process: whether ``${NAME}`` means the process's variable of that name.
+        limits: how large payloads may be; None = Conductor's defaults.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class Lookups:
         process: Mapping[str, str] | None = None,
         *,
         show_process: bool = True,
+        limits: PayloadLimits | None = None,
     ) -> None:
         self.vault = vault
         self.schemas = Schemas()
+        self.limits = limits or PayloadLimits()
         process = process or {}
         self.secrets = _with_prefix(process, SECRETS_PREFIX)
         """Secrets that the process was started with, by name."""
@@ -77,6 +81,11 @@ class Here:
     def __init__(self, lookups: Lookups, connection: sqlite3.Connection) -> None:
         self._lookups = lookups
         self._connection = connection
+
+    @property
+    def limits(self) -> PayloadLimits:
+        """How large payloads may be."""
+        return self._lookups.limits
 
     def environment(self, name: str) -> str | None:
         """The value of an environment variable; the stored one wins over the process's."""

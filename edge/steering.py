@@ -241,7 +241,8 @@ class Steering:
     async def _tree(self, workflow_id: str) -> dict[str, ExecutionView]:
         """An execution and those inside it that have not ended, as of one commit."""
         key = _workflow_id(workflow_id)
-        found = await self._engine.database.read(lambda c: read_tree(c, key))
+        shown = self._engine.payloads.shown
+        found = await self._engine.database.read(lambda c: list(map(shown, read_tree(c, key))))
         if not found:
             raise NotFound(f"No such workflow found by id: {workflow_id}")
         return {workflow_uuid(view.workflow.id): view for view in found}

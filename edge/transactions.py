@@ -55,6 +55,7 @@ from edge.store.mailboxes import Mailboxes
 from edge.store.metadata import Metadata
 from edge.store.outbox import OutboxWriter
 from edge.store.outputs import Outputs
+from edge.store.payloads import Payloads
 from edge.wire import Encoder
 from sync.records import KINDS, encode_body
 
@@ -100,6 +101,7 @@ class Disk:
         boot: number of this opening of the database, written with each record.
         syncing: whether history is kept for a control plane.
         lookups: what expressions ask of the device; None = there is nothing to ask.
+        payloads: puts large payloads into files; None = they stay in the rows.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Disk:
         boot: int,
         syncing: bool,
         lookups: Lookups | None = None,
+        payloads: Payloads | None = None,
     ) -> None:
         self._clock = clock
         self._ids = ids
@@ -121,7 +124,7 @@ class Disk:
         self.polls = NOBODY
         """Who asks for work; whoever knows puts itself here. Asked from the disk thread."""
         self.metadata = Metadata()
-        self.executions = Executions(self.metadata)
+        self.executions = Executions(self.metadata, payloads)
         self._outbox = OutboxWriter()
         self._messages = MessageWriter()
         self.outputs = Outputs()
@@ -443,6 +446,7 @@ class Disk:
             created_by=request.created_by,
             event=request.event,
             idempotency_key=request.idempotency_key,
+            input_path=request.input_path,
             parent=parent,
             depth=depth,
             masked_fields=definition.masked_fields,

@@ -83,6 +83,8 @@ class WireTask(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     domain: str | None = None
     isolation_group_id: str | None = None
     execution_name_space: str | None = None
+    external_input_payload_storage_path: str | None = None
+    external_output_payload_storage_path: str | None = None
 
 
 class WireWorkflow(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -117,6 +119,8 @@ class WireWorkflow(msgspec.Struct, rename="camel", omit_defaults=True):
     event: str | None = None
     idempotency_key: str | None = None
     rate_limit_key: str | None = None
+    external_input_payload_storage_path: str | None = None
+    external_output_payload_storage_path: str | None = None
 
 
 class WireSummary(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -144,6 +148,8 @@ class WireSummary(msgspec.Struct, rename="camel", omit_defaults=True):
     event: str | None = None
     created_by: str | None = None
     idempotency_key: str | None = None
+    external_input_payload_storage_path: str | None = None
+    external_output_payload_storage_path: str | None = None
 
 
 class WireStatus(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -251,6 +257,8 @@ class Encoder:
             event=workflow.event,
             idempotency_key=workflow.idempotency_key,
             rate_limit_key=workflow.rate_limit_key,
+            external_input_payload_storage_path=input_path(workflow),
+            external_output_payload_storage_path=output_path(workflow),
         )
 
     def _ready_for(self, pinned: Pinned) -> _Ready:
@@ -311,7 +319,27 @@ class Encoder:
             domain=task.domain,
             isolation_group_id=settings.isolation_group_id,
             execution_name_space=settings.execution_name_space,
+            external_input_payload_storage_path=input_path(task),
+            external_output_payload_storage_path=output_path(task),
         )
+
+
+def input_path(record: Workflow | Task) -> str | None:
+    """The name by which an input can be fetched that is not shown; None = it is shown."""
+    if not record.input_file:
+        return None
+    if isinstance(record, Workflow):
+        return record.input_path or f"workflow/input/{record.input_file.hex()}.json"
+    return f"task/input/{record.input_file.hex()}.json"
+
+
+def output_path(record: Workflow | Task) -> str | None:
+    """The name by which an output can be fetched that is not shown; None = it is shown."""
+    if not record.output_file:
+        return None
+    if isinstance(record, Task):
+        return record.output_path or f"task/output/{record.output_file.hex()}.json"
+    return f"workflow/output/{record.output_file.hex()}.json"
 
 
 _NO_SETTINGS = TaskDefinition(retry_count=0, response_timeout_seconds=0)
@@ -364,6 +392,8 @@ def summary(workflow: Workflow) -> WireSummary:
         event=workflow.event,
         created_by=workflow.created_by,
         idempotency_key=workflow.idempotency_key,
+        external_input_payload_storage_path=input_path(workflow),
+        external_output_payload_storage_path=output_path(workflow),
     )
 
 

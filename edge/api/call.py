@@ -5,6 +5,7 @@ No endpoint and no answer is built here.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -182,6 +183,28 @@ class Call:
         if message["type"] == "http.disconnect":
             raise ClientGone
         return b"".join(parts)
+
+    async def parts(self, limit: int) -> AsyncIterator[bytes]:
+        """The body as it arrives, for those who do not want it whole in memory.
+
+        Args:
+            limit: bytes that it may have.
+
+        Raises:
+            PayloadTooLarge: it has more; the rest of it is not read.
+            ClientGone: the client went away before it was complete.
+        """
+        size, more = 0, True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part: bytes = message.get("body", b"")
+            more = message.get("more_body", False)
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            yield part
 
     async def document(self, default: Any = None) -> Any:
         """The body as JSON.

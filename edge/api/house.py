@@ -15,10 +15,12 @@ from edge.api.guard import Guard
 from edge.api.handed import Handed
 from edge.api.hints import Streams
 from edge.api.metrics import Requests
+from edge.api.tickets import Tickets
 from edge.engine import Engine
 from edge.rehearsal import Rehearsals
 from edge.schedules import Schedules
 from edge.steering import Steering
+from edge.uploads import Uploads
 from edge.wire import Encoder
 
 
@@ -70,6 +72,11 @@ class House:
         """Named in error bodies."""
         self.version = "0"
         self.body_limit_bytes = 10 * 1024 * 1024
+        self.upload_limit_bytes = 32 * 1024 * 1024
+        """The largest payload that travels by itself."""
+        self.uploads = Uploads(engine.payloads.files.root / "uploads", 256 * 1024 * 1024)
+        """Payloads that have arrived and that no execution refers to yet."""
+        self.tickets = Tickets()
         self.owner_required = False
         self.check_script: Callable[[str], str | None] = _nothing_wrong
         self.devices: Callable[[], list[dict[str, Any]]] = _no_devices

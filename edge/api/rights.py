@@ -47,6 +47,8 @@ RULES = [
     Rule(_LOOK, "api/health", Need.NOTHING),
     Rule(_LOOK, "api/version", Need.NOTHING),
     Rule(_CHANGE, "api/token$", Need.NOTHING),
+    # Whoever has an address that was handed out.
+    Rule(_ANY, "api/v1/payloads", Need.NOTHING),
     # What workers do.
     Rule(_LOOK, "api/tasks/poll", _WORK),
     Rule(_CHANGE, "api/tasks$", _WORK),

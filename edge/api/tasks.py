@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from edge import wire
-from edge.api import answers
+from edge.api import answers, external
 from edge.api.call import Call
 from edge.model.errors import InvalidInput
 from edge.model.executions import TaskStatus
@@ -72,13 +72,13 @@ async def poll_batch(call: Call) -> Response:
 
 async def update(call: Call) -> Response:
     """Take a worker's report; answers the id of the task."""
-    result = _result(parse_task_result(await call.body()), call)
+    result = await _result(parse_task_result(await call.body()), call)
     return answers.text(await call.house.engine.update(result))
 
 
 async def update_v2(call: Call) -> Response:
     """Take a worker's report and, when the task has ended with it, hand out the next one."""
-    result = _result(parse_task_result(await call.body()), call)
+    result = await _result(parse_task_result(await call.body()), call)
     engine = call.house.engine
     await engine.update(result)
     if result.extend_lease:
@@ -184,14 +184,18 @@ def _handed(call: Call, queue: str, views: list[TaskView]) -> list[wire.WireTask
     return tasks
 
 
-def _result(posted: PostedResult, call: Call) -> TaskResult:
+async def _result(posted: PostedResult, call: Call) -> TaskResult:
     now_ms = call.house.engine.clock.now_ms()
     reason = posted.reason_for_incompletion
+    path = posted.external_output_payload_storage_path or None
     return TaskResult(
         workflow_id=posted.workflow_instance_id,
         task_id=posted.task_id,
         status=TaskStatus(posted.status),
-        output=_encode(posted.output_data),
+        output=_encode(posted.output_data)
+        if path is None
+        else await external.payload(call, path, "externalOutputPayloadStoragePath"),
+        output_path=path,
         reason=None if reason is None else reason[:_MAX_REASON_CHARACTERS],
         callback_after_s=posted.callback_after_seconds,
         worker=posted.worker_id,

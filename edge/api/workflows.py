@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import Response
 
 from edge import wire
-from edge.api import answers, definitions, search
+from edge.api import answers, definitions, external, search
 from edge.api.call import Call
 from edge.api.idempotency import with_idempotency
 from edge.model.errors import BatonError, InvalidInput
@@ -243,10 +243,14 @@ async def start_request(call: Call, posted: PostedStart) -> StartRequest:
     if posted.workflow_def is not None:
         inline = {"name": posted.name, **posted.workflow_def}
         definition = await definitions.checked_workflow(call, inline)
+    path = posted.external_input_payload_storage_path or None
     return StartRequest(
         name=posted.name,
         version=posted.version or None,
-        input=_encode(posted.input),
+        input=_encode(posted.input)
+        if path is None
+        else await external.payload(call, path, "externalInputPayloadStoragePath"),
+        input_path=path,
         correlation_id=posted.correlation_id,
         priority=posted.priority,
         task_to_domain=posted.task_to_domain,

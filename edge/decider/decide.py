@@ -14,6 +14,7 @@ from edge.decider.draft import Draft, FlowBroken, Sources
 from edge.decider.flow import fail_broken, run_agenda
 from edge.model import decision as model
 from edge.model.decision import Command, Decision
+from edge.model.errors import PayloadLost
 from edge.model.snapshot import Snapshot
 
 _COMMANDS: Mapping[type, Callable[[Draft, Any], None]] = {
@@ -64,6 +65,8 @@ def decide(snapshot: Snapshot, command: Command, now_ms: int, sources: Sources) 
     scripts = DiscreetScripts(sources.scripts, sources.outside)
     draft = Draft(snapshot, now_ms, sources._replace(scripts=scripts))
     try:
+        if snapshot.lost:
+            _give_up(snapshot)
         obey = _COMMANDS.get(type(command))
         assert obey is not None, f"{command!r} is no command"
         obey(draft, command)
@@ -72,3 +75,15 @@ def decide(snapshot: Snapshot, command: Command, now_ms: int, sources: Sources) 
         fail_broken(draft, error)
     state_changes.publish(draft)
     return draft.decision()
+
+
+def _give_up(snapshot: Snapshot) -> None:
+    """Nothing can be decided on payloads that are gone: what is under way fails.
+
+    Raises:
+        FlowBroken: it is under way.
+        PayloadLost: it has ended, and stays as it is.
+    """
+    if snapshot.workflow.status.terminal:
+        raise PayloadLost(snapshot.lost)
+    raise FlowBroken(snapshot.lost)

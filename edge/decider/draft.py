@@ -26,9 +26,12 @@ from edge.model.executions import (
     Workflow,
     WorkflowStatus,
     task_uuid,
+    workflow_uuid,
 )
 from edge.model.outputs import KeptOutput
 from edge.model.snapshot import Snapshot, step_of
+
+_FAILED_FOR_GOOD = TaskStatus.FAILED_WITH_TERMINAL_ERROR
 
 
 class Definitions(Protocol):
@@ -234,8 +237,6 @@ class Draft:
         """
         step, old = visit.step, visit.replaces
         ordinal = ordinal or self.new_ordinal()
-        encoded = msgspec.json.encode(output) if output else EMPTY
-        status, reason = self._held_to_schema(step, status, reason, encoded)
         if values is None:
             values = self.input_of(visit, ordinal)
         delay_s, wait_ms = (0, 0) if queue is None else visit.delay()
@@ -252,7 +253,7 @@ class Draft:
             loop=visit.lap.loop,
             suffix=visit.lap.suffix,
             input=msgspec.json.encode(values) if values else EMPTY,
-            output=encoded,
+            output=msgspec.json.encode(output) if output else EMPTY,
             scheduled_ms=self.now_ms,
             first_scheduled_ms=old.first_scheduled_ms if old else self.now_ms,
             started_ms=self.now_ms if queue is None else 0,
@@ -269,22 +270,44 @@ class Draft:
             domain=domain,
             step=brought_step(step) if visit.brought else None,
         )
-        task = self._with_deadline(step, task)
+        task = self._with_deadline(step, self._admitted(task))
         self.put(task)
-        if status.terminal:
+        if task.status.terminal:
             self.agenda.append(ordinal)
         return task
 
-    def _held_to_schema(
-        self, step: WorkflowTask, status: TaskStatus, reason: str | None, output: bytes
-    ) -> tuple[TaskStatus, str | None]:
-        """Where a record stands, and why, when its output is held to the schema of its step."""
+    def _admitted(self, task: Task) -> Task:
+        """A new record, or what becomes of it when its payloads are not to be had."""
+        status, reason, output = self._judged(task, task.status, task.reason, task.output)
+        fields: JsonObject = {"status": status, "reason": reason, "output": output}
+        if len(task.input) > self.outside.limits.task_most:
+            reason = self._too_large(task, len(task.input))
+            fields |= {"status": _FAILED_FOR_GOOD, "reason": reason, "input": EMPTY}
+        if fields["status"] is task.status:
+            return task
+        # It is not done at all: nobody gets it.
+        over = {"queue": None, "deliver_ms": 0, "due_ms": 0, "ended_ms": self.now_ms}
+        return msgspec.structs.replace(task, **fields, **over)
+
+    def _judged(
+        self, task: Task, status: TaskStatus, reason: str | None, output: bytes
+    ) -> tuple[TaskStatus, str | None, bytes]:
+        """What a record comes to when its output is held to its limit and to its schema."""
+        if len(output) > self.outside.limits.task_most and task.output_path is None:
+            return _FAILED_FOR_GOOD, self._too_large(task, len(output)), EMPTY
         if status is not TaskStatus.COMPLETED:
-            return status, reason
-        fault = task_output_fault(self.outside, policies.settings(step), output)
-        if fault is None:
-            return status, reason
-        return TaskStatus.FAILED_WITH_TERMINAL_ERROR, fault
+            return status, reason, output
+        settings = policies.settings(self.step(task))
+        fault = task_output_fault(self.outside, settings, output)
+        return (status, reason, output) if fault is None else (_FAILED_FOR_GOOD, fault, output)
+
+    def _too_large(self, task: Task, size: int) -> str:
+        workflow_id = workflow_uuid(self.snapshot.workflow.id)
+        return (
+            f"The payload size: {size} of task: {self.task_id(task.ordinal)} in workflow: "
+            f"{workflow_id}  is greater than the permissible limit: "
+            f"{self.outside.limits.task_most} bytes"
+        )
 
     def _with_deadline(self, step: WorkflowTask, task: Task) -> Task:
         moments = [m for m in (task.due_ms, policies.next_deadline_ms(step, task)) if m]
@@ -297,6 +320,8 @@ class Draft:
 
     def change(self, task: Task, **fields: Any) -> Task:
         """Replace fields of a record; a finished record stops waiting for anything."""
+        if "output" in fields:
+            fields.setdefault("output_path", None)
         changed: Task = msgspec.structs.replace(task, **fields)
         if changed.status.terminal:
             changed = msgspec.structs.replace(changed, due_ms=0, deliver_ms=0)
@@ -308,12 +333,17 @@ class Draft:
         self._queued.add(task.ordinal)
 
     def finish(self, task: Task, status: TaskStatus, **fields: Any) -> Task:
-        """End a record and put it on the agenda; an output that its schema refuses fails it."""
-        if status is TaskStatus.COMPLETED:
-            reason, output = fields.get("reason", task.reason), fields.get("output", task.output)
-            status, fields["reason"] = self._held_to_schema(self.step(task), status, reason, output)
+        """End a record and put it on the agenda; an output that must not be fails it."""
+        reason, output = fields.get("reason", task.reason), fields.get("output", task.output)
+        status, reason, judged = self._judged(task, status, reason, output)
+        if judged is not output:
+            fields["output"] = judged
         done = self.change(
-            task, status=status, ended_ms=self.now_ms, updated_ms=self.now_ms, **fields
+            task,
+            **{**fields, "reason": reason},
+            status=status,
+            ended_ms=self.now_ms,
+            updated_ms=self.now_ms,
         )
         self.agenda.append(task.ordinal)
         return done
@@ -324,6 +354,8 @@ class Draft:
 
     def change_workflow(self, **fields: Any) -> None:
         """Replace fields of the workflow's record."""
+        if "input" in fields:
+            fields.setdefault("input_path", None)
         workflow = msgspec.structs.replace(self.snapshot.workflow, updated_ms=self.now_ms, **fields)
         self.snapshot.put_workflow(workflow)
 

@@ -13,7 +13,7 @@ from edge.decider.java_text import java_text
 from edge.decider.operators import operator_for
 from edge.decider.schemas import output_fault, task_input_fault
 from edge.model.definitions import WorkflowTask
-from edge.model.executions import Task, TaskStatus, WorkflowStatus
+from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, workflow_uuid
 
 STEPS_AT_ONCE = 500
 """Records whose consequences one decision draws. The rest follows in the next one, at once but
@@ -207,11 +207,7 @@ def end_workflow(draft: Draft, ending: Ending) -> None:
     """Give the workflow its end: output, cancelled tasks, failed references, and who is told."""
     draft.agenda.clear()
     output = ending.output if ending.output is not None else _output(draft, ending)
-    if ending.status is WorkflowStatus.COMPLETED:
-        definition = draft.snapshot.pinned.definition
-        fault = output_fault(draft.outside, definition, msgspec.json.decode(output))
-        if fault is not None:
-            ending = ending._replace(status=WorkflowStatus.FAILED, reason=fault)
+    ending, output = _judged(draft, ending, output)
     for task in draft.snapshot.open_tasks():
         cancel(draft, task, f"Parent workflow has been terminated with reason: {ending.reason}")
     failed = [
@@ -247,6 +243,27 @@ def cancel(draft: Draft, task: Task, reason: str) -> None:
 def sealed_output(draft: Draft, loop: Task) -> bytes:
     """The output of a loop that ends: from here on its record holds all of it."""
     return msgspec.json.encode(draft.snapshot.parsed(loop.ordinal, "output"))
+
+
+def _judged(draft: Draft, ending: Ending, output: bytes) -> tuple[Ending, bytes]:
+    """The end and its output, when the output is held to its limit and to its schema."""
+    fault = None
+    if len(output) > draft.outside.limits.workflow_most:
+        fault, output = too_large(draft, len(output)), EMPTY
+    elif ending.status is WorkflowStatus.COMPLETED:
+        definition = draft.snapshot.pinned.definition
+        fault = output_fault(draft.outside, definition, msgspec.json.decode(output))
+    if fault is None or ending.status is not WorkflowStatus.COMPLETED:
+        return ending, output
+    return ending._replace(status=WorkflowStatus.FAILED, reason=fault), output
+
+
+def too_large(draft: Draft, size: int) -> str:
+    """What Conductor says of a workflow's payload that exceeds its limit."""
+    return (
+        f"The payload size: {size} of workflow: {workflow_uuid(draft.snapshot.workflow.id)} is "
+        f"greater than the permissible limit: {draft.outside.limits.workflow_most} bytes"
+    )
 
 
 def _output(draft: Draft, ending: Ending) -> bytes:

@@ -10,7 +10,14 @@ import msgspec
 from edge.decider import policies
 from edge.decider.children import log_change, reopen_parent
 from edge.decider.draft import Draft, Ending, Visit
-from edge.decider.flow import new_attempt, not_followed, schedule, tell_joins, tell_loop
+from edge.decider.flow import (
+    new_attempt,
+    not_followed,
+    schedule,
+    tell_joins,
+    tell_loop,
+    too_large,
+)
 from edge.decider.schemas import refuse_input
 from edge.decider.updates import watch_again
 from edge.model.calls import Tell
@@ -41,9 +48,6 @@ _REOPENED_IN_PLACE = JOINS | {"DO_WHILE"}
 _OWN_OUTPUT = frozenset({"iteration", "loopIndex", "loopItem", "item"})
 """What a loop that runs keeps in its record; the rest is gathered from its iterations."""
 
-_VARIABLES_LIMIT_KB = 256
-"""As for SET_VARIABLE."""
-
 
 def begin(draft: Draft) -> None:
     """Start a new execution."""
@@ -58,6 +62,11 @@ def start(draft: Draft) -> None:
         ValidationFailed: its input is not as its definition wants it.
     """
     snapshot = draft.snapshot
+    size, most = len(snapshot.workflow.input), draft.outside.limits.workflow_most
+    if size > most and snapshot.workflow.input_path is None:
+        draft.change_workflow(input=EMPTY)
+        draft.end(Ending(WorkflowStatus.FAILED, too_large(draft, size), 0))
+        return
     refuse_input(draft.outside, snapshot.pinned.definition, snapshot.parsed(0, "input"))
     draft.change_workflow(due_ms=_deadline(draft))
     if not draft.snapshot.workflow.rate_limited:
@@ -134,10 +143,11 @@ def update_variables(draft: Draft, command: UpdateVariables) -> None:
             if isinstance(stored.get(key), list):
                 values[key] = stored[key] + (value if isinstance(value, list) else [value])
     variables = msgspec.json.encode({**stored, **values})
-    if len(variables) > _VARIABLES_LIMIT_KB * 1024:
+    most = draft.outside.limits.variables_most
+    if len(variables) > most:
         raise InvalidInput(
             f"The variables payload size: {len(variables)} of workflow: {_id(draft)} is greater "
-            f"than the permissible limit: {_VARIABLES_LIMIT_KB} kilobytes"
+            f"than the permissible limit: {most // 1024} kilobytes"
         )
     draft.change_workflow(variables=variables)
 

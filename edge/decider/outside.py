@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from edge.model.definitions import SchemaRef
+from edge.model.payload_limits import PayloadLimits
 
 Fault = tuple[str, str]
 """Where in a payload, as ``a.b[0]``, and what is wrong there."""
@@ -15,6 +16,11 @@ Fault = tuple[str, str]
 
 class Outside(Protocol):
     """Answers for the time of one decision: asked twice, it says the same."""
+
+    @property
+    def limits(self) -> PayloadLimits:
+        """How large payloads may be."""
+        ...
 
     def environment(self, name: str) -> str | None:
         """The value of an environment variable of ours, ``${workflow.env.NAME}``."""
@@ -77,6 +83,8 @@ NOBODY: Polls = _Nobody()
 
 class _Nowhere:
     """An outside that knows nothing."""
+
+    limits = PayloadLimits()
 
     def environment(self, _: str) -> str | None:
         return None

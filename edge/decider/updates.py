@@ -50,6 +50,7 @@ def update_task(draft: Draft, command: UpdateTask) -> None:
     task = draft.change(
         task,
         output=output,
+        output_path=command.output_path,
         reason=command.reason[:_REASON_LIMIT] if command.reason else None,
         worker=command.worker or task.worker,
         callback_after_s=command.callback_after_s,
@@ -59,6 +60,9 @@ def update_task(draft: Draft, command: UpdateTask) -> None:
     if command.status.terminal:
         give_up_child(draft, task, f"The task that started it was reported {command.status}")
         draft.finish(task, command.status)
+    elif len(output) > draft.outside.limits.task_most and command.output_path is None:
+        # What is said of it, the end says, too.
+        draft.finish(task, TaskStatus.FAILED_WITH_TERMINAL_ERROR)
     else:
         _keep_going(draft, task)
 

@@ -54,6 +54,8 @@ class UpdateTask(msgspec.Struct, frozen=True):
     worker: str | None = None
     logs: tuple[tuple[str, int], ...] = ()
     """Lines with their time in epoch milliseconds."""
+    output_path: str | None = None
+    """Under which name the output was uploaded; None = it came with the answer."""
     lease: Lease | None = None
 
 

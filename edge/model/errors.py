@@ -15,6 +15,7 @@ No text of an answer is built elsewhere, and no transport is named here.
     ├── PayloadTooLarge         413
     ├── IllegalState            500 (the status that Conductor answers with)
     ├── SecretUnreadable        500
+    ├── PayloadLost             500
     ├── Overloaded              429
     ├── RateLimited             429
     └── StorageUnavailable      503
@@ -141,6 +142,13 @@ class SecretUnreadable(BatonError):
     """A secret is kept, but its key is lost or another. Put the key back, or set it again."""
 
     code = "secret_unreadable"
+    status = 500
+
+
+class PayloadLost(BatonError):
+    """The file of a large payload is gone or damaged. Put it back from a copy of the directory."""
+
+    code = "payload_lost"
     status = 500
 
 

@@ -200,6 +200,11 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Id of the execution that it has started; b"" = none."""
     child_changed: bool = msgspec.field(name="sc", default=False)
     """Whether that execution was taken up again after its end."""
+    output_path: str | None = msgspec.field(name="op", default=None)
+    """Under which name a worker has uploaded the output; None = it came with the answer."""
+    input_file: bytes = msgspec.field(name="fi", default=b"")
+    output_file: bytes = msgspec.field(name="fo", default=b"")
+    """Digest of the file that the payload is in, which is empty here then; b"" = it is here."""
 
     @property
     def step_ref(self) -> str:
@@ -263,6 +268,11 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     masked_fields: list[str] = msgspec.field(name="mf", default_factory=list)
     """Of its definition: names whose values are not shown. Kept here because lists of executions
     are shown without their definitions."""
+    input_path: str | None = msgspec.field(name="ip", default=None)
+    """Under which name a client has uploaded the input; None = it came with the start."""
+    input_file: bytes = msgspec.field(name="fi", default=b"")
+    output_file: bytes = msgspec.field(name="fo", default=b"")
+    """Digest of the file that the payload is in, which is empty here then; b"" = it is here."""
 
     @property
     def waits(self) -> bool:

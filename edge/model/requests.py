@@ -21,6 +21,8 @@ class StartRequest(msgspec.Struct, frozen=True):
     version: int | None = None
     """None = the latest."""
     input: bytes = EMPTY
+    input_path: str | None = None
+    """Under which name the input was uploaded; None = it came with the request."""
     correlation_id: str | None = None
     priority: int = 0
     task_to_domain: dict[str, str] = {}
@@ -61,6 +63,8 @@ class TaskResult(msgspec.Struct, frozen=True):
     task_id: str
     status: TaskStatus
     output: bytes = EMPTY
+    output_path: str | None = None
+    """Under which name the output was uploaded; None = it came with the answer."""
     merge: bool = False
     reason: str | None = None
     callback_after_s: int = 0

@@ -55,6 +55,10 @@ class Snapshot:
         """For each open JOIN the references it still waits for."""
         self.weight = 0
         """What whoever keeps the snapshot in memory counts it as."""
+        self.bulk = 0
+        """Kilobytes of large payloads, counted on top of its records."""
+        self.lost = ""
+        """Why a payload of it could not be read; "" = all are here."""
         self._waiting: dict[str, list[int]] = {}
         self._brought = Outline([])
         """Steps that records have brought along, where they hold steps themselves."""

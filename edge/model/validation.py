@@ -86,6 +86,8 @@ class PostedResult(msgspec.Struct, frozen=True, rename="camel"):
         "IN_PROGRESS", "COMPLETED", "FAILED", "FAILED_WITH_TERMINAL_ERROR", "CANCELED"
     ] = "IN_PROGRESS"
     output_data: JsonObject = {}
+    external_output_payload_storage_path: str | None = None
+    """Where the output has been uploaded, in place of ``output_data``."""
     reason_for_incompletion: str | None = None
     callback_after_seconds: int = 0
     worker_id: str | None = None
@@ -188,9 +190,6 @@ def parse_start_request(document: Any) -> PostedStart:
     faults += list(_priority_faults(request.priority))
     if len(request.idempotency_key or "") > _MAX_NAME:
         faults.append(_too_long("idempotencyKey", request.idempotency_key or ""))
-    if request.external_input_payload_storage_path:
-        message = "external payloads are not supported; send the input in the request"
-        faults.append(FieldError("externalInputPayloadStoragePath", message))
     faults += _wide_integers(request, "")
     _refuse(faults)
     return request

@@ -19,6 +19,7 @@ from edge.model.executions import (
 )
 from edge.model.snapshot import Snapshot
 from edge.store.metadata import Metadata
+from edge.store.payloads import Payloads, bulk_of
 from edge.store.staging import Staged
 
 _WORKFLOW_BY_ID = "SELECT body FROM workflow WHERE id = ?"
@@ -127,10 +128,12 @@ class Executions:
 
     Args:
         metadata: gives the pinned definitions.
+        payloads: puts large payloads into files; None = they stay in the rows.
     """
 
-    def __init__(self, metadata: Metadata) -> None:
+    def __init__(self, metadata: Metadata, payloads: Payloads | None = None) -> None:
         self._metadata = metadata
+        self._payloads = payloads
         self._hot: OrderedDict[bytes, Snapshot] = OrderedDict()
         self._hot_records = 0
         self._batch = Staged()
@@ -166,7 +169,10 @@ class Executions:
         if workflow is None:
             return None
         pinned = self._metadata.pinned(connection, workflow.pinned)
-        return self._keep_hot(Snapshot(workflow, pinned, read_tasks(connection, workflow.key)))
+        tasks = read_tasks(connection, workflow.key)
+        if self._payloads is None:
+            return self._keep_hot(Snapshot(workflow, pinned, tasks))
+        return self._keep_hot(self._payloads.snapshot(workflow, pinned, tasks))
 
     def replace(self, snapshot: Snapshot) -> None:
         """Put another Snapshot of the same execution in place."""
@@ -182,6 +188,9 @@ class Executions:
         """Take over what a decision wants written."""
         self._touched.add(snapshot.workflow.id)
         self._request.take(snapshot.workflow.key, decision)
+        snapshot.bulk += sum(bulk_of(task) for task in decision.tasks)
+        if decision.workflow is not None:
+            snapshot.bulk += bulk_of(decision.workflow)
 
     def started_with(
         self, connection: sqlite3.Connection, idempotency_key: str, name: str
@@ -219,6 +228,8 @@ class Executions:
     def flush(self, connection: sqlite3.Connection) -> None:
         """Write what the finished requests of the batch have staged; the transaction stays open."""
         batch = self._batch
+        if self._payloads is not None:
+            self._payloads.pack(connection, batch)
         for key in batch.removed:
             connection.execute(_DROP_TASKS_OF, _range(key))
             connection.execute(_DROP_LOGS_OF, _range(key))
@@ -257,17 +268,19 @@ class Executions:
         self._request.clear()
         self._touched.clear()
         self._next_key = 0
+        if self._payloads is not None:
+            self._payloads.forget_all()
 
     def weigh(self, snapshot: Snapshot) -> None:
         """Count the records that a Snapshot has gained."""
         if snapshot.workflow.id in self._hot:
-            weight = len(snapshot.tasks) + 1
+            weight = len(snapshot.tasks) + 1 + snapshot.bulk
             self._hot_records += weight - snapshot.weight
             snapshot.weight = weight
 
     def _keep_hot(self, snapshot: Snapshot) -> Snapshot:
         self._hot[snapshot.workflow.id] = snapshot
-        snapshot.weight = len(snapshot.tasks) + 1
+        snapshot.weight = len(snapshot.tasks) + 1 + snapshot.bulk
         self._hot_records += snapshot.weight
         return snapshot
 

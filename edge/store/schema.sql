@@ -164,6 +164,20 @@ CREATE TABLE IF NOT EXISTS event_execution (
 -- Has this action been done for this message? And what a handler has done.
 CREATE UNIQUE INDEX IF NOT EXISTS event_execution_once ON event_execution (handler, event, id);
 
+-- Payloads that lie in files beside this database: which record needs which file. holder = key of the
+-- task, or with ordinal 0 the execution; path = the name under which a client has uploaded it.
+CREATE TABLE IF NOT EXISTS payload (
+  holder INTEGER NOT NULL,
+  part   TEXT NOT NULL CHECK (part IN ('input', 'output')),
+  digest BLOB NOT NULL CHECK (length(digest) = 32),
+  path   TEXT,
+  PRIMARY KEY (holder, part)
+) STRICT, WITHOUT ROWID;
+-- Does any record still need this file?
+CREATE INDEX IF NOT EXISTS payload_digest ON payload (digest);
+-- What was uploaded under this name?
+CREATE INDEX IF NOT EXISTS payload_path ON payload (path) WHERE path IS NOT NULL;
+
 -- Schemas of payloads as they are registered, JSON.
 CREATE TABLE IF NOT EXISTS schema_definition (
   name     TEXT NOT NULL,

@@ -11,15 +11,13 @@ from edge.decider.draft import Draft, Visit
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.executions import TaskStatus, workflow_uuid
 
-_LIMIT_KB = 256
-"""Conductor's default for all variables of an execution together."""
-
 
 def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
     ordinal = draft.new_ordinal()
     values = draft.input_of(visit, ordinal)
     variables = msgspec.json.encode({**draft.snapshot.parsed(0, "variables"), **values})
-    if len(variables) > _LIMIT_KB * 1024:
+    most = draft.outside.limits.variables_most
+    if len(variables) > most:
         draft.add(
             visit,
             TaskStatus.FAILED_WITH_TERMINAL_ERROR,
@@ -27,7 +25,7 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
             ordinal=ordinal,
             reason=f"The variables payload size: {len(variables)} of workflow: "
             f"{workflow_uuid(draft.snapshot.workflow.id)} is greater than the permissible "
-            f"limit: {_LIMIT_KB} kilobytes",
+            f"limit: {most // 1024} kilobytes",
         )
         return
     draft.change_workflow(variables=variables)

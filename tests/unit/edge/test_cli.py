@@ -148,7 +148,7 @@ def test_the_effective_configuration_is_printed(tmp_path: Path) -> None:
 
     assert 0 == printed.exit_code
     assert 'listen = "127.0.0.1:9"' in printed.stdout
-    assert "body_limit_bytes = 10485760" in printed.stdout
+    assert "body_limit_bytes = 16777216" in printed.stdout
     assert 0 != refused.exit_code
     assert "daemon.lisen; did you mean daemon.listen?" in refused.stderr
 

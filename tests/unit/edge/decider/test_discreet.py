@@ -19,6 +19,8 @@ LITERAL = "${workflow.secrets.TOKEN}"
 class _Outside:
     """Has one secret, and one that cannot be opened."""
 
+    limits = NOWHERE.limits
+
     def environment(self, name: str) -> str | None:
         return NOWHERE.environment(name)
 

@@ -21,6 +21,7 @@ OUT = {"outputSchema": NUMBER, "enforceSchema": True, "retryCount": 3}
 class _Outside:
     """Knows schemas and nothing else."""
 
+    limits = NOWHERE.limits
     environment = staticmethod(NOWHERE.environment)
     process = staticmethod(NOWHERE.process)
     secret = staticmethod(NOWHERE.secret)

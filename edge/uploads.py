@@ -1,0 +1,159 @@
+"""Files that clients send: taken as a stream, each under a name, whole or not at all.
+
+What a file is for, and who refers to it, is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from edge.model.errors import InvalidInput, PayloadTooLarge, StorageUnavailable
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,127}){0,7}")
+"""One to eight parts without anything that means something to a file system."""
+
+_UNFINISHED = ".unfinished"
+
+_CREDIBLE_S = 1_577_836_800
+"""2020: a device without a battery-backed clock boots in 1970, and of a file from before this
+nothing is known of its age."""
+
+
+class Taken(NamedTuple):
+    """A file that has arrived."""
+
+    size_bytes: int
+    sha256: str
+
+
+class Uploads:
+    """Files under one root, within a budget of bytes.
+
+    Args:
+        root: folder of the files; made when the first one arrives.
+        budget_bytes: what all of them together may take.
+    """
+
+    def __init__(self, root: Path, budget_bytes: int) -> None:
+        self.root = root
+        self.budget_bytes = budget_bytes
+        self._numbers = itertools.count()
+        self._arriving = 0
+        if (root / _UNFINISHED).is_dir():
+            for leftover in (root / _UNFINISHED).iterdir():
+                leftover.unlink()
+
+    async def take(self, name: str, parts: AsyncIterator[bytes]) -> Taken:
+        """Keep what arrives under a name, in place of what was there; it is on the disk then.
+
+        Raises:
+            InvalidInput: the name is none.
+            PayloadTooLarge: the budget is used up.
+            StorageUnavailable: the disk refused.
+        """
+        target = self.path_of(name)
+        try:
+            return await self._take(target, parts)
+        except OSError as error:
+            raise StorageUnavailable(f"the disk refused to keep {name}: {error}") from error
+
+    async def _take(self, target: Path, parts: AsyncIterator[bytes]) -> Taken:
+        unfinished = self.root / _UNFINISHED / str(next(self._numbers))
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        room = self.budget_bytes - await asyncio.to_thread(self.used_bytes)
+        digest, size = hashlib.sha256(), 0
+        try:
+            with unfinished.open("wb") as file:
+                async for part in parts:
+                    size += len(part)
+                    self._arriving += len(part)
+                    if self._arriving > room:
+                        raise PayloadTooLarge(
+                            f"The {self.budget_bytes} bytes for files of clients are used up; "
+                            "executions that are removed free theirs"
+                        )
+                    digest.update(part)
+                    await asyncio.to_thread(file.write, part)
+                await asyncio.to_thread(_force_out, file)
+            await asyncio.to_thread(_put_in_place, unfinished, target)
+        finally:
+            self._arriving -= size
+            unfinished.unlink(missing_ok=True)
+        return Taken(size, digest.hexdigest())
+
+    def find(self, name: str) -> Path | None:
+        """Where a file is; None = there is none of this name.
+
+        Raises:
+            InvalidInput: the name is none.
+        """
+        path = self.path_of(name)
+        return path if path.is_file() else None
+
+    def drop(self, name: str) -> None:
+        """Remove a file; one that is not there is not missed."""
+        self.path_of(name).unlink(missing_ok=True)
+
+    def path_of(self, name: str) -> Path:
+        """Where a file is, or would be. Its name is hashed: none can lead out of the folder.
+
+        Raises:
+            InvalidInput: the name is none.
+        """
+        if _NAME.fullmatch(name) is None:
+            raise InvalidInput(
+                f"{name[:200]!r} cannot be the name of a file: use letters, digits, '_', '-' and "
+                "'.' in one to eight parts between '/'"
+            )
+        return self.root / hashlib.sha256(name.encode()).hexdigest()
+
+    def used_bytes(self) -> int:
+        """What all files take."""
+        return sum(size for _, _, size in self._files())
+
+    def sweep(self, now_s: float, max_age_s: float) -> int:
+        """Remove what has lain here for longer; returns how many files."""
+        removed = 0
+        for path, changed_s, _ in self._files():
+            if changed_s < _CREDIBLE_S <= now_s:
+                os.utime(path, (now_s, now_s))
+            elif changed_s < now_s - max_age_s:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+    def _files(self) -> list[tuple[Path, float, int]]:
+        """Every file with the time of its last change and its size."""
+        found = []
+        for path in self.root.iterdir() if self.root.is_dir() else ():
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            if path.is_file():
+                found.append((path, status.st_mtime, status.st_size))
+        return found
+
+
+def _force_out(file: BinaryIO) -> None:
+    """Force a file's bytes to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _put_in_place(unfinished: Path, target: Path) -> None:
+    """Give a finished file its name, and force that out, too."""
+    unfinished.rename(target)
+    for folder in (target.parent, target.parent.parent):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,152 @@
+"""Files of clients: a stream under a name, whole or not at all, within a budget."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edge.model.errors import InvalidInput, PayloadTooLarge, StorageUnavailable
+from edge.uploads import Taken, Uploads
+
+NOW_S = 1_700_000_000.0
+
+
+async def _parts(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def _broken(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+    raise ConnectionResetError
+
+
+def _take(uploads: Uploads, name: str, *parts: bytes) -> Taken:
+    return asyncio.run(uploads.take(name, _parts(*parts)))
+
+
+def test_a_stream_becomes_a_file(tmp_path: Path) -> None:
+    """Its size and digest are told; the same name is replaced."""
+    uploads = Uploads(tmp_path / "up", 1_000)
+    taken = _take(uploads, "task/output/a.json", b"one", b"", b"two")
+
+    assert Taken(6, hashlib.sha256(b"onetwo").hexdigest()) == taken
+    path = uploads.find("task/output/a.json")
+    assert path is not None and b"onetwo" == path.read_bytes()
+    _take(uploads, "task/output/a.json", b"three")
+    assert b"three" == path.read_bytes()
+    assert 5 == uploads.used_bytes()
+    assert uploads.find("task/output/b.json") is None
+    uploads.drop("task/output/a.json")
+    uploads.drop("task/output/a.json")
+    assert 0 == uploads.used_bytes()
+
+
+def test_a_stream_that_breaks_leaves_nothing(tmp_path: Path) -> None:
+    """What was there before stays."""
+    uploads = Uploads(tmp_path, 1_000)
+    _take(uploads, "a", b"old")
+    with pytest.raises(StorageUnavailable):
+        asyncio.run(uploads.take("a", _broken(b"new")))
+
+    path = uploads.find("a")
+    assert path is not None and b"old" == path.read_bytes()
+    assert [] == list((tmp_path / ".unfinished").iterdir())
+
+
+def test_the_budget_is_kept(tmp_path: Path) -> None:
+    """Also by streams that arrive at the same time."""
+    uploads = Uploads(tmp_path, 10)
+    _take(uploads, "a", b"x" * 6)
+    with pytest.raises(PayloadTooLarge, match="used up"):
+        _take(uploads, "b", b"x" * 5)
+
+    async def both() -> list[object]:
+        waiting = asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"x" * 3
+            await waiting.wait()
+
+        first = asyncio.ensure_future(uploads.take("b", slow()))
+        await asyncio.sleep(0)
+        while uploads._arriving < 3:
+            await asyncio.sleep(0)
+        with pytest.raises(PayloadTooLarge):
+            await uploads.take("c", _parts(b"xx"))
+        waiting.set()
+        return [await first]
+
+    assert 1 == len(asyncio.run(both()))
+    assert 9 == uploads.used_bytes()
+    assert 0 == uploads._arriving
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../x",
+        "a/../b",
+        "/etc/passwd",
+        "a//b",
+        "a/",
+        "a\x00b",
+        "a b",
+        "ä",
+        "a/" * 9 + "a",
+        "x" * 129,
+    ],
+)
+def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    """It is refused before anything is looked at."""
+    uploads = Uploads(tmp_path / "up", 1_000)
+    for act in (
+        lambda: _take(uploads, name, b"x"),
+        lambda: uploads.find(name),
+        lambda: uploads.drop(name),
+    ):
+        with pytest.raises(InvalidInput, match="cannot be the name"):
+            act()
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_old_files_are_swept(tmp_path: Path) -> None:
+    """A file of 1970 has no age that is known: it begins to count now."""
+    uploads = Uploads(tmp_path, 1_000)
+    for name, age_s in (("old", 100.0), ("young", 10.0), ("epoch", NOW_S - 60)):
+        _take(uploads, name, b"x")
+        os.utime(uploads.path_of(name), (NOW_S - age_s,) * 2)
+
+    assert 1 == uploads.sweep(NOW_S, 50)
+    assert (None, True, True) == (
+        uploads.find("old"), uploads.find("young") is not None, uploads.find("epoch") is not None
+    )  # fmt: skip
+    assert 2 == uploads.sweep(NOW_S + 60, 50)
+
+
+def test_what_a_power_cut_left_unfinished_is_thrown_away(tmp_path: Path) -> None:
+    """It never had its name."""
+    leftover = tmp_path / ".unfinished" / "1"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half")
+    uploads = Uploads(tmp_path, 1_000)
+
+    assert not leftover.exists()
+    assert 0 == uploads.used_bytes()
+
+
+def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
+    """As with any other write: try again when there is room."""
+    (tmp_path / "up").write_text("no folder")
+
+    with pytest.raises(StorageUnavailable, match="refused to keep a"):
+        _take(Uploads(tmp_path / "up", 1_000), "a", b"x")
