@@ -196,6 +196,16 @@ class PayloadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All uploads together that no execution refers to yet."""
 
 
+class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Files that workers hand each other through ``/api/files``."""
+
+    enabled: bool = False
+    most_mb: int = 100
+    """One file."""
+    budget_mb: int = 1_000
+    """All files together."""
+
+
 class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How secrets are kept, and what expressions see of the process."""
 
@@ -223,6 +233,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auth: AuthSettings = AuthSettings()
     secrets: SecretSettings = SecretSettings()
     payloads: PayloadSettings = PayloadSettings()
+    files: FileSettings = FileSettings()
 
 
 _LISTED: dict[str, type[msgspec.Struct]] = {"trigger": TriggerSettings, "worker": WorkerSettings}
@@ -496,6 +507,8 @@ def _check(settings: Settings) -> None:
         ("payloads.variables_most_kb", payloads.variables_most_kb, 1, 100_000),
         ("payloads.upload_most_mb", payloads.upload_most_mb, 1, 1_000),
         ("payloads.upload_budget_mb", payloads.upload_budget_mb, 1, 1_000_000),
+        ("files.most_mb", settings.files.most_mb, 1, 100_000),
+        ("files.budget_mb", settings.files.budget_mb, 1, 10_000_000),
         ("evidence.budget_mb", settings.evidence.budget_mb, 1, 10_000_000),
         ("evidence.max_age_days", settings.evidence.max_age_days, 0.001, 36_500),
         *(

@@ -52,6 +52,7 @@ from edge.timekeeper import Timekeeper
 from edge.tokens import Tokens
 from edge.transactions import Transaction
 from edge.triggers import Trigger, Triggers
+from edge.uploads import Uploads
 from edge.vault import Vault
 from edge.workers import Workers
 from sync.web.pages import Pages
@@ -175,7 +176,7 @@ class Device:
             self._event_queue.run(),
             self._equipment.run(),
             self._sweep(),
-            PayloadSweep(self._engine, self._house.uploads).run(),
+            PayloadSweep(self._engine, self._house.uploads, self._house.files).run(),
             self._end_idle_scripts(),
         ]
         others = [self._hosted, self._uplink, self._event_link]
@@ -219,6 +220,10 @@ class Device:
         house.body_limit_bytes = settings.engine.body_limit_bytes
         house.upload_limit_bytes = settings.payloads.upload_most_mb * KB * KB
         house.uploads.budget_bytes = settings.payloads.upload_budget_mb * KB * KB
+        if settings.files.enabled:
+            budget = settings.files.budget_mb * KB * KB
+            house.files = Uploads(self._engine.payloads.files.root / "files", budget)
+            house.file_limit_bytes = settings.files.most_mb * KB * KB
         house.owner_required = settings.engine.owner_email_required
         house.check_script = self._scripts.syntax_error
         house.rehearsals = Rehearsals(self._engine, self._scripts, self._engine.lookups)

@@ -12,7 +12,7 @@ import structlog
 
 from edge.engine import Engine
 from edge.model.errors import Overloaded, StorageUnavailable
-from edge.store import payloads
+from edge.store import files, payloads
 from edge.uploads import Uploads
 
 _EVERY_S = 300.0
@@ -33,11 +33,13 @@ class PayloadSweep:
     Args:
         engine: whose executions need them.
         uploads: what clients have sent.
+        kept: files that workers hand each other; None = there are none.
     """
 
-    def __init__(self, engine: Engine, uploads: Uploads) -> None:
+    def __init__(self, engine: Engine, uploads: Uploads, kept: Uploads | None = None) -> None:
         self._engine = engine
         self._uploads = uploads
+        self._kept = kept
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -57,14 +59,27 @@ class PayloadSweep:
 
         A file that a power cut left behind, written for a record that never was, is one of these.
         """
-        database, files = self._engine.database, self._engine.payloads.files
+        database, stored = self._engine.database, self._engine.payloads.files
         await self._engine.request(lambda t: payloads.drop_orphans(t.connection))
-        digests = await asyncio.to_thread(list, files.all())
+        digests = await asyncio.to_thread(list, stored.all())
         removed = 0
         for start in range(0, len(digests), _AT_ONCE):
             page = digests[start : start + _AT_ONCE]
             # Between two transactions, on the thread that writes: no file can have been written
             # whose row is still to come.
-            removed += len(await database.hop(partial(payloads.sweep, files=files, digests=page)))
+            removed += len(await database.hop(partial(payloads.sweep, files=stored, digests=page)))
+        removed += await self._sweep_kept()
         now_s = self._engine.clock.now_ms() / 1000
         return removed + await asyncio.to_thread(self._uploads.sweep, now_s, _UPLOAD_AGE_S)
+
+    async def _sweep_kept(self) -> int:
+        """Remove the files whose execution is gone, or never was, and that a day has passed over."""
+        if self._kept is None:
+            return 0
+        before_ms = self._engine.clock.now_ms() - int(_UPLOAD_AGE_S * 1000)
+        gone = await self._engine.database.read(lambda c: files.abandoned(c, before_ms))
+        # The row first: a handle that leads nowhere is better than a file that nobody finds.
+        await self._engine.request(lambda t: files.drop_files(t.connection, gone))
+        for file_id in gone:
+            await asyncio.to_thread(self._kept.drop, file_id)
+        return len(gone)

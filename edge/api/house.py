@@ -76,6 +76,9 @@ class House:
         """The largest payload that travels by itself."""
         self.uploads = Uploads(engine.payloads.files.root / "uploads", 256 * 1024 * 1024)
         """Payloads that have arrived and that no execution refers to yet."""
+        self.files: Uploads | None = None
+        """Files that workers hand each other; None = switched off."""
+        self.file_limit_bytes = 100 * 1024 * 1024
         self.tickets = Tickets()
         self.owner_required = False
         self.check_script: Callable[[str], str | None] = _nothing_wrong

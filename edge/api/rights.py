@@ -49,6 +49,7 @@ RULES = [
     Rule(_CHANGE, "api/token$", Need.NOTHING),
     # Whoever has an address that was handed out.
     Rule(_ANY, "api/v1/payloads", Need.NOTHING),
+    Rule(_ANY, "api/files/content", Need.NOTHING),
     # What workers do.
     Rule(_LOOK, "api/tasks/poll", _WORK),
     Rule(_CHANGE, "api/tasks$", _WORK),
@@ -56,6 +57,7 @@ RULES = [
     Rule(_CHANGE, "api/tasks/*/log", _WORK),
     Rule(_CHANGE, "api/tasks/*/ack", _WORK),
     Rule(_LOOK, "api/tasks/externalstoragelocation", _WORK),
+    Rule(_ANY, "api/files", _WORK),
     # Tasks and executions.
     Rule(_LOOK, "api/tasks", _VIEW),
     Rule(frozenset({"POST"}), "api/tasks/search", _VIEW),

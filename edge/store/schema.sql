@@ -178,6 +178,24 @@ CREATE INDEX IF NOT EXISTS payload_digest ON payload (digest);
 -- What was uploaded under this name?
 CREATE INDEX IF NOT EXISTS payload_path ON payload (path) WHERE path IS NOT NULL;
 
+-- Files that workers hand each other by handles; the content lies beside this database. workflow =
+-- the owner's id where it is one of ours.
+CREATE TABLE IF NOT EXISTS file (
+  id           TEXT PRIMARY KEY,
+  workflow_id  TEXT NOT NULL,
+  workflow     BLOB,
+  task_id      TEXT,
+  name         TEXT,
+  content_type TEXT NOT NULL,
+  status       TEXT NOT NULL CHECK (status IN ('UPLOADING', 'UPLOADED')),
+  size_bytes   INTEGER NOT NULL,
+  sha256       TEXT,
+  created_ms   INTEGER NOT NULL,
+  updated_ms   INTEGER NOT NULL
+) STRICT;
+-- Which have not changed for long?
+CREATE INDEX IF NOT EXISTS file_updated ON file (updated_ms);
+
 -- Schemas of payloads as they are registered, JSON.
 CREATE TABLE IF NOT EXISTS schema_definition (
   name     TEXT NOT NULL,

@@ -62,6 +62,8 @@ def test_few_operations_of_the_api_ask_for_nothing() -> None:
         ("POST", "/api/token"),
         ("GET", "/api/v1/payloads/{path...}"),
         ("PUT", "/api/v1/payloads/{path...}"),
+        ("GET", "/api/files/content/{workflow}/{file}"),
+        ("PUT", "/api/files/content/{workflow}/{file}"),
     } == open_
 
 
