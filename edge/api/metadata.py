@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
 from edge.api import answers
@@ -168,14 +169,21 @@ async def remove_task(call: Call) -> Response:
 
 
 async def _posted_workflow(call: Call, document: Any) -> Posted:
-    return _with_tags(await checked_workflow(call, document), document)
+    return _with_tags(call, await checked_workflow(call, document), document)
 
 
 def _posted_task(call: Call, document: Any, index: int) -> Posted:
-    return _with_tags(checked_task(call, document, index), document)
+    return _with_tags(call, checked_task(call, document, index), document)
 
 
-def _with_tags(definition: WorkflowDefinition | TaskDefinition, document: dict[str, Any]) -> Posted:
+def _with_tags(
+    call: Call, definition: WorkflowDefinition | TaskDefinition, document: dict[str, Any]
+) -> Posted:
+    if call.author is not None:
+        # Where callers are asked who they are, nobody can say that it was somebody else.
+        definition = msgspec.structs.replace(
+            definition, created_by=call.author, updated_by=call.author
+        )
     posted = document.get("tags")
     found = None if posted is None else parse_tags(posted)
     return Posted(definition, found, overwrite_tags=document.get("overwriteTags") is True)

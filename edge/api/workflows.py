@@ -255,7 +255,7 @@ async def start_request(call: Call, posted: PostedStart) -> StartRequest:
         priority=posted.priority,
         task_to_domain=posted.task_to_domain,
         definition=definition,
-        created_by=posted.created_by,
+        created_by=call.author or posted.created_by,
         event=posted.event,
         idempotency_key=posted.idempotency_key,
         idempotency_strategy=posted.idempotency_strategy,

@@ -181,6 +181,28 @@ def test_roles_decide(tmp_path: Path) -> None:
     run_guarded(tmp_path, body)
 
 
+def test_who_did_it_is_kept(tmp_path: Path) -> None:
+    """Definitions and executions name the caller, whatever the body says."""
+
+    async def body(device: Guarded) -> None:
+        await device.register()
+        application, key, secret = await device.application("USER")
+        await device.as_(key, secret)
+        changed = {**FLOW, "description": "new", "createdBy": "somebody else"}
+        await device.answer("PUT", "/metadata/workflow", json=[changed])
+        definition = await device.answer("GET", "/metadata/workflow/flow")
+        started = await device.started(createdBy="somebody else")
+        execution = await device.answer("GET", f"/workflow/{started}")
+
+        assert ("app:root", f"app:{application}") == (
+            definition["createdBy"],
+            definition["updatedBy"],
+        )
+        assert f"app:{application}" == execution["createdBy"]
+
+    run_guarded(tmp_path, body)
+
+
 def test_what_pages_embed(tmp_path: Path) -> None:
     """A view token opens looking at /api/v1 by a cookie, and nothing else anyhow."""
 
