@@ -219,8 +219,9 @@ class Disk:
             figures.workflows_started.count(workflow.name)
         if step.ended:
             figures.workflows_ended.count(workflow.name, workflow.status)
-        for task in step.decision.tasks:
-            if task.ordinal in step.decision.ended:
+        ended = frozenset(step.decision.ended)
+        for task in step.decision.tasks if ended else ():
+            if task.ordinal in ended:
                 figures.tasks_ended.count(task.type, task.status)
 
     def _discard(self, transaction: Transaction) -> None:

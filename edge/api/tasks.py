@@ -6,6 +6,7 @@ No workflow is steered here.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 
 import msgspec
 from starlette.responses import Response
@@ -145,9 +146,16 @@ async def queue_all(call: Call) -> Response:
 
 
 async def queue_all_verbose(call: Call) -> Response:
-    """The same in Conductor's form for queues with shards; ours have one."""
-    sizes = call.house.engine.queue_sizes()
-    return answers.json({name: {"a": {"size": n, "uacked": 0}} for name, n in sizes.items()})
+    """The same with what is handed out, in Conductor's form for queues with shards; ours have one."""
+    engine = call.house.engine
+    sizes = engine.queue_sizes()
+    held = Counter(held.place.queue for held in engine.hand_over.leases.all().values())
+    return answers.json(
+        {
+            name: {"a": {"size": sizes.get(name, 0), "uacked": held[name]}}
+            for name in sorted({*sizes, *held})
+        }
+    )
 
 
 async def poll_data(call: Call) -> Response:

@@ -277,6 +277,10 @@ def test_queues_and_polls_are_shown(tmp_path: Path) -> None:
             missing.status_code,
             missing.json()["message"],
         )
+        await device.claimed()
+        assert {"work": {"a": {"size": 0, "uacked": 1}}} == await device.answer(
+            "GET", "/tasks/queue/all/verbose"
+        )
 
     run(tmp_path, body)
 
