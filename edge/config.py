@@ -170,6 +170,16 @@ class AuthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds that a token is good for; clients renew theirs within the hour by themselves."""
 
 
+class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is told when executions and tasks change their status."""
+
+    workflow_sink: str = ""
+    """For workflows with ``workflowStatusListenerEnabled`` that name no sink: ``mqtt:TOPIC``,
+    ``conductor:NAME`` or a web address; empty = nobody."""
+    task_sink: str = ""
+    """For tasks, unless ``taskStatusListenerEnabled`` is false; empty = nobody."""
+
+
 class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much evidence is kept."""
 
@@ -229,6 +239,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     worker: list[WorkerSettings] = []
     sync: SyncSettings = SyncSettings()
     events: EventSettings = EventSettings()
+    listener: ListenerSettings = ListenerSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     auth: AuthSettings = AuthSettings()
     secrets: SecretSettings = SecretSettings()

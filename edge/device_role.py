@@ -22,6 +22,7 @@ from edge.api.app import build_app
 from edge.api.guard import Guard
 from edge.api.house import House
 from edge.config import (
+    ListenerSettings,
     Settings,
     TriggerSettings,
     WrongValue,
@@ -34,6 +35,7 @@ from edge.effects import Effects
 from edge.engine import Engine
 from edge.equipment import Equipment
 from edge.event_queue import EventQueue
+from edge.listeners import Listeners, is_sink
 from edge.lookups import Lookups
 from edge.model.errors import (
     InvalidInput,
@@ -48,6 +50,7 @@ from edge.payload_sweep import PayloadSweep
 from edge.rehearsal import Rehearsals
 from edge.scripts import Evaluators
 from edge.system_tasks import HttpCalls, HttpPolls, OtherExecutions, UpdateSecret
+from edge.system_tasks.notices import Notices
 from edge.timekeeper import Timekeeper
 from edge.tokens import Tokens
 from edge.transactions import Transaction
@@ -100,6 +103,7 @@ async def open_role(settings: Settings, data: DataDir) -> Device:
         scripts=scripts,
         syncing=settings.sync.enabled,
         lookups=_lookups(settings, data),
+        listeners=_listeners(settings.listener),
     )
     try:
         return Device(settings, data, engine, scripts)
@@ -131,6 +135,7 @@ class Device:
         self._timekeeper = Timekeeper(engine)
         self._triggers = Triggers(engine)
         self._event_queue = EventQueue(engine)
+        self._notices = Notices(engine)
         self._equipment = Equipment(inventory, self._attach)
         self._http_calls = HttpCalls()
         self._workers = Workers(engine, self._evidence, inventory.open)
@@ -174,6 +179,7 @@ class Device:
             self._workers.run(),
             self._triggers.run(),
             self._event_queue.run(),
+            self._notices.run(),
             self._equipment.run(),
             self._sweep(),
             PayloadSweep(self._engine, self._house.uploads, self._house.files).run(),
@@ -484,6 +490,16 @@ def _uplink(settings: Settings, data: DataDir, engine: Engine) -> _Uplink:
         now_ms=engine.clock.now_ms,
         chance=Dice(),
     )
+
+
+def _listeners(settings: ListenerSettings) -> Listeners:
+    for name in ("workflow_sink", "task_sink"):
+        sink = getattr(settings, name)
+        if sink and not is_sink(sink):
+            raise WrongValue(
+                f"listener.{name}: {sink!r} is not mqtt:TOPIC, conductor:NAME or http(s)://HOST/..."
+            )
+    return Listeners(settings.workflow_sink, settings.task_sink)
 
 
 def _event_link(settings: Settings, engine: Engine) -> _EventLink:

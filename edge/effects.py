@@ -37,6 +37,8 @@ class Effects:
         self.outbox = False
         self.messages = False
         """Messages of workflows wait for the handlers of their event."""
+        self.deliveries = False
+        """Notices of listeners wait to be posted."""
 
     def see(self, step: Step) -> None:
         """Gather what one decision means for the others; a later one has the last word."""

@@ -18,6 +18,7 @@ from edge.disclosure import Disclosure
 from edge.effects import Effects
 from edge.group_commit import GroupCommit
 from edge.handover import HandOver
+from edge.listeners import Listeners
 from edge.lookups import Lookups
 from edge.model.decision import (
     Command,
@@ -104,6 +105,7 @@ class Engine:
         ids: Ids | None = None,
         syncing: bool = False,
         lookups: Lookups | None = None,
+        listeners: Listeners | None = None,
     ) -> Engine:
         """Open the database and take up what was going on when it was closed.
 
@@ -113,6 +115,7 @@ class Engine:
             clock, ids: the machine's when None.
             syncing: whether history is kept for a control plane.
             lookups: what expressions ask of the device; None = there is nothing to ask.
+            listeners: who is told of changes of status; None = whom definitions name.
 
         Raises:
             DatabaseUnusable: when the file cannot be opened.
@@ -131,6 +134,7 @@ class Engine:
             syncing=syncing,
             lookups=lookups,
             payloads=payloads,
+            listeners=listeners,
         )
         engine = cls(database, disk, clock, boot, lookups=lookups, payloads=payloads)
         await engine.hand_over.take_up()

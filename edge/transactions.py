@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from edge import pulls
 from edge.admission import Admission
 from edge.clock import Clock, Ids, stopwatch_s
 from edge.decider.decide import decide
@@ -23,6 +22,7 @@ from edge.effects import Effects, Step
 from edge.figures import Figures
 from edge.history import records_of
 from edge.launches import failed_child, start_request, still_wanted, with_template
+from edge.listeners import Listeners
 from edge.lookups import Lookups
 from edge.model.calls import Call, Launch, Pull, Tell
 from edge.model.decision import (
@@ -31,7 +31,6 @@ from edge.model.decision import (
     Decision,
     Launched,
     LaunchFailed,
-    PullLater,
     Restart,
     Retry,
     Start,
@@ -49,7 +48,8 @@ from edge.model.executions import (
 )
 from edge.model.requests import StartRequest
 from edge.model.snapshot import Snapshot
-from edge.store.events import MessageWriter
+from edge.pulls import Box, answer_to
+from edge.store.departures import Departures
 from edge.store.executions import Executions
 from edge.store.mailboxes import Mailboxes
 from edge.store.metadata import Metadata
@@ -75,11 +75,6 @@ _LAUNCHES_AT_ONCE = 500
 served in the transactions that follow."""
 
 
-_PULLS_AT_ONCE = 200
-"""Times that tasks of one request take messages. A loop that takes messages for ever goes on in the
-transactions that follow, and others have their turn between."""
-
-
 class _Registered:
     """The registered task definitions, for the decider."""
 
@@ -102,6 +97,7 @@ class Disk:
         syncing: whether history is kept for a control plane.
         lookups: what expressions ask of the device; None = there is nothing to ask.
         payloads: puts large payloads into files; None = they stay in the rows.
+        listeners: who is told of changes of status; None = whom definitions name.
     """
 
     def __init__(
@@ -114,6 +110,7 @@ class Disk:
         syncing: bool,
         lookups: Lookups | None = None,
         payloads: Payloads | None = None,
+        listeners: Listeners | None = None,
     ) -> None:
         self._clock = clock
         self._ids = ids
@@ -126,7 +123,8 @@ class Disk:
         self.metadata = Metadata()
         self.executions = Executions(self.metadata, payloads)
         self._outbox = OutboxWriter()
-        self._messages = MessageWriter()
+        self._departures = Departures()
+        self._listeners = listeners or Listeners()
         self.outputs = Outputs()
         self.figures = Figures()
         self._admission = Admission(self.executions, self.metadata)
@@ -155,7 +153,8 @@ class Disk:
             self.executions.flush(connection)
             self.outputs.flush(connection, self._clock.now_ms())
             self._effects.outbox = self._outbox.flush(connection)
-            self._effects.messages = self._messages.flush(connection, self._clock.now_ms())
+            written = self._departures.flush(connection, self._clock.now_ms())
+            self._effects.messages, self._effects.deliveries = written
             written_s = stopwatch_s()
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -195,7 +194,7 @@ class Disk:
         """The request has gone well: what it staged belongs to the batch."""
         for step in self._steps:
             self._outbox.publish(step.decision.publications)
-            self._messages.publish(step.decision.publications)
+            self._departures.publish(step.decision.publications)
             self.outputs.add(step.decision.kept)
             if self._syncing:
                 self._record(connection, step)
@@ -240,7 +239,7 @@ class Disk:
         self.executions.forget_all()
         self.metadata.forget_all()
         self._outbox.forget_all()
-        self._messages.forget_all()
+        self._departures.forget_all()
         self.outputs.forget_all()
         self._admission.forget_all()
         self.mailboxes.forget_all()
@@ -299,6 +298,7 @@ class Disk:
         self.figures.decisions.see(stopwatch_s() - began_s)
         if decision.empty:
             return decision
+        decision = self._listeners.told(command, before, snapshot, decision)
         self.executions.stage(snapshot, decision)
         self.executions.weigh(snapshot)
         started = isinstance(command, Start)
@@ -376,13 +376,9 @@ class Disk:
         if snapshot is None or call.ordinal not in snapshot.open:
             return ()
         self._pulls += 1
-        if self._pulls > _PULLS_AT_ONCE:
-            return self._step(connection, snapshot, PullLater(call.ordinal)).calls
         assert self._current is not None, "nothing is decided outside of a request"
-        letters = self.mailboxes.take(
-            self._current.connection, snapshot.workflow.key, call.batch, self._clock.now_ms()
-        )
-        command = pulls.answer(asking, call, letters)
+        box = Box(self.mailboxes, self._current.connection, snapshot.workflow, self._clock.now_ms())
+        command = answer_to(call, box, asked=self._pulls)
         return () if command is None else self._step(connection, snapshot, command).calls
 
     def _adopt(

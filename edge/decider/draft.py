@@ -403,6 +403,9 @@ class Draft:
             logs=tuple(self.logs),
             calls=tuple(self.calls),
             kept=tuple(self.kept),
+            moved=tuple(
+                task.ordinal for task, old in tasks if old is None or old.status is not task.status
+            ),
             queued=tuple(task.ordinal for task, old in tasks if self._enters_queue(task, old)),
             ended=tuple(
                 task.ordinal

@@ -255,7 +255,8 @@ class Publication(msgspec.Struct, frozen=True):
 
     message_id: str
     sink: str
-    """``mqtt:`` and a topic, or ``conductor:`` and the name of an internal queue."""
+    """``mqtt:`` and a topic, ``conductor:`` and the name of an internal queue, or, for listeners,
+    the address of a web server."""
     payload: bytes
 
 
@@ -282,6 +283,8 @@ class Decision(msgspec.Struct, frozen=True):
     """What is asked of other executions, in order, within the same transaction."""
     kept: tuple[KeptOutput, ...] = ()
     """Outputs that later tasks with the same input may take over."""
+    moved: tuple[int, ...] = ()
+    """Ordinals of records that are new or have another status than before; nothing is written."""
     queued: tuple[int, ...] = ()
     """Ordinals of records that workers may have from now on; nothing of it is written."""
     ended: tuple[int, ...] = ()

@@ -21,6 +21,9 @@ CONDUCTOR = "conductor:"
 MQTT = "mqtt:"
 """What the name of a topic, or of a filter for topics, begins with."""
 
+HTTP = ("http://", "https://")
+"""What the address of a web server begins with, that listeners' notices are posted to."""
+
 TOPIC_BYTES = 1_000
 PAYLOAD_BYTES = 100_000
 """What any broker takes, and what a slow link can carry between two records."""

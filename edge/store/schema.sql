@@ -149,6 +149,19 @@ CREATE TABLE IF NOT EXISTS workflow_message (
 -- The oldest messages of one execution, and all of them.
 CREATE INDEX IF NOT EXISTS workflow_message_workflow ON workflow_message (workflow, key);
 
+-- Notices of listeners that a web server has not taken yet.
+CREATE TABLE IF NOT EXISTS delivery (
+  key        INTEGER PRIMARY KEY,
+  url        TEXT NOT NULL,
+  message_id TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  due_ms     INTEGER NOT NULL,
+  attempts   INTEGER NOT NULL,
+  payload    BLOB NOT NULL
+) STRICT;
+-- Which is tried next?
+CREATE INDEX IF NOT EXISTS delivery_due ON delivery (due_ms, key);
+
 -- What has become of each action of a handler for each message. The row is written with what the
 -- action did, so that a message delivered twice acts once.
 CREATE TABLE IF NOT EXISTS event_execution (

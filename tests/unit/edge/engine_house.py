@@ -12,6 +12,7 @@ import msgspec
 
 from edge.clock import Clock
 from edge.engine import Engine
+from edge.listeners import Listeners
 from edge.lookups import Lookups
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
 from edge.model.executions import EMPTY, TaskStatus, WorkflowStatus, task_uuid
@@ -28,10 +29,16 @@ async def engine_at(
     syncing: bool = False,
     timers: bool = True,
     lookups: Lookups | None = None,
+    listeners: Listeners | None = None,
 ) -> AsyncIterator[Engine]:
     """An open engine whose loops run until the block ends."""
     engine = await Engine.open(
-        path, scripts=EVALUATORS, clock=clock, syncing=syncing, lookups=lookups
+        path,
+        scripts=EVALUATORS,
+        clock=clock,
+        syncing=syncing,
+        lookups=lookups,
+        listeners=listeners,
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(engine.run())

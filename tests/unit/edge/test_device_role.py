@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import Settings, load
+from edge.config import Settings, WrongValue, load
 from edge.data_dir import DataDir
 from edge.device_role import Device, open_role
 from edge.model.errors import NotFound
@@ -59,5 +59,16 @@ def test_handlers_of_the_site_may_fail_to_load(tmp_path: Path) -> None:
             group.create_task(role.keep())
             await role.prepare()
             await role.close()
+
+    asyncio.run(main())
+
+
+def test_a_sink_that_does_not_exist_keeps_the_device_from_starting(tmp_path: Path) -> None:
+    """The message names the key: nobody would ever be told there."""
+    text = '[listener]\ntask_sink = "kafka:x"\n'
+
+    async def main() -> None:
+        with pytest.raises(WrongValue, match="listener.task_sink: 'kafka:x' is not mqtt:TOPIC"):
+            await open_role(settings(tmp_path, text), DataDir(tmp_path))
 
     asyncio.run(main())

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge import mailbox, transactions
+from edge import mailbox, pulls, transactions
 from edge.engine import Engine
 from edge.model.decision import UpdateTask
 from edge.model.errors import Conflict, NotFound, Overloaded, PayloadTooLarge
@@ -137,7 +137,7 @@ def test_a_loop_takes_many_and_others_have_their_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is too much for one transaction goes on in the next, in order."""
-    monkeypatch.setattr(transactions, "_PULLS_AT_ONCE", 4)
+    monkeypatch.setattr(pulls, "AT_ONCE", 4)
 
     async def body(engine: Engine) -> None:
         wait = {"name": "w", "taskReferenceName": "w", "type": "WAIT"}
