@@ -81,8 +81,12 @@ class Snapshot:
 
     def find_named(self, name: str) -> Task | None:
         """The newest record of a name in the definition, of whatever iteration."""
-        ordinal = self.newest.get(name) or self.latest.get(name)
-        return None if ordinal is None else self.tasks[ordinal]
+        ordinal = self.newest.get(name)
+        if ordinal is not None:
+            return self.tasks[ordinal]
+        task = self.find(name)
+        # A name with its suffix is none of the definition's.
+        return None if task is None or task.suffix else task
 
     def outline_of(self, ref: str) -> Outline:
         """The outline that holds a step: the definition's, or that of what records brought."""

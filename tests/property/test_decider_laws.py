@@ -10,19 +10,28 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from edge.decider.decide import decide
+from edge.model.calls import Launch
 from edge.model.decision import (
+    ChildReopened,
     Command,
     Decision,
+    Jump,
+    Launched,
+    LaunchFailed,
     Lease,
     LeaseExpired,
     Pause,
+    Rerun,
+    ResetCallbacks,
     Restart,
     Resume,
     Retry,
+    Skip,
     Start,
     Terminate,
     TimerDue,
     UpdateTask,
+    UpdateVariables,
 )
 from edge.model.errors import BatonError
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, WorkflowStatus
@@ -71,6 +80,7 @@ _LEAVES = st.sampled_from(
     [
         *["SIMPLE"] * 8,
         *["HTTP", "MINE", "WAIT", "HUMAN", "INLINE", "SET_VARIABLE", "NOOP", "EVENT"],
+        *["SUB_WORKFLOW", "START_WORKFLOW", "DYNAMIC", "YIELD"],
         "TERMINATE",
     ]
 )
@@ -104,7 +114,11 @@ class _Author:
         return flags
 
     def _step(self, depth: int) -> list[Step]:
-        shape = self._draw(st.integers(0, 5)) if depth else 0
+        shape = self._draw(st.integers(0, 7)) if depth else 0
+        if shape == 6:
+            return [self._loop(depth)]
+        if shape == 7:
+            return self._dynamic_fork()
         if shape == 4:
             cases = {str(number): self.steps(depth - 1) for number in range(2)}
             evaluator = self._draw(st.sampled_from(["value-param"] * 5 + ["javascript", "python"]))
@@ -130,6 +144,31 @@ class _Author:
             ]
         return [self._leaf(self._draw(_LEAVES))]
 
+    def _loop(self, depth: int) -> Step:
+        """A loop over a short list, so that it ends; its body may hold loops."""
+        inputs: dict[str, Any] = {"items": list(range(self._draw(st.integers(0, 2))))}
+        if self._draw(st.booleans()):
+            inputs["keepLastN"] = 1
+        condition = self._draw(st.sampled_from([None, None, "$.yes", "fail"]))
+        return step(
+            self._ref("loop"),
+            "DO_WHILE",
+            loopOver=self.steps(depth - 1),
+            inputParameters={**inputs, "yes": True},
+            loopCondition=condition,
+            **self._flags(),
+        )
+
+    def _dynamic_fork(self) -> list[Step]:
+        ref = self._ref("dyn")
+        inputs = {
+            "forkTaskInputs": [{} for _ in range(self._draw(st.integers(0, 3)))],
+            "forkTaskName": f"{ref}work",
+            "forkTaskType": self._draw(st.sampled_from(["SIMPLE", "NOOP", "HUMAN"])),
+        }
+        fork_ = step(ref, "FORK_JOIN_DYNAMIC", inputParameters=inputs)
+        return [fork_, join(self._ref("join"), **self._flags())]
+
     def _leaf(self, kind: str) -> Step:
         ref, flags = self._ref(kind.lower()), self._flags()
         match kind:
@@ -142,6 +181,14 @@ class _Author:
             case "EVENT":
                 flags["sink"] = self._draw(st.sampled_from(["mqtt:a/b", "conductor"]))
                 flags["asyncComplete"] = self._draw(st.booleans())
+            case "SUB_WORKFLOW":
+                flags["subWorkflowParam"] = {"name": "child"}
+            case "START_WORKFLOW":
+                flags["inputParameters"] = {"startWorkflow": {"name": "other"}}
+            case "DYNAMIC":
+                flags["dynamicTaskNameParam"] = "what"
+                what = self._draw(st.sampled_from(["work", "NOOP", "HUMAN"]))
+                flags["inputParameters"] = {"what": what}
             case "TERMINATE":
                 words = ["COMPLETED", "FAILED", "TERMINATED", "LATER"]
                 return terminate(ref, self._draw(st.sampled_from(words)))
@@ -160,8 +207,12 @@ def definitions(draw: st.DrawFn) -> Pinned:
     )
 
 
+WAITS_FOR_OTHERS = frozenset({"JOIN", "DO_WHILE"})
+"""Kinds whose records are open and have nobody working on them."""
+
 ACTIONS = st.lists(
-    st.tuples(st.sampled_from("cccccffftpxdduglwWPRRTYYZ"), st.integers(0, 50)), max_size=40
+    st.tuples(st.sampled_from("cccccffftpxdduglwWPRRTYYZNNSJBVO"), st.integers(0, 50)),
+    max_size=40,
 )
 """What happens, and to whom; the letters are explained in ``World.command``."""
 
@@ -187,9 +238,11 @@ class Disk:
 class World:
     """One execution, its disk, and everybody who talks to it."""
 
-    def __init__(self, pinned: Pinned, kind: str) -> None:
+    def __init__(self, pinned: Pinned, kind: str, *, disturbed: bool = True) -> None:
         self.now_ms = NOW_MS
+        self.disturbed = disturbed
         self.used: set[int] = set()
+        self.children = 0
         self.published: set[str] = set()
         workflow = Workflow(
             key=1,
@@ -230,6 +283,20 @@ class World:
         for publication in decision.publications:
             assert publication.message_id not in self.published
             self.published.add(publication.message_id)
+        for call in decision.calls:
+            if isinstance(call, Launch):
+                self._launch(call)
+
+    def _launch(self, call: Launch) -> None:
+        """Whoever starts executions answers at once, and refuses every fifth."""
+        self.children += 1
+        task = self.snapshot.tasks.get(call.ordinal)
+        if task is not None and task.status is not TaskStatus.SCHEDULED:
+            return
+        if self.disturbed and self.children % 5 == 0:
+            self.tell(LaunchFailed(call.ordinal, "no such workflow"))
+        else:
+            self.tell(Launched(call.ordinal, self.children.to_bytes(12, "big") + bytes(4)))
 
     def _judge_timers(self, command: Command) -> None:
         """A moment that has been heard of is not due again, or its timer would never rest."""
@@ -247,22 +314,28 @@ class World:
                 assert tasks[task.ordinal].seq == task.seq
                 continue
             assert task.ordinal > max(self.used, default=0)
-            assert last + 1 == task.seq
+            # There are gaps: a loop may make and forget records within one decision.
+            assert last < task.seq
             self.used.add(task.ordinal)
             last = task.seq
 
     def _judge_statuses(self, tasks: dict[int, Task], workflow: Workflow, command: Command) -> None:
         """What has ended stays as it is, but for what retry, restart and terminate are for."""
         live = self.snapshot
-        if workflow.status.terminal and not isinstance(command, Terminate | Retry | Restart):
+        reviving = (Retry, Restart, Rerun, ChildReopened)
+        if workflow.status.terminal and not isinstance(command, (Terminate, *reviving)):
             assert workflow.status is live.workflow.status
         for ordinal, old in tasks.items():
             new = live.tasks.get(ordinal)
             if new is None or not old.status.terminal or new.status is old.status:
                 continue
+            if isinstance(command, Rerun):
+                continue
+            if isinstance(command, ChildReopened) and old.kind == "SUB_WORKFLOW":
+                continue
             assert not old.status.successful
             assert new.status is TaskStatus.COMPLETED_WITH_ERRORS or (
-                old.kind == "JOIN" and isinstance(command, Retry)
+                old.kind in WAITS_FOR_OTHERS and isinstance(command, Retry | ChildReopened)
             )
 
     def _judge_rest(self) -> None:
@@ -275,7 +348,7 @@ class World:
             assert 0 < live.workflow.ended_ms
         elif live.workflow.status is WorkflowStatus.RUNNING:
             # Somebody can still do something, and every finished record has been followed.
-            assert any(task.kind != "JOIN" for task in live.open_tasks())
+            assert any(task.kind not in WAITS_FOR_OTHERS for task in live.open_tasks())
             assert all(t.executed for t in live.tasks.values() if t.status.terminal)
 
     # Behaviour.
@@ -289,6 +362,12 @@ class World:
             "Y": Retry(),
             "Z": Restart(),
             "W": TimerDue(0),
+            "V": UpdateVariables(b'{"v":1}', append=pick % 2 == 0),
+            "B": ResetCallbacks(),
+            "O": self._reopened(pick),
+            "N": Rerun(pick % 3 and pick),
+            "S": Skip(self._some_ref(pick)),
+            "J": Jump(self._some_ref(pick)),
         }
         if action in whole:
             return whole[action]
@@ -302,9 +381,22 @@ class World:
         return None if task is None else self._to_task(action, task, pick)
 
     def _pick(self, pick: int) -> Task | None:
-        # A JOIN is left alone: that anybody may close it by hand is tried with "d".
-        tasks = [task for task in self.snapshot.open_tasks() if task.kind != "JOIN"]
+        # Who waits for others is left alone: that anybody may close it by hand is tried with "d".
+        tasks = [t for t in self.snapshot.open_tasks() if t.kind not in WAITS_FOR_OTHERS]
         return tasks[pick % len(tasks)] if tasks else None
+
+    def _some_ref(self, pick: int) -> str:
+        """A reference of the definition's top level, or now and then one that is not there."""
+        steps = self.snapshot.pinned.definition.tasks
+        return "nowhere" if pick == 13 else steps[pick % len(steps)].task_reference_name
+
+    def _reopened(self, pick: int) -> Command:
+        """The child of some task is taken up again."""
+        children = [task for task in self.snapshot.tasks.values() if task.child]
+        if not children:
+            return ChildReopened(1, bytes(16), "retried")
+        task = children[pick % len(children)]
+        return ChildReopened(task.ordinal, task.child, "retried")
 
     def _to_task(self, action: str, task: Task, pick: int) -> Command:
         lease = Lease("w", self.now_ms - pick * 100, task.polls + pick % 3)
@@ -335,7 +427,9 @@ class World:
         for _ in range(300):
             if self.snapshot.workflow.status.terminal:
                 return
-            task = next(task for task in self.snapshot.open_tasks() if task.kind != "JOIN")
+            task = next(
+                task for task in self.snapshot.open_tasks() if task.kind not in WAITS_FOR_OTHERS
+            )
             if task.kind == "WAIT":
                 assert 0 < task.due_ms
                 self.now_ms = max(self.now_ms, task.due_ms)
@@ -346,7 +440,7 @@ class World:
 
 
 def _played(pinned: Pinned, kind: str, actions: list[tuple[str, int]]) -> World:
-    world = World(pinned, kind)
+    world = World(pinned, kind, disturbed=bool(actions))
     for action, pick in actions:
         command = world.command(action, pick)
         if command is not None:
