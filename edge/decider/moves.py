@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from edge.decider import policies
-from edge.decider.children import reopen_parent
+from edge.decider.children import give_up_child, reopen_parent
 from edge.decider.draft import Draft, Lap, Visit
 from edge.decider.flow import cancel, new_attempt, schedule
 from edge.decider.lifecycle import look_again, reopen, reopen_workflow, start
@@ -230,14 +230,22 @@ def jump(draft: Draft, command: Jump) -> None:
             "at the top level of the workflow"
         )
     for task in snapshot.open_tasks():
-        cancel(draft, task, f"The workflow went on from {command.ref}")
-        draft.change(snapshot.tasks[task.ordinal], executed=True, status=TaskStatus.CANCELED)
+        give_up_child(draft, task, f"The workflow went on from {command.ref}")
+        draft.change(
+            task,
+            status=TaskStatus.SKIPPED,
+            executed=True,
+            ended_ms=draft.now_ms,
+            updated_ms=draft.now_ms,
+        )
     draft.agenda.clear()
     target = snapshot.find(command.ref)
     if target is not None:
         draft.drop([task.ordinal for task in snapshot.in_order() if task.seq >= target.seq])
     _skip_before(draft, place.siblings[: place.position], {})
-    _forgive_canceled(draft)
+    # A JOIN would wait for ever for branches that nobody has begun.
+    members = [outline.place(ref) for ref in place.step.join_on]
+    _skip_before(draft, [member.step for member in members if member is not None], {})
     schedule(draft, Visit(place.step, posted=msgspec.json.decode(command.input)))
 
 
@@ -248,13 +256,6 @@ def _skip_before(
         if draft.snapshot.find(step.task_reference_name) is None:
             output = outputs.get(step.task_reference_name)
             _pass_by(draft, step, EMPTY, msgspec.json.encode(output or {}))
-
-
-def _forgive_canceled(draft: Draft) -> None:
-    """What a jump gave up is no failure of the workflow."""
-    for task in draft.snapshot.in_order():
-        if task.status is TaskStatus.CANCELED and not task.retried:
-            draft.change(task, retried=True)
 
 
 # Another definition.

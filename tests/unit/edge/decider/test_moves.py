@@ -183,7 +183,7 @@ def test_a_jump_ahead_passes_by_what_lies_between() -> None:
     play.start()
     play.do(Jump("c", b'{"k":1,"l":2}'))
 
-    assert {"a": "CANCELED", "b": "SKIPPED", "c": "SCHEDULED"} == play.states()
+    assert {"a": "SKIPPED", "b": "SKIPPED", "c": "SCHEDULED"} == play.states()
     assert {"k": 1, "l": 2} == play.input("c")
     play.complete("c")
     assert "COMPLETED" == play.status
@@ -201,6 +201,18 @@ def test_a_jump_back_runs_everything_from_there_again() -> None:
     play.complete("b")
     play.complete("c")
     assert "COMPLETED" == play.status
+
+
+def test_a_jump_to_a_join_waits_for_nobody() -> None:
+    """Branches that were begun are given up, the others count as skipped."""
+    play = Playbook(step("a"), fork("f", [step("b")], [step("c")]), join("j", "b", "c"), step("z"))
+    play.start()
+    play.do(Jump("j"))
+    assert ("COMPLETED", "SCHEDULED") == (play.task("j").status, play.task("z").status)
+    begun = Playbook(fork("f", [step("b")], [step("c")]), join("j", "b", "c"), step("z"))
+    begun.start()
+    begun.do(Jump("j"))
+    assert ("SKIPPED", "SCHEDULED") == (begun.task("b").status, begun.task("z").status)
 
 
 def test_where_one_cannot_jump() -> None:
