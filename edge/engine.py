@@ -35,7 +35,6 @@ from edge.model.errors import NotFound
 from edge.model.executions import (
     TaskStatus,
     Workflow,
-    WorkflowStatus,
     parse_uuid,
     task_key,
     task_uuid,
@@ -267,33 +266,6 @@ class Engine:
         if workflow is None:
             raise NotFound(f"No such workflow found by id: {workflow_id}")
         return workflow
-
-    async def search(
-        self,
-        *,
-        name: list[str] | None,
-        status: list[WorkflowStatus] | None,
-        correlation_id: str | None,
-        workflow_ids: list[str] | None,
-        start_from_ms: int | None,
-        start_to_ms: int | None,
-        free_text: str | None,
-        offset: int,
-        limit: int,
-    ) -> tuple[int, list[Workflow]]:
-        """Number of all matches and one page of them, newest first; None = anything."""
-        query = search.Query(
-            names=name,
-            statuses=status,
-            correlation_id=correlation_id,
-            workflow_ids=workflow_ids,
-            start_from_ms=start_from_ms,
-            start_to_ms=start_to_ms,
-            text=free_text,
-            offset=offset,
-            limit=limit,
-        )
-        return await self._database.read(lambda c: search.search(c, query))
 
     async def running(self, name: str, version: int | None) -> list[str]:
         """Ids of the executions of a workflow that have not ended, oldest first."""

@@ -17,7 +17,7 @@ from edge.figures import Figures
 from edge.model.decision import Lease
 from edge.model.definitions import TaskDefinition
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
-from edge.model.requests import PollData, TaskView
+from edge.model.requests import ExecutionView, PollData, TaskView
 from edge.model.snapshot import step_of
 from edge.store import executions, metadata
 from edge.store.payloads import Payloads
@@ -126,6 +126,31 @@ class HandOver:
             )
         while len(self._fresh) > _FRESH:
             self._fresh.popitem(last=False)
+
+    def repair(self, view: ExecutionView) -> int:
+        """Queue what should wait for a worker and does not; returns how many tasks that were.
+
+        Every task is in its queue or in a worker's hands, so this finds nothing unless something
+        here is wrong.
+        """
+        missing = [
+            task
+            for task in view.tasks
+            if task.status is TaskStatus.SCHEDULED
+            and task.queue is not None
+            and not self.queues.holds((view.workflow.id, task.ordinal))
+            and self.leases.get((view.workflow.id, task.ordinal)) is None
+        ]
+        for task in missing:
+            self.queues.put(
+                task.queue or "",
+                (view.workflow.id, task.ordinal),
+                view.workflow.priority,
+                task.deliver_ms,
+                limit=_limit(view.pinned, task),
+                now_ms=self._clock.monotonic_ms(),
+            )
+        return len(missing)
 
     async def poll(
         self, queue: str, *, worker: str | None, count: int, timeout_ms: int

@@ -150,6 +150,7 @@ class WireSummary(msgspec.Struct, rename="camel", omit_defaults=True):
     idempotency_key: str | None = None
     external_input_payload_storage_path: str | None = None
     external_output_payload_storage_path: str | None = None
+    classifier: str | None = None
 
 
 class WireStatus(msgspec.Struct, rename="camel", omit_defaults=True):

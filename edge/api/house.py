@@ -19,6 +19,7 @@ from edge.api.tickets import Tickets
 from edge.engine import Engine
 from edge.rehearsal import Rehearsals
 from edge.schedules import Schedules
+from edge.searches import Searches
 from edge.steering import Steering
 from edge.uploads import Uploads
 from edge.wire import Encoder
@@ -67,10 +68,13 @@ class House:
         self.schedules = Schedules(engine)
         """Starts workflows by the clock; whoever owns the house runs it."""
         self.encoder = Encoder()
+        self.searches = Searches(engine.database, engine.clock, engine.hand_over.as_held)
         self.requests = Requests()
         self.instance = "baton"
         """Named in error bodies."""
         self.version = "0"
+        self.settings: dict[str, str] = {}
+        """What is in force, as texts, without anything secret."""
         self.body_limit_bytes = 10 * 1024 * 1024
         self.upload_limit_bytes = 32 * 1024 * 1024
         """The largest payload that travels by itself."""

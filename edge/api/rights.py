@@ -64,6 +64,7 @@ RULES = [
     Rule(_CHANGE, "api/tasks", _RUN),
     Rule(frozenset({"POST"}), "api/workflow/*/correlated", _VIEW),
     Rule(frozenset({"POST"}), "api/workflow/correlated", _VIEW),
+    Rule(frozenset({"POST"}), "api/workflow/bulk/search", _VIEW),
     Rule(_LOOK, "api/workflow/execute", _RUN),
     Rule(_LOOK, "api/workflow", _VIEW),
     Rule(_CHANGE, "api/workflow", _RUN),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from edge.api.summaries import WireTaskSummary
 from edge.model.access import Reference, Role
 from edge.model.definitions import JsonObject
 from edge.model.errors import FieldError
@@ -53,6 +54,14 @@ class TaskPage(msgspec.Struct, rename="camel"):
 
     total_hits: int
     results: list[WireTask]
+
+
+class TaskSummaryPage(msgspec.Struct, rename="camel"):
+    """One page of a search of tasks."""
+
+    total_hits: int
+    """Matches on all pages."""
+    results: list[WireTaskSummary]
 
 
 class BulkResponse(msgspec.Struct, rename="camel"):

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from edge.api import answers, runs, workflows
+from edge.api import answers, executions, runs, workflows
 from edge.api.call import Call
 from edge.api.idempotency import with_idempotency
 from edge.clock import new_request_id
@@ -138,7 +138,7 @@ async def update_variables(call: Call) -> Response:
     """Lay values over the variables; answers the execution."""
     values = await call.json_object()
     await call.house.steering.update_variables(call.params["id"], _encode(values))
-    return answers.json(await workflows.full(call, call.params["id"], with_tasks=True))
+    return answers.json(await executions.stored(call.house, call.params["id"], with_tasks=True))
 
 
 async def update_state(call: Call) -> Response:

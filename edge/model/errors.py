@@ -4,7 +4,8 @@ No text of an answer is built elsewhere, and no transport is named here.
 
     BatonError
     ├── InvalidInput            400
-    │   └── ValidationFailed    400, names the fields
+    │   ├── ValidationFailed    400, names the fields
+    │   └── SearchTooBroad      400
     ├── Unauthenticated         401
     │   ├── TokenInvalid        401
     │   ├── TokenExpired        401
@@ -72,6 +73,12 @@ class ValidationFailed(InvalidInput):
     def told(self) -> str:
         """The fields, each with what is wrong with it."""
         return "; ".join(f"{fault.path}: {fault.message}" for fault in self.fields)
+
+
+class SearchTooBroad(InvalidInput):
+    """A search did not come to its end in time. Narrow it by a name, a status or a time."""
+
+    code = "search_too_broad"
 
 
 class Unauthenticated(BatonError):

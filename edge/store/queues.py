@@ -155,6 +155,10 @@ class Queues:
         """A task of that definition is in progress, although it was not taken from here."""
         self.slots.occupy(task, name, now_ms)
 
+    def holds(self, task: TaskId) -> bool:
+        """Whether a task waits in a queue."""
+        return task in self._where
+
     def free(self, task: TaskId, now_ms: int) -> None:
         """A task is in progress no more: whoever waits for its slot may have it."""
         name = self.slots.free(task)

@@ -331,3 +331,14 @@ CREATE TABLE IF NOT EXISTS access_grant (
 ) STRICT, WITHOUT ROWID;
 -- What one subject may have.
 CREATE INDEX IF NOT EXISTS access_grant_subject ON access_grant (subject_type, subject_id);
+
+-- Executions that were removed and are kept as a copy. The body (MessagePack) is what a search looks
+-- into, the document (JSON, zlib) what a client saw. Keys ascend with the time of archiving; the
+-- unique index finds a copy by the execution's id.
+CREATE TABLE IF NOT EXISTS archive (
+  key         INTEGER PRIMARY KEY,
+  id          BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+  archived_ms INTEGER NOT NULL,
+  body        BLOB NOT NULL,
+  document    BLOB NOT NULL
+) STRICT;

@@ -15,8 +15,9 @@ from edge.engine import Engine
 from edge.listeners import Listeners
 from edge.lookups import Lookups
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
-from edge.model.executions import EMPTY, TaskStatus, WorkflowStatus, task_uuid
+from edge.model.executions import EMPTY, TaskStatus, Workflow, WorkflowStatus, task_uuid
 from edge.model.requests import StartRequest, TaskResult, TaskView
+from edge.searches import Ask, Searches
 from edge.timekeeper import Timekeeper
 from tests.evaluators import EVALUATORS
 
@@ -86,6 +87,12 @@ async def start(engine: Engine, name: str, **fields: Any) -> str:
         name, input=EMPTY if values is None else msgspec.json.encode(values), **fields
     )
     return await engine.start(request)
+
+
+async def everything(engine: Engine) -> list[Workflow]:
+    """Every execution, newest first."""
+    searches = Searches(engine.database, engine.clock, engine.hand_over.as_held)
+    return [found.workflow for found in (await searches.workflows(Ask(limit=5_000))).page]
 
 
 async def claim(engine: Engine, queue: str, timeout_ms: int = 0) -> TaskView:

@@ -18,7 +18,7 @@ from edge.model.errors import StorageUnavailable
 from edge.model.events import EventHandler, Message
 from edge.store import events as store
 from edge.transactions import Transaction
-from tests.unit.edge.engine_house import define, ended, engine_at, run, start
+from tests.unit.edge.engine_house import define, ended, engine_at, everything, run, start
 
 _EVENT = {"name": "e", "taskReferenceName": "e", "type": "EVENT", "sink": "conductor:door"}
 _NOOP = {"name": "n", "taskReferenceName": "n", "type": "NOOP"}
@@ -43,17 +43,7 @@ async def _prepare(engine: Engine) -> None:
 
 async def _received(engine: Engine) -> list[Any]:
     """What the receivers were started with, oldest first."""
-    _, found = await engine.search(
-        name=["receiver"],
-        status=None,
-        correlation_id=None,
-        workflow_ids=None,
-        start_from_ms=None,
-        start_to_ms=None,
-        free_text=None,
-        offset=0,
-        limit=99,
-    )
+    found = [one for one in await everything(engine) if one.name == "receiver"]
     return [msgspec.json.decode(one.input)["n"] for one in sorted(found, key=lambda w: w.key)]
 
 
@@ -70,8 +60,12 @@ async def _until_received(engine: Engine, count: int) -> list[Any]:
     changed = asyncio.Event()
     unsubscribe = engine.subscribe(lambda _: changed.set())
     async with asyncio.timeout(10):
-        while len(found := await _received(engine)) < count:
+        while True:
+            # What changes while the look is taken counts for the next one.
             changed.clear()
+            found = await _received(engine)
+            if len(found) >= count:
+                break
             await changed.wait()
     unsubscribe()
     return found

@@ -18,7 +18,15 @@ from edge.model.errors import StorageUnavailable
 from edge.model.executions import TaskStatus, WorkflowStatus, parse_uuid, task_uuid
 from edge.model.requests import Answer, TaskView
 from edge.workers import Workers
-from tests.unit.edge.engine_house import define, define_task, ended, engine_at, simple, start
+from tests.unit.edge.engine_house import (
+    define,
+    define_task,
+    ended,
+    engine_at,
+    everything,
+    simple,
+    start,
+)
 from workflows.evidence import EvidenceStore
 from workflows.task import TaskContext, TaskFailed, TaskRejected
 
@@ -69,7 +77,7 @@ def test_a_handler_completes_its_task(tmp_path: Path) -> None:
 
     async def body(engine: Engine) -> None:
         status, _, output = await _fate(engine)
-        (workflow,) = (await engine.search(**_ANYTHING))[1]
+        (workflow,) = await everything(engine)
         view = await engine.execution(str(_uuid(workflow.id)))
         lines = await engine.logs(str(_uuid(workflow.id[:12] + (1).to_bytes(4, "big"))))
 
@@ -79,12 +87,6 @@ def test_a_handler_completes_its_task(tmp_path: Path) -> None:
         assert ["attempt 0 at True"] == [line.line for line in lines]
 
     _run(tmp_path, lambda w: w.add_handlers({"a": handler}), body)
-
-
-_ANYTHING: dict[str, Any] = {
-    "name": None, "status": None, "correlation_id": None, "workflow_ids": None,
-    "start_from_ms": None, "start_to_ms": None, "free_text": None, "offset": 0, "limit": 9,
-}  # fmt: skip
 
 
 def _uuid(raw: bytes) -> object:
@@ -203,7 +205,7 @@ def test_many_log_lines_are_counted(tmp_path: Path) -> None:
 
     async def body(engine: Engine) -> None:
         await _fate(engine)
-        (workflow,) = (await engine.search(**_ANYTHING))[1]
+        (workflow,) = await everything(engine)
         lines = await engine.logs(str(_uuid(workflow.id[:12] + (1).to_bytes(4, "big"))))
 
         assert 101 == len(lines)

@@ -180,6 +180,7 @@ def test_real_answers_are_as_documented(tmp_path: Path) -> None:
         ]
         await device.register()
         await _ask_everything(device)
+        await _ask_for_upkeep(device)
         await _ask_for_schedules(device)
         await _ask_about_access(device)
         asked_for = {
@@ -296,6 +297,23 @@ async def _ask_everything(device: Device) -> None:
     second = await device.started()
     await device.call("POST", f"/tasks/{second}/first/COMPLETED/sync", json={"b": 1})
     await device.call("POST", "/metadata/workflow", json={"name": "", "tasks": [{}]})
+
+
+async def _ask_for_upkeep(device: Device) -> None:
+    """The same for searches by and of tasks, for administration and for what is removed."""
+    first = await device.started(correlationId="c")
+    for path in (
+        "/workflow/search-by-tasks", "/workflow/search-by-tasks-v2", "/tasks/search",
+        "/tasks/search-v2", "/admin/config", "/admin/task/work", "/tasks/search?query=(",
+    ):  # fmt: skip
+        await device.call("GET", path)
+    batch = {"workflowNames": ["flow"], "correlationIds": ["c"]}
+    await device.call("POST", "/workflow/correlated/batch?includeTasks=true", json=batch)
+    await device.call("POST", f"/tasks/{first}/ack")
+    await device.call("DELETE", "/workflow/bulk/terminate-remove", json=[first, "none"])
+    await device.call("DELETE", "/workflow/bulk/remove", json=[first, "none"])
+    await device.call("POST", "/workflow/bulk/delete", json=[first])
+    await device.call("GET", f"/workflow/{first}")
 
 
 async def _ask_for_schedules(device: Device) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.api import metadata, sources, tasks, workflows
+from edge.api import bulk, executions, lookups, metadata, sources, tasks
 from edge.api.sources import Parameter, read
 from tests.unit.edge.api.odd_endpoint import Documented, endpoint
 
@@ -32,9 +32,9 @@ def test_every_reader_is_found() -> None:
 @pytest.mark.parametrize(
     ("real", "names", "body", "statuses"),
     [
-        (workflows.find, {"start", "size", "query", "freeText"}, None, {200}),
-        (workflows.get_tasks, {"start", "count", "status"}, None, {200}),
-        (workflows.bulk_pause, set(), "array", {200}),
+        (lookups.search, {"start", "size", "query", "freeText"}, None, {200}),
+        (executions.get_tasks, {"start", "count", "status"}, None, {200}),
+        (bulk.pause, set(), "array", {200}),
         (tasks.poll, {"domain", "workerid"}, None, {200, 204}),
         (tasks.add_log, set(), "bytes", {200}),
         (metadata.put_tasks, set(), "any", {200}),
@@ -67,7 +67,7 @@ def test_words_under_fields() -> None:
 
 def test_trees_leave_memory() -> None:
     """Once the document is built nobody needs them."""
-    read(workflows.find)
+    read(lookups.search)
     assert 0 < sources._definitions.cache_info().currsize
     sources.forget()
     assert 0 == sources._definitions.cache_info().currsize

@@ -1,4 +1,4 @@
-"""Executions on Conductor's wire: start, show, steer, search, many at once."""
+"""Executions on Conductor's wire: start, show, steer."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_the_life_of_an_execution(tmp_path: Path) -> None:
         assert "variables" not in shown
         await device.answer("PUT", f"/workflow/decide/{path[10:]}")
         await device.answer("DELETE", path)
-        await device.answer("DELETE", f"{path}/remove")
+        await device.answer("DELETE", f"{path}/remove?archiveWorkflow=false")
         assert 404 == (await device.call("GET", path)).status_code
 
     run(tmp_path, body)
@@ -146,87 +146,6 @@ def test_tasks_are_paged(tmp_path: Path) -> None:
         assert [] == (await device.answer("GET", f"{path}?start=1"))["results"]
         assert 400 == (await device.call("GET", f"{path}?status=ODD")).status_code
         assert 400 == (await device.call("GET", f"{path}?start=-1")).status_code
-
-    run(tmp_path, body)
-
-
-def test_executions_are_found_by_what_they_belong_to(tmp_path: Path) -> None:
-    """Running ids, and executions by correlation id, with encoded slashes in it."""
-
-    async def body(device: Device) -> None:
-        await device.register()
-        workflow_id = await device.started(correlationId="order/7 ä")
-
-        (found,) = await device.answer("GET", "/workflow/flow/correlated/order%2F7%20%C3%A4")
-        several = await device.answer(
-            "POST", "/workflow/flow/correlated", json=["order/7 ä", "none"]
-        )
-        now = "endTime=9000000000000000&startTime=1"
-
-        assert workflow_id == found["workflowId"]
-        assert [] == found["tasks"]
-        assert [1, 0] == [len(several["order/7 ä"]), len(several["none"])]
-        assert [workflow_id] == await device.answer("GET", f"/workflow/running/flow?{now}")
-        assert [] == await device.answer("GET", "/workflow/running/flow?version=2")
-        assert [] == await device.answer("GET", "/workflow/running/flow?startTime=1&endTime=2")
-
-    run(tmp_path, body)
-
-
-def test_search_speaks_conductors_grammar(tmp_path: Path) -> None:
-    """Each example of the grammar finds what it should, summaries and whole executions."""
-
-    async def body(device: Device) -> None:
-        await device.register()
-        workflow_id = await device.started(correlationId="abc", input={"needle": 4711})
-
-        for query, hits in (
-            ("", 1),
-            ("workflowType = 'flow' AND status = 'FAILED'", 0),
-            ("workflowType IN (a,flow) AND startTime > 1735689600000", 1),
-            ('correlationId="abc" AND status IN (RUNNING,PAUSED)', 1),
-            (f"workflowId IN ({workflow_id},id2)", 1),
-            ("unknownField=3", 1),
-        ):
-            found = await device.answer("GET", "/workflow/search", params={"query": query})
-            assert hits == found["totalHits"], query
-
-        (line,) = (await device.answer("GET", "/workflow/search?freeText=4711"))["results"]
-        assert '{"needle":4711}' == line["input"]
-        assert line["startTime"].endswith("Z")
-        assert "endTime" not in line
-        quoted = await device.answer("GET", f'/workflow/search?freeText="{workflow_id}"')
-        assert 1 == quoted["totalHits"]
-        whole = await device.answer("GET", "/workflow/search-v2?size=5")
-        assert "first" == whole["results"][0]["tasks"][0]["referenceTaskName"]
-        for bad in ("query=status ~ 3", "query=status=ODD", "size=5001", "start=-1", "size=1e3"):
-            assert 400 == (await device.call("GET", f"/workflow/search?{bad}")).status_code, bad
-
-    run(tmp_path, body)
-
-
-def test_many_at_once_tell_what_failed(tmp_path: Path) -> None:
-    """Always 200; the reason of each failure stands beside its id."""
-
-    async def body(device: Device) -> None:
-        await device.register()
-        ids = [await device.started(), NOBODY]
-
-        for method, verb in (
-            ("PUT", "pause"),
-            ("PUT", "resume"),
-            ("POST", "terminate?reason=x"),
-            ("POST", "retry"),
-            ("POST", "terminate"),
-            ("POST", "restart?useLatestDefinitions=False"),
-        ):
-            result = await device.answer(method, f"/workflow/bulk/{verb}", json=ids)
-            assert ids[:1] == result["bulkSuccessfulResults"], verb
-            assert {NOBODY: f"No such workflow found by id: {NOBODY}"} == result["bulkErrorResults"]
-        refused: list[Any] = [[], ["x"] * 1001, [3], {}]
-        for wrong in refused:
-            response = await device.call("PUT", "/workflow/bulk/pause", json=wrong)
-            assert 400 == response.status_code
 
     run(tmp_path, body)
 
