@@ -180,6 +180,19 @@ class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For tasks, unless ``taskStatusListenerEnabled`` is false; empty = nobody."""
 
 
+class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long executions that have ended are kept; 0 = for ever, or any number."""
+
+    max_age_days: float = 0.0
+    """Since the end of the execution."""
+    max_count: int = 0
+    """Of executions that have ended; the ones that ended first go first."""
+    max_total_mb: int = 0
+    """Megabytes of the database that hold something; copies of removed executions go first."""
+    archive_max_age_days: float = 0.0
+    """Since an execution was removed; then its copy goes."""
+
+
 class EvidenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much evidence is kept."""
 
@@ -241,6 +254,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events: EventSettings = EventSettings()
     listener: ListenerSettings = ListenerSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    retention: RetentionSettings = RetentionSettings()
     auth: AuthSettings = AuthSettings()
     secrets: SecretSettings = SecretSettings()
     payloads: PayloadSettings = PayloadSettings()
@@ -364,6 +378,22 @@ def to_toml(settings: Settings) -> str:
             lines += ["", f"[[{section}]]" if isinstance(value, list) else f"[{section}]"]
             lines += [f"{key} = {_value(item)}" for key, item in table.items() if item is not None]
     return "\n".join(lines[1:]) + "\n"
+
+
+_SECRETIVE = re.compile(r"password|secret|token|key|username|credential")
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """What is in force as ``section.key`` and a text, without anything that may be secret."""
+    found: dict[str, str] = {}
+    for section, value in msgspec.to_builtins(settings).items():
+        # Lists of tables hold what people wrote for others: inputs, environments.
+        for key, item in value.items() if isinstance(value, dict) else ():
+            if isinstance(item, str | int | float) and not _SECRETIVE.search(key):
+                text = str(item).lower() if isinstance(item, bool) else str(item)
+                # An address may hold a name and a password.
+                found[f"{section}.{key}"] = re.sub(r"//[^/@]*@", "//", text)
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -521,6 +551,10 @@ def _check(settings: Settings) -> None:
         ("files.most_mb", settings.files.most_mb, 1, 100_000),
         ("files.budget_mb", settings.files.budget_mb, 1, 10_000_000),
         ("evidence.budget_mb", settings.evidence.budget_mb, 1, 10_000_000),
+        ("retention.max_age_days", settings.retention.max_age_days, 0, 36_500),
+        ("retention.max_count", settings.retention.max_count, 0, 10**9),
+        ("retention.max_total_mb", settings.retention.max_total_mb, 0, 10_000_000),
+        ("retention.archive_max_age_days", settings.retention.archive_max_age_days, 0, 36_500),
         ("evidence.max_age_days", settings.evidence.max_age_days, 0.001, 36_500),
         *(
             (f"trigger[{i}].cooldown_s", one.cooldown_s, 0, 86_400)

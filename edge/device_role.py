@@ -28,6 +28,7 @@ from edge.config import (
     WrongValue,
     publishes_for_itself,
     secret_key_file,
+    shown,
 )
 from edge.console import CONSOLE_FOLDER
 from edge.data_dir import DataDir
@@ -48,6 +49,7 @@ from edge.model.payload_limits import KB, PayloadLimits
 from edge.model.validation import parse_task_definition, parse_workflow_definition
 from edge.payload_sweep import PayloadSweep
 from edge.rehearsal import Rehearsals
+from edge.retention import Retention
 from edge.scripts import Evaluators
 from edge.system_tasks import HttpCalls, HttpPolls, OtherExecutions, UpdateSecret
 from edge.system_tasks.notices import Notices
@@ -133,6 +135,7 @@ class Device:
             max_age_s=settings.evidence.max_age_days * 86_400,
         )
         self._timekeeper = Timekeeper(engine)
+        self._retention = Retention(engine, settings.retention)
         self._triggers = Triggers(engine)
         self._event_queue = EventQueue(engine)
         self._notices = Notices(engine)
@@ -183,6 +186,7 @@ class Device:
             self._equipment.run(),
             self._sweep(),
             PayloadSweep(self._engine, self._house.uploads, self._house.files).run(),
+            self._retention.run(),
             self._end_idle_scripts(),
         ]
         others = [self._hosted, self._uplink, self._event_link]
@@ -223,6 +227,7 @@ class Device:
         house = House(self._engine)
         house.instance = settings.sync.device
         house.version = release()
+        house.settings = shown(settings)
         house.body_limit_bytes = settings.engine.body_limit_bytes
         house.upload_limit_bytes = settings.payloads.upload_most_mb * KB * KB
         house.uploads.budget_bytes = settings.payloads.upload_budget_mb * KB * KB

@@ -119,11 +119,16 @@ def workflow_holds(text: FreeText, found: Found) -> bool:
         *one.failed_names,
     )
     return (
-        text.in_payload(masked(one.input, one.masked_fields))
-        or text.in_payload(masked(one.output, one.masked_fields))
+        _in_shown(text, one.input, one.masked_fields)
+        or _in_shown(text, one.output, one.masked_fields)
         or text.in_any(texts)
         or (text.may_be_id and text.in_any((workflow_uuid(one.id),)))
     )
+
+
+def _in_shown(text: FreeText, payload: bytes, hidden: list[str]) -> bool:
+    """Whether a free text occurs in what is shown of a payload; masks are dear, and put on last."""
+    return text.in_payload(payload) and text.in_payload(masked(payload, hidden))
 
 
 def task_holds(text: FreeText, found: FoundTask) -> bool:
@@ -141,8 +146,8 @@ def task_holds(text: FreeText, found: FoundTask) -> bool:
         workflow.correlation_id,
     )
     return (
-        text.in_payload(masked(one.input, workflow.masked_fields))
-        or text.in_payload(masked(one.output, workflow.masked_fields))
+        _in_shown(text, one.input, workflow.masked_fields)
+        or _in_shown(text, one.output, workflow.masked_fields)
         or text.in_any(texts)
         or (
             text.may_be_id

@@ -20,6 +20,7 @@ from edge.config import (
     load,
     publishes_for_itself,
     secret_key_file,
+    shown,
     to_toml,
 )
 
@@ -287,3 +288,19 @@ def test_events_take_the_broker_of_the_sync(tmp_path: Path) -> None:
     assert ("", False) == (off.events.broker, publishes_for_itself(off))
     assert [False, True, True] == [publishes_for_itself(one) for one in (shared, own, alone)]
     assert shared == load(written(tmp_path, to_toml(shared)))
+
+
+def test_what_is_in_force_can_be_shown(tmp_path: Path) -> None:
+    """As texts, and without what is secret or was written for somebody else."""
+    file = tmp_path / "baton.toml"
+    file.write_text(
+        "[sync]\nbroker = 'mqtt://me:word@host:1883'\nusername = 'me'\npassword_file = 'p'\n"
+        "[retention]\nmax_age_days = 30\n"
+    )
+    found = shown(load(file))
+
+    assert ("30.0", "true") == (found["retention.max_age_days"], found["sync.enabled"])
+    assert "mqtt://host:1883" == found["sync.broker"]
+    assert "daemon.listen" in found
+    assert not {key for key in found if "password" in key or "username" in key}
+    assert "word" not in " ".join(found.values())

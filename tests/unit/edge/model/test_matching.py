@@ -243,6 +243,9 @@ def test_free_text_is_looked_for_in_texts() -> None:
 
     assert asked.in_any([None, "", "ABCD"])
     assert not asked.in_any(["ab", "cd"])
+    assert FreeText(["bc"]).in_any([None, "", "ABCD"])
+    assert not FreeText(["bc"]).in_any(["ab", "cd"])
+    assert not FreeText(["b\0c"]).in_any(["ab", "cd"])
 
 
 @pytest.mark.parametrize("text", ["", " ", "*", "**", '""', "' '*"[:0]])
