@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from edge import starts
 from edge.clock import Clock, Ids, RandomIds, SystemClock
-from edge.decider.scripts import Scripts
 from edge.disclosure import Disclosure
 from edge.effects import Effects
 from edge.group_commit import GroupCommit
@@ -22,12 +21,10 @@ from edge.listeners import Listeners
 from edge.lookups import Lookups
 from edge.model.decision import (
     Command,
-    LeaseExpired,
     LogLine,
     Pause,
     Resume,
     Terminate,
-    TimerDue,
     UpdateTask,
 )
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
@@ -48,7 +45,9 @@ from edge.model.requests import (
     TaskResult,
     TaskView,
 )
-from edge.store import executions, facts, metadata, search, timers
+from edge.moments import Moments
+from edge.scripts import Evaluators
+from edge.store import executions, facts, metadata, search
 from edge.store.migrations import migrate
 from edge.store.payload_files import PayloadFiles
 from edge.store.payloads import Payloads
@@ -57,10 +56,6 @@ from edge.transactions import Disk, Transaction
 from sync.database import Database
 
 T = TypeVar("T")
-
-_DUE_PAGE = 500
-_ASK_AGAIN_MS = 1_000
-"""A lease that has run out and was left alone, in a pause of its workflow, is looked at again."""
 
 
 class Engine:
@@ -93,13 +88,14 @@ class Engine:
         self._counters: Counter[str] = Counter()
         self._next_listener = 0
         self._commits = GroupCommit(database, disk, self._spread, self._counters)
+        self.moments = Moments(self._commits, self.hand_over, database, clock, self._counters)
 
     @classmethod
     async def open(
         cls,
         path: Path,
         *,
-        scripts: Scripts,
+        scripts: Evaluators,
         clock: Clock | None = None,
         ids: Ids | None = None,
         syncing: bool = False,
@@ -399,43 +395,6 @@ class Engine:
         key = task_key(view.workflow.key, ordinal)
         return await self._database.read(lambda c: executions.read_logs(c, key, ordinal))
 
-    # Time.
-
-    async def fire_due(self) -> int:
-        """Act on everything whose moment has come.
-
-        Returns:
-            Epoch milliseconds of the next moment; 0 = none.
-        """
-        while True:
-            now_ms = self.clock.now_ms()
-            due = await self._database.read(lambda c, now=now_ms: timers.due(c, now, _DUE_PAGE))  # type: ignore[misc]
-            if not due:
-                return await self._database.read(timers.earliest_ms)
-            for workflow_id, ordinal in due:
-                lease = self.hand_over.lease_of((workflow_id, ordinal))
-                command = TimerDue(ordinal, lease)
-                await self.request(lambda t, w=workflow_id, c=command: t.decide(w, c))  # type: ignore[misc]
-            self._counters["timers"] += len(due)
-
-    async def expire_leases(self) -> None:
-        """Act on workers that have been silent or busy for too long."""
-        now_ms = self.clock.monotonic_ms()
-        leases = self.hand_over.leases
-        for (workflow_id, ordinal), held in leases.expired(now_ms):
-            whole = 0 < held.runs_until_ms <= now_ms
-            elapsed_s = (self.clock.now_ms() - held.lease.started_ms) // 1000
-            command = LeaseExpired(ordinal, held.lease, elapsed_s, whole)
-            is_open = await self.request(
-                lambda t, w=workflow_id, c=command: _expire(t, w, c)  # type: ignore[misc]
-            )
-            if leases.get((workflow_id, ordinal)) is not held:
-                continue
-            if is_open:
-                leases.grant((workflow_id, ordinal), held.asked_again_at(now_ms + _ASK_AGAIN_MS))
-            else:
-                self.hand_over.release((workflow_id, ordinal))
-
     # Definitions.
 
     async def put_workflow_definition(
@@ -527,13 +486,6 @@ class Engine:
     def on_effects(self, callback: Callable[[Effects], None]) -> None:
         """Be told what each commit means for timers, workers and the uplink."""
         self._effect_listeners.append(callback)
-
-
-def _expire(transaction: Transaction, workflow_id: bytes, command: LeaseExpired) -> bool:
-    """Decide on a lease that has run out; whether its task is still open then."""
-    transaction.decide(workflow_id, command)
-    task = transaction.snapshot(workflow_id).tasks.get(command.ordinal)
-    return task is not None and not task.status.terminal
 
 
 def _workflow_id(text: str) -> bytes:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
+from edge.decider.scripts import ScriptNeedsTime
 from edge.effects import Effects
+from edge.memory import Memory, Outcome
 from edge.model.errors import Overloaded, StorageUnavailable
-from edge.transactions import Disk, Outcome, Transaction
+from edge.transactions import Disk, Transaction
 from sync.database import Database
 
 T = TypeVar("T")
@@ -23,7 +26,44 @@ _BATCH = 500
 _INBOX = 10_000
 """Requests that may wait for the disk; beyond that a caller is told to come again."""
 
-_Waiting = tuple[Callable[[Transaction], Any], "asyncio.Future[Any]"]
+_PARKED = 200
+"""Requests that may wait for slow scripts. Two of those run at a time and each for seconds: whoever
+came behind more of them would wait for minutes, and is told to come again instead."""
+
+_CLOSING = "the engine is closing; send the request again in a moment"
+
+
+class Ticket(Generic[T]):
+    """A request that has been taken on.
+
+    Args:
+        function: what to carry out.
+        memory: what it remembers when it has to be carried out again.
+    """
+
+    def __init__(self, function: Callable[[Transaction], T], memory: Memory) -> None:
+        loop = asyncio.get_running_loop()
+        self.function = function
+        self.memory = memory
+        self.answer: asyncio.Future[T] = loop.create_future()
+        """What the function returned, once that is on the disk, or why it is not."""
+        self.looked_at: asyncio.Future[None] = loop.create_future()
+        """Done when there is an answer, or when it is known that slow scripts come first."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """Tell whoever waits; nobody may."""
+        self.see()
+        if self.answer.done():
+            return
+        if outcome.error is None:
+            self.answer.set_result(outcome.result)
+        else:
+            self.answer.set_exception(outcome.error)
+
+    def see(self) -> None:
+        """The disk has seen it."""
+        if not self.looked_at.done():
+            self.looked_at.set_result(None)
 
 
 class GroupCommit:
@@ -33,7 +73,7 @@ class GroupCommit:
         database: written through its one writing connection.
         disk: carries the requests out.
         after: called with the effects of each COMMIT, before its callers are answered.
-        counters: ``commits``, ``requests`` and ``refused`` are counted here.
+        counters: ``commits``, ``requests``, ``refused`` and ``parked`` are counted here.
     """
 
     def __init__(
@@ -47,7 +87,9 @@ class GroupCommit:
         self._disk = disk
         self._after = after
         self._counters = counters
-        self._inbox: list[_Waiting] = []
+        self._inbox: list[Ticket[Any]] = []
+        self._parked: set[Ticket[Any]] = set()
+        """Requests that are undone, until a script has been worked out in another thread."""
         self._arrived = asyncio.Event()
         self._closing = False
         self._stopped = asyncio.Event()
@@ -67,33 +109,71 @@ class GroupCommit:
         finally:
             self._stopped.set()
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
-        requests = [request for request, _ in batch]
+    async def _commit(self, batch: list[Ticket[Any]]) -> None:
+        requests = [ticket.function for ticket in batch]
+        memories = [ticket.memory for ticket in batch]
         try:
             outcomes, effects = await self._database.hop(
-                lambda connection: self._disk.run(connection, requests)
+                lambda connection: self._disk.run(connection, requests, memories)
             )
         except BaseException as error:
             refusal = StorageUnavailable(f"the disk thread failed: {error}")
-            self._answer(batch, [Outcome(None, refusal)] * len(batch))
+            for ticket in batch:
+                ticket.settle(Outcome(None, refusal))
             raise
         self._counters["commits"] += 1
         self._counters["requests"] += len(batch)
         self._after(effects)
-        self._answer(batch, outcomes)
-
-    def _answer(self, batch: list[_Waiting], outcomes: list[Outcome]) -> None:
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
-            if future.done():
+        for ticket, outcome in zip(batch, outcomes, strict=True):
+            if outcome.need is not None:
+                self._park(ticket, outcome.need)
                 continue
-            if outcome.error is None:
-                future.set_result(outcome.result)
-            else:
+            if outcome.error is not None:
                 self._counters["refused"] += 1
-                future.set_exception(outcome.error)
+            ticket.settle(outcome)
+
+    def _park(self, ticket: Ticket[Any], need: ScriptNeedsTime) -> None:
+        """Let a request wait for a script, without a place in any line."""
+        if self._closing:
+            ticket.settle(Outcome(None, StorageUnavailable(_CLOSING)))
+            return
+        if len(self._parked) >= _PARKED:
+            message = f"{_PARKED} requests wait for slow scripts; send this one again later"
+            ticket.settle(Outcome(None, Overloaded(message)))
+            return
+        self._counters["parked"] += 1
+        self._parked.add(ticket)
+        ticket.see()
+        loop = asyncio.get_running_loop()
+        need.begin(partial(_call_soon, loop, partial(self._again, ticket)))
+
+    def _again(self, ticket: Ticket[Any]) -> None:
+        """A script has been worked out: carry its request out again."""
+        if ticket in self._parked:
+            self._parked.remove(ticket)
+            self._inbox.append(ticket)
+            self._arrived.set()
+
+    def submit(self, function: Callable[[Transaction], T]) -> Ticket[T]:
+        """Take a request on, to be carried out in the next transaction.
+
+        One that cannot be taken on is answered at once, with the reason.
+        """
+        ticket = Ticket(function, self._disk.memory())
+        if self._closing:
+            ticket.settle(Outcome(None, StorageUnavailable(_CLOSING)))
+        elif len(self._inbox) >= _INBOX:
+            message = f"{_INBOX} requests wait for the disk; send this one again later"
+            ticket.settle(Outcome(None, Overloaded(message)))
+        else:
+            self._inbox.append(ticket)
+            self._arrived.set()
+        return ticket
 
     async def request(self, function: Callable[[Transaction], T]) -> T:
         """Have a function carried out in the next transaction.
+
+        It may be carried out more than once: all but the last time are undone.
 
         Returns:
             What it returned, once that is on the disk.
@@ -102,18 +182,23 @@ class GroupCommit:
             Overloaded: too much is waiting already.
             StorageUnavailable: the disk refused, or the engine is closing; nothing was written.
         """
-        if self._closing:
-            raise StorageUnavailable("the engine is closing; send the request again in a moment")
-        if len(self._inbox) >= _INBOX:
-            raise Overloaded(f"{_INBOX} requests wait for the disk; send this one again later")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._inbox.append((function, future))
-        self._arrived.set()
-        return await future
+        return await self.submit(function).answer
 
     async def close(self) -> None:
-        """Take nothing more on, and finish what was taken on; ``run`` returns by itself."""
+        """Take nothing more on, and finish what was taken on; ``run`` returns by itself.
+
+        What waits for a script is refused: it may wait for long.
+        """
         self._closing = True
         self._arrived.set()
+        refusal = StorageUnavailable(_CLOSING)
+        while self._parked:
+            self._parked.pop().settle(Outcome(None, refusal))
         if self._running:
             await self._stopped.wait()
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    """From the thread of a script, which may outlive the loop."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(function)

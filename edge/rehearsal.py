@@ -14,7 +14,6 @@ from typing import TypeVar
 import msgspec
 
 from edge.clock import Clock, RandomIds
-from edge.decider.scripts import Scripts
 from edge.engine import Engine
 from edge.lookups import Lookups
 from edge.model.decision import Command, LaunchNow, Lease, LeaseExpired, TimerDue, UpdateTask
@@ -22,6 +21,7 @@ from edge.model.errors import InvalidInput, Overloaded
 from edge.model.executions import Task, TaskStatus
 from edge.model.requests import ExecutionView, StartRequest
 from edge.model.snapshot import Snapshot, step_of
+from edge.scripts import Evaluators
 from edge.store.scratch import contents, scratch
 from edge.transactions import Disk, Transaction
 
@@ -87,7 +87,7 @@ class Rehearsals:
         lookups: what expressions ask of the device.
     """
 
-    def __init__(self, engine: Engine, scripts: Scripts, lookups: Lookups) -> None:
+    def __init__(self, engine: Engine, scripts: Evaluators, lookups: Lookups) -> None:
         self._engine = engine
         self._scripts = scripts
         self._lookups = lookups
@@ -115,7 +115,7 @@ class Rehearsals:
 class _Stage:
     """One rehearsal while it runs, on a thread of its own."""
 
-    def __init__(self, scripts: Scripts, lookups: Lookups, clock: Clock) -> None:
+    def __init__(self, scripts: Evaluators, lookups: Lookups, clock: Clock) -> None:
         self._real = clock
         self._clock = _OwnClock(clock.now_ms())
         self._disk = Disk(self._clock, RandomIds(), scripts, boot=1, syncing=False, lookups=lookups)

@@ -17,6 +17,9 @@ from edge.clock import Clock
 from edge.script_child.frames import BrokenFrame, Job, Reply, decode_reply, encode_job
 
 _CHUNK_BYTES = 1 << 16
+_NICE = 10
+"""A tenth of what others get, when there is not enough for all."""
+
 _END_S = 5.0
 """A process that has been killed is gone at once, unless the machine is about to stop."""
 
@@ -49,6 +52,8 @@ class ScriptProcess:
         self.idle_since_ms = 0
         self.asked = False
         """Whether it works on a job."""
+        self.slow = False
+        """Whether it has given way to others, which it does for the rest of its life."""
         self._process = subprocess.Popen(
             [
                 sys.executable, "-S", "-P", "-m", "edge.script_child",
@@ -126,6 +131,13 @@ class ScriptProcess:
         except BlockingIOError:
             return None
         raise EOFError
+
+    def give_way(self) -> None:
+        """Take only what others leave of the processor, from now on."""
+        if not self.slow:
+            self.slow = True
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PGRP, self.pid, _NICE)
 
     def alive(self) -> bool:
         """Whether it still runs."""

@@ -19,8 +19,9 @@ MEMORY_BYTES = 128 * 1024 * 1024
 _READY_WITHIN_MS = 30_000
 """A slow card under load takes seconds to load a process; after that it is not coming."""
 
-_KEPT = 2
-"""Idle processes of a language that are kept: one for short scripts, and one for a long one."""
+_KEPT = 1
+"""Idle processes of each kind that are kept: one for short scripts, and one for those that are not.
+"""
 
 _IDLE_MS = 60_000
 """A process that has had nothing to do for so long gives its memory back."""
@@ -36,17 +37,20 @@ class Processes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._idle: defaultdict[str, list[ScriptProcess]] = defaultdict(list)
+        self._idle: defaultdict[tuple[str, bool], list[ScriptProcess]] = defaultdict(list)
         self._in_use: set[ScriptProcess] = set()
         self._starting: dict[str, Future[None]] = {}
         self._starter = ThreadPoolExecutor(1, "script-starter")
         self._closed = False
 
-    def take(self, language: str, *, leave: int = 0) -> ScriptProcess | None:
-        """A process that is ready, if so many are left; it goes back by ``give_back``."""
+    def take(self, language: str, *, slow: bool = False) -> ScriptProcess | None:
+        """A process that is ready, for short scripts or for slow ones; None = there is none.
+
+        It goes back by ``give_back``.
+        """
         with self._lock:
-            idle = self._idle[language]
-            while len(idle) > leave:
+            idle = self._idle[language, slow]
+            while idle:
                 process = idle.pop()
                 if process.alive():
                     self._in_use.add(process)
@@ -97,7 +101,7 @@ class Processes:
     def give_back(self, process: ScriptProcess) -> None:
         """A process has answered and is free again."""
         with self._lock:
-            idle = self._idle[process.language]
+            idle = self._idle[process.language, process.slow]
             keep = len(idle) < _KEPT and not self._closed
             if keep:
                 self._in_use.discard(process)

@@ -5,22 +5,27 @@ No script ever runs in the daemon, and nobody who takes decisions waits for one 
 
 from __future__ import annotations
 
-import hashlib
-import signal
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from edge.clock import Clock, SystemClock
 from edge.decider.scripts import ScriptFailed, ScriptNeedsTime, ScriptTimedOut
 from edge.model.definitions import JsonObject
-from edge.script_child.frames import Job, Kind, Reply, Verdict
-from edge.script_process import ProcessEnded, ScriptProcess
+from edge.script_answers import (
+    Answer,
+    Question,
+    answer_of,
+    no_process,
+    post_mortem,
+    timed_out,
+)
+from edge.script_child.frames import Job, Kind
+from edge.script_lines import ScriptLines
+from edge.script_process import ProcessEnded
 from edge.script_processes import CannotStart, Processes
 
 _LANGUAGES = {"javascript": "javascript", "graaljs": "javascript", "python": "python", "jq": "jq"}
@@ -34,47 +39,14 @@ _TRY_MOST_MS = 400
 """How long one try of a decision may wait for all its scripts together. It doubles with each try,
 so that a loop around many scripts comes to its end, and never holds up the others for longer."""
 
+_MOST_MISSES = 5
+"""How often what was worked out is not what is asked then. Ids and the moment are kept from try to
+try: whoever shows a script something else that is new each time will never see its answer."""
+
 _MOST_TRIES = 300
 """Of one decision. A definition that needs more of them has hundreds of slow scripts in one step."""
 
-_GRACE_MS = 500
-"""A process ends by itself at its limit; after that it is ended."""
-
-_LONG = 2
-"""Scripts that are worked on at the same time, besides the short ones; the others stand in line."""
-
-_SLOW_KNOWN = 256
-"""Scripts that are remembered to have taken their time, so that nobody waits for them again."""
-
 _SYNTAX_MS = 500
-
-_MOST_LEVELS = 200
-"""Maps and lists inside each other in a result: what reads and writes it recurses."""
-
-
-class Answer(NamedTuple):
-    """What a script came to."""
-
-    value: Any = None
-    error: ScriptFailed | None = None
-    logs: tuple[str, ...] = ()
-
-
-class Question(NamedTuple):
-    """A script with all that it sees."""
-
-    language: str
-    job: Job
-
-    @property
-    def key(self) -> bytes:
-        """The same for the same question, and for no other."""
-        return _digest(self.language, self.job.expression, self.job.scope, self.job.console)
-
-    @property
-    def script(self) -> bytes:
-        """The same for the same script, whatever it sees."""
-        return _digest(self.language, self.job.expression)
 
 
 class Evaluators:
@@ -89,10 +61,7 @@ class Evaluators:
         self._limit_ms = max(1, round(time_limit_s * 1000))
         self.clock = clock or SystemClock()
         self._processes = Processes(self.clock)
-        self._lock = threading.Lock()
-        self._slow: OrderedDict[bytes, None] = OrderedDict()
-        self._long_jobs = 0
-        self._workers = ThreadPoolExecutor(_LONG, "scripts")
+        self._lines = ScriptLines(self._processes, self.clock)
 
     def __enter__(self) -> Evaluators:
         return self
@@ -103,7 +72,7 @@ class Evaluators:
     def close(self) -> None:
         """End all processes; whoever still waits is told so."""
         self._processes.close()
-        self._workers.shutdown(cancel_futures=True)
+        self._lines.close()
 
     def end_idle(self) -> None:
         """Give back the memory of processes that have had nothing to do for a while."""
@@ -140,8 +109,26 @@ class Evaluators:
         except UnicodeEncodeError as fault:
             return str(fault)
         question = Question("javascript", Job(Kind.SYNTAX, text, b"null", _SYNTAX_MS))
-        error = self._work_out(question, self._processes.take("javascript")).error
+        error = self._wait(question).error
         return None if error is None or isinstance(error, ScriptTimedOut) else str(error)
+
+    def _wait(self, question: Question) -> Answer:
+        try:
+            process = self._processes.take(question.language)
+            process = process or self._processes.start(question.language)
+        except CannotStart as error:
+            return no_process(error)
+        try:
+            process.ask(question.job)
+            reply = process.wait(2 * question.job.limit_ms)
+        except ProcessEnded as error:
+            self._processes.drop(process)
+            return post_mortem(error, question)
+        if reply is None:
+            self._processes.drop(process)
+            return timed_out(question)
+        self._processes.give_back(process)
+        return answer_of(reply, question)
 
     # For those who cannot.
 
@@ -173,8 +160,8 @@ class Evaluators:
         Raises:
             ScriptNeedsTime: it comes later.
         """
-        if question.script in self._slow:
-            raise ScriptNeedsTime(partial(self._later, question, None, keep))
+        if self._lines.knows(question.script):
+            raise ScriptNeedsTime(partial(self._lines.work, question, None, keep))
         process = self._processes.take(question.language)
         if process is None:
             raise ScriptNeedsTime(partial(self._when_ready, question.language, keep))
@@ -183,24 +170,17 @@ class Evaluators:
             reply = process.wait(patience_ms)
         except ProcessEnded as error:
             self._processes.drop(process)
-            return _post_mortem(error, question)
+            return post_mortem(error, question)
         if reply is not None:
             self._processes.give_back(process)
-            return _answer_of(reply, question)
-        self._remember_slow(question.script)
+            return answer_of(reply, question)
+        self._lines.note(question.script)
         # The next script shall not wait for a process because of this one.
-        self._processes.start_one(question.language, _nothing)
-        if self._long_jobs < _LONG:
-            raise ScriptNeedsTime(partial(self._later, question, process, keep))
-        # Those who stand in line use no processor: it begins again when it is its turn.
+        self._processes.start_one(question.language, lambda _: None)
+        if not self._lines.full:
+            raise ScriptNeedsTime(partial(self._lines.work, question, process, keep))
         self._processes.drop(process)
-        raise ScriptNeedsTime(partial(self._later, question, None, keep))
-
-    def _remember_slow(self, script: bytes) -> None:
-        with self._lock:
-            self._slow[script] = None
-            if len(self._slow) > _SLOW_KNOWN:
-                self._slow.popitem(last=False)
+        raise ScriptNeedsTime(partial(self._lines.work, question, None, keep))
 
     def _when_ready(
         self, language: str, keep: Callable[[Answer], None], done: Callable[[], None]
@@ -209,60 +189,10 @@ class Evaluators:
 
         def started(error: CannotStart | None) -> None:
             if error is not None:
-                keep(_no_process(error))
+                keep(no_process(error))
             done()
 
         self._processes.start_one(language, started)
-
-    def _later(
-        self,
-        question: Question,
-        process: ScriptProcess | None,
-        keep: Callable[[Answer], None],
-        done: Callable[[], None],
-    ) -> None:
-        """Wait for the answer in another thread, then call ``done``."""
-
-        def finished(future: Future[Answer]) -> None:
-            with self._lock:
-                self._long_jobs -= 1
-            keep(_CLOSING if future.cancelled() else future.result())
-            done()
-
-        with self._lock:
-            self._long_jobs += 1
-        self._workers.submit(self._work_out, question, process).add_done_callback(finished)
-
-    def _work_out(self, question: Question, process: ScriptProcess | None) -> Answer:
-        """Wait for the answer, however long it takes.
-
-        Args:
-            question: what is asked.
-            process: works on it already, or stands ready; None = one has to be found.
-        """
-        began_ms = self.clock.monotonic_ms()
-        try:
-            if process is None:
-                process = self._processes.take(question.language, leave=1)
-            if process is None:
-                process = self._processes.start(question.language)
-            if not process.asked:
-                process.ask(question.job)
-            reply = process.wait(question.job.limit_ms + _GRACE_MS)
-        except CannotStart as error:
-            return _no_process(error)
-        except ProcessEnded as error:
-            assert process is not None
-            self._processes.drop(process)
-            return _post_mortem(error, question)
-        if reply is None:
-            self._processes.drop(process)
-            return _timed_out(question)
-        self._processes.give_back(process)
-        if self.clock.monotonic_ms() - began_ms < _PATIENCE_MS:
-            with self._lock:
-                self._slow.pop(question.script, None)
-        return _answer_of(reply, question)
 
 
 class RequestScripts:
@@ -276,9 +206,14 @@ class RequestScripts:
 
     def __init__(self, evaluators: Evaluators) -> None:
         self._evaluators = evaluators
+        self.unsteady = False
+        """Whether a script was asked something else in the try for which it had been worked out."""
         self._answers: dict[bytes, Answer] = {}
         self._tries = 0
         self._left_ms = 0
+        self._awaited = b""
+        """What the last try ended for; nothing once it has been asked for again."""
+        self._misses = 0
 
     def begin(self) -> None:
         """The request is carried out, for the first time or again."""
@@ -303,6 +238,8 @@ class RequestScripts:
 
     def _answer(self, question: Question) -> Answer:
         key = question.key
+        if key == self._awaited:
+            self._awaited, self._misses = b"", 0
         answer = self._answers.get(key)
         if answer is not None:
             return answer
@@ -311,87 +248,26 @@ class RequestScripts:
                 f"the scripts of this step need more than {_MOST_TRIES} tries: make them shorter, "
                 "or put a task between them that waits"
             )
+        if self._misses > _MOST_MISSES:
+            raise ScriptFailed(
+                "the script takes long, and is shown something else each time that it is asked: "
+                "give it an input that does not change"
+            )
         if self._left_ms <= 0:
             # Let others have their turn; what has been answered so far is known the next time.
             raise ScriptNeedsTime(lambda done: done())
         clock = self._evaluators.clock
         began_ms = clock.monotonic_ms()
-        answer = self._evaluators.ask(
-            question, _PATIENCE_MS, partial(self._answers.__setitem__, key)
-        )
+        try:
+            answer = self._evaluators.ask(
+                question, _PATIENCE_MS, partial(self._answers.__setitem__, key)
+            )
+        except ScriptNeedsTime:
+            if self._awaited:
+                self.unsteady = True
+                self._misses += 1
+            self._awaited = key
+            raise
         self._left_ms -= clock.monotonic_ms() - began_ms
         self._answers[key] = answer
         return answer
-
-
-_CLOSING = Answer(error=ScriptFailed("the script was not evaluated: the daemon is closing"))
-
-
-def _nothing(_: CannotStart | None) -> None:
-    return None
-
-
-def _no_process(error: CannotStart) -> Answer:
-    return Answer(error=ScriptFailed(f"no process can be started for scripts: {error}"))
-
-
-def _timed_out(question: Question, logs: tuple[str, ...] = ()) -> Answer:
-    seconds = question.job.limit_ms / 1000
-    message = f"Script not evaluated within {seconds:g} seconds, interrupted."
-    return Answer(error=ScriptTimedOut(message), logs=logs)
-
-
-def _post_mortem(error: ProcessEnded, question: Question) -> Answer:
-    """What it means that the process of a script has ended."""
-    if error.status == -signal.SIGALRM:
-        return _timed_out(question)
-    known = {-number: number.name for number in signal.Signals}
-    cause = known.get(error.status, f"status {error.status}")
-    return Answer(
-        error=ScriptFailed(
-            f"Error evaluating the script `its process ended ({cause}), as it does when a script "
-            "uses too much memory`"
-        )
-    )
-
-
-def _answer_of(reply: Reply, question: Question) -> Answer:
-    try:
-        logs = msgspec.json.decode(reply.logs, type=tuple[str, ...])
-        match reply.verdict:
-            case Verdict.TIMED_OUT:
-                return _timed_out(question, logs)
-            case Verdict.FAILED:
-                return Answer(error=ScriptFailed(reply.body.decode(errors="replace")), logs=logs)
-            case Verdict.VALUE:
-                value = msgspec.json.decode(reply.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        return Answer(error=ScriptFailed(f"the result of the script cannot be read: {error}"))
-    if _nested_too_deeply(reply.body, value):
-        message = f"the result of the script is nested deeper than {_MOST_LEVELS} levels"
-        return Answer(error=ScriptFailed(message), logs=logs)
-    return Answer(value, logs=logs)
-
-
-def _nested_too_deeply(body: bytes, value: Any) -> bool:
-    if body.count(b"[") + body.count(b"{") <= _MOST_LEVELS:
-        return False
-    level, containers = 0, [value]
-    while containers and level < _MOST_LEVELS:
-        level += 1
-        members = (
-            member
-            for one in containers
-            for member in (one.values() if isinstance(one, dict) else one)
-        )
-        containers = [member for member in members if isinstance(member, dict | list)]
-    return bool(containers)
-
-
-def _digest(language: str, *parts: bytes | bool) -> bytes:
-    digest = hashlib.blake2b(language.encode(), digest_size=16)
-    for part in parts:
-        piece = bytes([part]) if isinstance(part, bool) else part
-        digest.update(len(piece).to_bytes(8, "big"))
-        digest.update(piece)
-    return digest.digest()

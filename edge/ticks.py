@@ -143,7 +143,7 @@ class _Round:
     def _run(self, schedule: Schedule, tick: Tick) -> ScheduleExecution:
         """Start the workflow of one tick; the record says what came of it."""
         now_ms = self._now_ms
-        execution_id = workflow_uuid(self._ids.workflow_id(now_ms))
+        execution_id = workflow_uuid(self._transaction.memory.workflow_id(self._ids))
         workflow_id: str | None = None
         reason = self._fault
         if reason is None:

@@ -11,7 +11,7 @@ import structlog
 
 from edge.effects import Effects
 from edge.engine import Engine
-from edge.model.errors import StorageUnavailable
+from edge.model.errors import Overloaded, StorageUnavailable
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class Timekeeper:
             self._wake.clear()
             try:
                 pause_s = await self._round()
-            except StorageUnavailable as error:
+            except (StorageUnavailable, Overloaded) as error:
                 log.warning("timers_postponed", reason=error.message)
                 pause_s = _STORAGE_PAUSE_S
             try:
@@ -64,9 +64,9 @@ class Timekeeper:
     async def _round(self) -> float | None:
         """Do what is due; returns seconds until the next moment, None when nothing waits."""
         engine, now_ms = self._engine, self._engine.clock.now_ms()
-        await engine.expire_leases()
+        await engine.moments.expire_leases()
         if self._next_due_ms and self._next_due_ms <= now_ms:
-            self._next_due_ms = await engine.fire_due()
+            self._next_due_ms = await engine.moments.fire_due()
         now_ms, monotonic_ms = engine.clock.now_ms(), engine.clock.monotonic_ms()
         delivery_ms = engine.hand_over.queues.promote(now_ms, monotonic_ms)
         opening_ms = engine.hand_over.queues.open_windows(monotonic_ms)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -17,13 +17,14 @@ from edge.clock import Clock, Ids, stopwatch_s
 from edge.decider.decide import decide
 from edge.decider.draft import Sources
 from edge.decider.outside import NOBODY
-from edge.decider.scripts import Scripts
+from edge.decider.scripts import ScriptNeedsTime
 from edge.effects import Effects, Step
 from edge.figures import Figures
 from edge.history import records_of
 from edge.launches import failed_child, start_request, still_wanted, with_template
 from edge.listeners import Listeners
 from edge.lookups import Lookups
+from edge.memory import Memory, Outcome
 from edge.model.calls import Call, Launch, Pull, Tell
 from edge.model.decision import (
     Adopted,
@@ -36,7 +37,7 @@ from edge.model.decision import (
     Start,
     Upgrade,
 )
-from edge.model.definitions import JsonObject, TaskDefinition
+from edge.model.definitions import JsonObject
 from edge.model.errors import BatonError, Conflict, NotFound, StorageUnavailable
 from edge.model.executions import (
     EMPTY,
@@ -49,6 +50,7 @@ from edge.model.executions import (
 from edge.model.requests import StartRequest
 from edge.model.snapshot import Snapshot
 from edge.pulls import Box, answer_to
+from edge.scripts import Evaluators
 from edge.store.departures import Departures
 from edge.store.executions import Executions
 from edge.store.mailboxes import Mailboxes
@@ -63,28 +65,9 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Outcome(NamedTuple):
-    """What one request of a batch came to."""
-
-    result: Any
-    error: BaseException | None
-
-
 _LAUNCHES_AT_ONCE = 500
 """Executions that one request starts. Tasks that ask for more wait in their queue, durably, and are
 served in the transactions that follow."""
-
-
-class _Registered:
-    """The registered task definitions, for the decider."""
-
-    def __init__(self, metadata: Metadata, connection: sqlite3.Connection) -> None:
-        self._metadata = metadata
-        self._connection = connection
-
-    def task_definition(self, name: str) -> TaskDefinition | None:
-        """The definition of this name; None = nobody registered one."""
-        return self._metadata.task_definition(self._connection, name)
 
 
 class Disk:
@@ -92,7 +75,7 @@ class Disk:
 
     Args:
         clock, ids: time and new ids.
-        scripts: evaluates scripts.
+        scripts: evaluates the scripts of requests that can wait for them.
         boot: number of this opening of the database, written with each record.
         syncing: whether history is kept for a control plane.
         lookups: what expressions ask of the device; None = there is nothing to ask.
@@ -104,7 +87,7 @@ class Disk:
         self,
         clock: Clock,
         ids: Ids,
-        scripts: Scripts,
+        scripts: Evaluators,
         *,
         boot: int,
         syncing: bool,
@@ -131,25 +114,39 @@ class Disk:
         self.mailboxes = Mailboxes()
         self._encoder = Encoder()
         self._effects = Effects()
+        self._memory = Memory(scripts)
+        """Of the request that is being carried out."""
         self._steps: list[Step] = []
         self._launches = 0
         self._pulls = 0
         self._current: Transaction | None = None
         self._ended: set[bytes] = set()
 
+    def memory(self) -> Memory:
+        """For a request that shall not wait for its scripts; any thread may ask."""
+        return Memory(self._scripts)
+
     def run(
-        self, connection: sqlite3.Connection, requests: Sequence[Callable[[Transaction], Any]]
+        self,
+        connection: sqlite3.Connection,
+        requests: Sequence[Callable[[Transaction], Any]],
+        memories: Sequence[Memory] = (),
     ) -> tuple[list[Outcome], Effects]:
         """Carry out requests in one transaction; nothing is told to anybody before its COMMIT.
 
-        A request that fails is undone alone. When the disk refuses, all of them fail, and what is
-        in memory is read again.
+        A request that fails, or that needs time, is undone alone. When the disk refuses, all of
+        them fail, and what is in memory is read again.
+        Requests without a memory wait for their scripts, however long these take.
         """
         self._effects = Effects()
         began_s = stopwatch_s()
+        memories = memories or [Memory(self._scripts, patient=True) for _ in requests]
         try:
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = [self._attempt(connection, request) for request in requests]
+            outcomes = [
+                self._attempt(connection, request, memory)
+                for request, memory in zip(requests, memories, strict=True)
+            ]
             self.executions.flush(connection)
             self.outputs.flush(connection, self._clock.now_ms())
             self._effects.outbox = self._outbox.flush(connection)
@@ -172,13 +169,21 @@ class Disk:
         return outcomes, self._effects
 
     def _attempt(
-        self, connection: sqlite3.Connection, request: Callable[[Transaction], Any]
+        self,
+        connection: sqlite3.Connection,
+        request: Callable[[Transaction], Any],
+        memory: Memory,
     ) -> Outcome:
-        transaction = self._current = Transaction(self, connection)
+        self._memory = memory
+        memory.begin(self._clock.now_ms())
+        transaction = self._current = Transaction(self, connection, memory)
         try:
             result = request(transaction)
         except sqlite3.Error:
             raise
+        except ScriptNeedsTime as need:
+            self._discard(transaction)
+            return Outcome(None, None, need)
         except BatonError as error:
             self._discard(transaction)
             return Outcome(None, error)
@@ -257,14 +262,6 @@ class Disk:
 
     # For Transaction.
 
-    def now_ms(self) -> int:
-        """The time."""
-        return self._clock.now_ms()
-
-    def evaluate(self, expression: str, scope: JsonObject, evaluator: str) -> Any:
-        """What a script comes to."""
-        return self._scripts.evaluate(expression, scope, evaluator)
-
     def decide(
         self, connection: sqlite3.Connection, snapshot: Snapshot, command: Command
     ) -> Decision:
@@ -278,10 +275,11 @@ class Disk:
     ) -> Decision:
         self.executions.touch(snapshot)
         before = snapshot.workflow
-        registered = _Registered(self.metadata, connection)
-        now_ms = self._clock.now_ms()
+        registered = self.metadata.at(connection)
+        # A request that remembers its moment may come to an execution that has moved on since.
+        now_ms = max(self._memory.now_ms, before.updated_ms)
         sources = Sources(
-            self._scripts,
+            self._memory.scripts,
             registered,
             self._lookups.at(connection),
             self.polls,
@@ -425,10 +423,10 @@ class Disk:
             assert snapshot is not None, "an execution that was found can be read"
             return snapshot, ()
         definition = pinned.definition
-        now_ms = self._clock.now_ms()
+        now_ms = self._memory.now_ms
         workflow = Workflow(
             key=self.executions.new_key(connection),
-            id=self._ids.workflow_id(now_ms),
+            id=self._memory.workflow_id(self._ids),
             name=definition.name,
             version=definition.version,
             pinned=pinned.key,
@@ -480,8 +478,9 @@ class Disk:
 class Transaction:
     """What a request may do between BEGIN and COMMIT; a request that raises is undone whole."""
 
-    def __init__(self, disk: Disk, connection: sqlite3.Connection) -> None:
+    def __init__(self, disk: Disk, connection: sqlite3.Connection, memory: Memory) -> None:
         self._disk = disk
+        self.memory = memory
         self._connection = connection
         self._saved = False
         self.metadata = disk.metadata
@@ -513,8 +512,8 @@ class Transaction:
 
     @property
     def now_ms(self) -> int:
-        """Epoch milliseconds."""
-        return self._disk.now_ms()
+        """Epoch milliseconds: one moment for the whole request, however often it is tried."""
+        return self.memory.now_ms
 
     def evaluate(self, expression: str, scope: JsonObject, evaluator: str) -> Any:
         """The value of a script with ``$`` = ``scope``.
@@ -522,7 +521,7 @@ class Transaction:
         Raises:
             ScriptFailed: it raised, cannot be parsed, or took too long.
         """
-        return self._disk.evaluate(expression, scope, evaluator)
+        return self.memory.scripts.evaluate(expression, scope, evaluator)
 
     def start(self, request: StartRequest) -> tuple[bytes, WorkflowStatus]:
         """Start a workflow; returns its id and where it stands after its first decision."""

@@ -82,6 +82,18 @@ def read_pinned(connection: sqlite3.Connection, key: int) -> Pinned:
     return Pinned(key, _WORKFLOW_DECODER.decode(row[0]), row[0])
 
 
+class Registered:
+    """The registered task definitions as they are now."""
+
+    def __init__(self, metadata: Metadata, connection: sqlite3.Connection) -> None:
+        self._metadata = metadata
+        self._connection = connection
+
+    def task_definition(self, name: str) -> TaskDefinition | None:
+        """The definition of this name; None = nobody registered one."""
+        return self._metadata.task_definition(self._connection, name)
+
+
 class Metadata:
     """The writing half, with what was read lately; runs on the writer's thread only."""
 
@@ -128,6 +140,10 @@ class Metadata:
         if connection.execute(_DROP_TASK, (name,)).rowcount == 0:
             raise NotFound(f"No such task definition: {name}")
         self._changed()
+
+    def at(self, connection: sqlite3.Connection) -> Registered:
+        """The registered definitions, for those who hold no connection."""
+        return Registered(self, connection)
 
     def task_definition(self, connection: sqlite3.Connection, name: str) -> TaskDefinition | None:
         """A registered task definition as it is now."""

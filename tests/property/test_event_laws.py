@@ -167,7 +167,7 @@ class EventMachine(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 5))
     def lose_power(self, limit: int) -> None:
         """Everything was done but the COMMIT."""
-        transaction = Transaction(self._disk, self._connection)
+        transaction = Transaction(self._disk, self._connection, self._disk.memory())
         self._connection.execute("BEGIN IMMEDIATE")
         event_queue._handle_waiting(transaction, limit)
         self._disk.executions.flush(self._connection)

@@ -103,7 +103,7 @@ class World:
 
     def reopen(self) -> None:
         """The power has been cut: what was not committed is gone, and so is all that was in memory."""
-        self.disk = Disk(self.clock, RandomIds(), ScriptDouble(), boot=1, syncing=False)
+        self.disk = Disk(self.clock, RandomIds(), ScriptDouble(), boot=1, syncing=False)  # type: ignore[arg-type]
 
     def do(self, request: Callable[[Transaction], Any]) -> Any:
         """Carry out a request; a refusal is an answer like any other."""

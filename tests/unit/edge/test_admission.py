@@ -333,10 +333,10 @@ def test_a_waiting_execution_times_out(tmp_path: Path) -> None:
         clock.pass_s(30)
         ids += [await start(engine, "w"), await start(engine, "w")]
         clock.pass_s(31)
-        await engine.fire_due()
+        await engine.moments.fire_due()
         one_over = await _begun(engine, *ids)
         clock.pass_s(30)
-        await engine.fire_due()
+        await engine.moments.fire_due()
 
         assert [True, True, False] == one_over
         statuses = [(await engine.workflow(one)).status for one in ids]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import pytest
 
 from edge import group_commit
 from edge.engine import Engine
-from edge.model.errors import Overloaded
+from edge.model.errors import Overloaded, StorageUnavailable
+from edge.model.executions import WorkflowStatus
+from edge.model.requests import StartRequest
+from edge.scripts import Evaluators
 from edge.transactions import Transaction
-from tests.unit.edge.engine_house import run
+from tests.unit.edge.engine_house import answer, claim, define, ended, run, simple, start
 
 
 def test_requests_are_carried_out_in_order(tmp_path: Path) -> None:
@@ -67,3 +71,198 @@ def test_a_caller_that_goes_away_does_not_stop_the_others(tmp_path: Path) -> Non
         assert "done" == await stays
 
     run(tmp_path, body)
+
+
+# Scripts that take their time.
+
+
+def _inline(ref: str, expression: str, **parameters: object) -> dict[str, object]:
+    return {
+        "name": ref, "taskReferenceName": ref, "type": "INLINE",
+        "inputParameters": {"expression": expression, **parameters},
+    }  # fmt: skip
+
+
+def _takes(ms: int, value: str) -> str:
+    return f"const end = Date.now() + {ms}; while (Date.now() < end); {value}"
+
+
+def test_a_request_with_a_slow_script_is_overtaken(tmp_path: Path) -> None:
+    """Whoever comes behind it is answered first; it is answered in the end, and happened once."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "slow", _inline("s", _takes(400, "$.n + 1"), n="${workflow.input.n}"))
+        await define(engine, "quick", simple("a"))
+        order: list[str] = []
+
+        async def begin(name: str) -> None:
+            workflow_id = await start(engine, name, input={"n": 1})
+            order.append(name)
+            if name == "slow":
+                view = await engine.execution(workflow_id)
+                assert b'{"result":2}' == view.tasks[0].output
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(begin("slow"))
+            for _ in range(5):
+                group.create_task(begin("quick"))
+
+        assert ["quick"] * 5 + ["slow"] == order
+        assert engine.counters()["parked"]
+        assert 0 == len(await engine.running("slow", None))
+
+    run(tmp_path, body)
+
+
+def test_many_slow_scripts_of_one_decision(tmp_path: Path) -> None:
+    """Each is worked out once, however often the decision is taken."""
+
+    async def body(engine: Engine) -> None:
+        steps = [
+            _inline(f"s{n}", _takes(40, f"[{n}, Math.random()]"), at="${workflow.createTime}")
+            for n in range(6)
+        ]
+        twice = _inline("t", "$.first", first="${s0.output.result}")
+        await define(engine, "slow", *steps, twice)
+        workflow_id = await start(engine, "slow")
+        view = await engine.execution(workflow_id)
+
+        assert WorkflowStatus.COMPLETED == view.workflow.status
+        assert 7 == len(view.tasks)
+        assert view.tasks[0].output == view.tasks[6].output
+
+    run(tmp_path, body)
+
+
+def test_a_script_that_is_shown_its_own_execution(tmp_path: Path) -> None:
+    """The id and the moments that it sees are those that are stored."""
+
+    async def body(engine: Engine) -> None:
+        shown = {"id": "${workflow.workflowId}", "at": "${workflow.createTime}"}
+        await define(engine, "slow", _inline("s", _takes(100, "[$.id, $.at]"), **shown))
+        workflow_id = await start(engine, "slow")
+        view = await engine.execution(workflow_id)
+
+        assert f'{{"result":["{workflow_id}",{view.workflow.created_ms}]}}' == (
+            view.tasks[0].output.decode()
+        )
+
+    run(tmp_path, body)
+
+
+def test_an_answer_whose_decision_waits_is_written_once(tmp_path: Path) -> None:
+    """A worker's result leads to a slow script; the same result sent twice meanwhile is one."""
+
+    async def body(engine: Engine) -> None:
+        slow = _inline("s", _takes(200, "$.n * 2"), n="${a.output.n}")
+        await define(engine, "w", simple("a"), slow, simple("b"))
+        workflow_id = await start(engine, "w")
+        view = await claim(engine, "a")
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(answer(engine, view, output={"n": 21}))
+        after = await engine.execution(workflow_id)
+
+        assert ["a", "s", "b"] == [task.ref for task in after.tasks]
+        assert b'{"result":42}' == after.tasks[1].output
+
+    run(tmp_path, body)
+
+
+def test_a_request_that_is_undone_leaves_nothing(tmp_path: Path) -> None:
+    """Statements of its own, too, happen once, however often it is carried out."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "slow", _inline("s", _takes(150, "1")))
+        runs: list[int] = []
+
+        def both(transaction: Transaction) -> int:
+            runs.append(len(runs))
+            transaction.connection.execute("CREATE TABLE IF NOT EXISTS probe (n INTEGER) STRICT")
+            transaction.connection.execute("INSERT INTO probe VALUES (?)", (len(runs),))
+            started = [transaction.start(StartRequest("slow")) for _ in range(2)]
+            return len(started)
+
+        assert 2 == await engine.request(both)
+        count = await engine.database.read(
+            lambda c: c.execute("SELECT count(*), min(n) FROM probe").fetchone()
+        )
+
+        assert len(runs) > 1
+        assert (1, len(runs)) == count
+
+    run(tmp_path, body)
+
+
+def test_too_many_parked_requests_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes too much is told to come again, and others are served."""
+    monkeypatch.setattr(group_commit, "_PARKED", 2)
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "slow", _inline("s", _takes(300, "$.n"), n="${workflow.input.n}"))
+        starts = [
+            asyncio.ensure_future(start(engine, "slow", input={"n": number})) for number in range(6)
+        ]
+        results = await _all(starts)
+        refused = [one for one in results if isinstance(one, Overloaded)]
+
+        assert 4 == len(refused)
+        assert 2 == sum(isinstance(one, str) for one in results)
+        assert await engine.request(lambda _: True)
+
+    run(tmp_path, body)
+
+
+async def _all(futures: Sequence[asyncio.Future[str]]) -> list[str | BaseException]:
+    await asyncio.wait(futures)
+    return [future.exception() or future.result() for future in futures]
+
+
+def test_what_is_parked_at_the_end_is_refused(tmp_path: Path) -> None:
+    """It has not been acknowledged and nothing of it is written: whoever asked asks again."""
+
+    async def main() -> None:
+        with Evaluators(20.0) as evaluators:
+            engine = await Engine.open(tmp_path / "baton.db", scripts=evaluators)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(engine.run())
+                await define(engine, "slow", _inline("s", "while (true) {}"))
+                hangs = group.create_task(_refused(start(engine, "slow")))
+                while not engine.counters().get("parked"):
+                    await engine.request(_nothing)
+                await engine.close()
+                await hangs
+
+        assert hangs.result()
+
+    asyncio.run(main())
+
+
+async def _refused(starting: Awaitable[str]) -> bool:
+    try:
+        await starting
+    except StorageUnavailable:
+        return True
+    return False
+
+
+def test_a_loop_ends_as_a_failed_task(tmp_path: Path) -> None:
+    """The workflow ends; nothing is left behind that would look at it again."""
+
+    async def main() -> None:
+        with Evaluators(0.3) as evaluators:
+            engine = await Engine.open(tmp_path / "baton.db", scripts=evaluators)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(engine.run())
+                await define(engine, "loop", _inline("s", "while (true) {}"))
+                workflow_id = await start(engine, "loop")
+                status = await ended(engine, workflow_id)
+                (task,) = (await engine.execution(workflow_id)).tasks
+                await engine.close()
+
+        assert WorkflowStatus.FAILED == status
+        assert "Script not evaluated within 0.3 seconds, interrupted." == task.reason
+
+    asyncio.run(main())

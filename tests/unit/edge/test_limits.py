@@ -76,7 +76,7 @@ def test_everything_that_ends_a_task_frees_its_slot(tmp_path: Path) -> None:
         (silent,) = await _poll(engine)
         assert [] == await _poll(engine)
         clock.pass_s(6)
-        await engine.expire_leases()
+        await engine.moments.expire_leases()
         views = await _poll(engine)
 
         assert [ids[1], ids[1], ids[2], ids[3]] == [

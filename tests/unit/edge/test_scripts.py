@@ -11,7 +11,8 @@ import pytest
 
 from edge import scripts
 from edge.decider.scripts import ScriptFailed, ScriptNeedsTime, ScriptTimedOut
-from edge.scripts import Answer, Evaluators, RequestScripts
+from edge.script_answers import Answer
+from edge.scripts import Evaluators, RequestScripts
 from tests.evaluators import EVALUATORS
 
 _SCOPE: dict[str, Any] = {"a": 1, "list": [1, 2, 3], "name": "x"}
@@ -242,16 +243,13 @@ def test_whoever_waits_at_the_end_is_told() -> None:
     evaluators = Evaluators(20.0)
     told: list[str] = []
 
-    def ask(number: int) -> None:
-        try:
-            evaluators.evaluate(f"while (true) {{ /* {number} */ }}", {})
-        except ScriptFailed as error:
-            told.append(str(error))
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    threads = [
+        threading.Thread(target=_loop_until_told, args=(evaluators, number, told))
+        for number in range(4)
+    ]
     for thread in threads:
         thread.start()
-    while evaluators._long_jobs < len(threads):
+    while sum(line.inside for line in evaluators._lines._lines) < len(threads):
         threads[0].join(0.01)
     evaluators.close()
     for thread in threads:
@@ -350,35 +348,30 @@ def test_a_script_that_was_slow_is_not_tried_first_again(warm: Evaluators) -> No
 
 
 def test_short_scripts_do_not_wait_for_long_ones(warm: Evaluators) -> None:
-    """More loops than there are places for long scripts; the short ones go on being answered."""
-    done: list[str] = []
-    for number in range(5):
-        request = RequestScripts(warm)
-        request.begin()
-        while True:
-            try:
-                request.evaluate(f"while (true) {{ /* {number} */ }}", {})
-            except ScriptNeedsTime as need:
-                if number in {n for n, _ in _waiting(need, done, number)}:
-                    break
-                request.begin()
-
-    for number in range(20):
+    """More loops than there are places for them; the short ones go on being answered."""
+    told: list[str] = []
+    threads = [
+        threading.Thread(target=_loop_until_told, args=(warm, number, told)) for number in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    while sum(line.inside for line in warm._lines._lines) < len(threads):
+        assert 1 == warm.evaluate("$.n", {"n": 1})
+    for number in range(50):
         assert number == warm.evaluate("$.n", {"n": number})
-    assert [] == done
+
+    assert [] == told
+    warm.close()
+    for thread in threads:
+        thread.join()
+    assert 5 == len(told)
 
 
-def _waiting(need: ScriptNeedsTime, done: list[str], number: int) -> list[tuple[int, bool]]:
-    """Have a loop worked on; nothing but it will be waited for."""
-    there = threading.Event()
-    need.begin(there.set)
-    if there.wait(0.5):
-        # Only its process was not there yet.
-        return []
-    done_now = there.is_set()
-    if done_now:
-        done.append(str(number))
-    return [(number, done_now)]
+def _loop_until_told(evaluators: Evaluators, number: int, told: list[str]) -> None:
+    try:
+        evaluators.evaluate(f"while (true) {{ /* {number} */ }}", {})
+    except ScriptFailed as error:
+        told.append(str(error))
 
 
 def test_one_try_waits_only_so_long(warm: Evaluators, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,6 +395,23 @@ def test_one_try_waits_only_so_long(warm: Evaluators, monkeypatch: pytest.Monkey
 
     assert list(range(12)) == values
     assert 2 < tries < 50
+
+
+def test_a_script_that_never_sees_the_same_again_fails(warm: Evaluators) -> None:
+    """It would be worked out for ever, and its answer never used; what to do is said."""
+    request = RequestScripts(warm)
+    said = ""
+    for number in range(20):
+        request.begin()
+        try:
+            _asked(request, _script(40, number))
+        except ScriptFailed as error:
+            said = str(error)
+            break
+
+    assert "is shown something else each time" in said
+    assert request.unsteady
+    assert number > 3
 
 
 def test_tries_are_counted(warm: Evaluators, monkeypatch: pytest.MonkeyPatch) -> None:

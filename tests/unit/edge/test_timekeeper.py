@@ -29,9 +29,9 @@ from tests.unit.edge.manual_clock import ManualClock
 
 async def _tick(engine: Engine) -> int:
     """What the timekeeper does when it wakes; returns the next deadline."""
-    await engine.expire_leases()
+    await engine.moments.expire_leases()
     engine.hand_over.queues.promote(engine.clock.now_ms(), engine.clock.monotonic_ms())
-    return await engine.fire_due()
+    return await engine.moments.fire_due()
 
 
 def _by_hand(tmp_path: Path, body: Any) -> None:
