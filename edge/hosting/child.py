@@ -44,6 +44,11 @@ _NICENESS = 5
 """A worker that computes must not keep the daemon from answering."""
 
 
+_OFFER_EVERY_S = 5.0
+_MOST_OFFERS = 720
+"""An hour: who is away for longer has handed the task to somebody else after its return."""
+
+
 class Notes:
     """The pipe to who started this process: a line for each thing that he should know.
 
@@ -79,6 +84,7 @@ class Desk:
         self._in_hand: set[str] = set()
         self._polls = 0
         self._closing = False
+        self._closed = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
 
@@ -86,6 +92,11 @@ class Desk:
         """Take nothing more."""
         with self._lock:
             self._closing = True
+        self._closed.set()
+
+    def wait_closed(self, limit_s: float) -> bool:
+        """Whether it has been closed within so many seconds."""
+        return self._closed.wait(limit_s)
 
     def wait_idle(self, limit_s: float) -> bool:
         """Whether everything in hand has been reported within so many seconds."""
@@ -123,11 +134,14 @@ class Desk:
         """A task has been reported, and another one came back for it."""
         if following is not None:
             self.take(following)
-        if result.extend_lease:
-            return
-        self._notes.write("-", str(result.task_id))
+        if not result.extend_lease:
+            self.let_go(str(result.task_id))
+
+    def let_go(self, task_id: str) -> None:
+        """This one is not in hand any more."""
+        self._notes.write("-", task_id)
         with self._lock:
-            self._in_hand.discard(str(result.task_id))
+            self._in_hand.discard(task_id)
             self._settle()
 
     def timeout_ms(self, count: int, asked_ms: int) -> int:
@@ -216,6 +230,41 @@ class AsyncClient(Client):
         following = await self._client.update_task_v2(body=body, **params)
         self._desk.reported(body, following)
         return following
+
+
+class Offers:
+    """Offers a result again that the SDK has given up on, which it does after a minute.
+
+    The SDK calls it on the thread that has the result, which takes no other task meanwhile.
+
+    Args:
+        desk: of this process.
+        client: takes results; None = they are let go, as on an event loop, which must not wait.
+    """
+
+    def __init__(self, desk: Desk, client: Client | None = None) -> None:
+        self._desk = desk
+        self.client = client
+
+    def on_task_update_failure(self, event: Any) -> None:
+        """The SDK could not report this."""
+        offers, why = 0, event.cause
+        # What the server refuses once, it refuses always; one that is away comes back.
+        while self.client is not None and not _is_refused(why) and offers < _MOST_OFFERS:
+            if self._desk.wait_closed(_OFFER_EVERY_S):
+                break
+            offers += 1
+            try:
+                self.client.update_task(body=event.task_result)
+                return
+            except Exception as error:  # noqa: BLE001 - a rim: whatever the SDK's client raises
+                why = error
+        self._desk.let_go(str(event.task_id))
+
+
+def _is_refused(error: Any) -> bool:
+    status = getattr(error, "status", None)
+    return isinstance(status, int) and 400 <= status < 500 and status not in (408, 429)
 
 
 class Leaving:
@@ -357,10 +406,11 @@ def _runner(worker: Any, configuration: Any, desk: Desk) -> Callable[[], Any]:
             self._seen = client if client is None else AsyncClient(client, desk)
 
     if inspect.iscoroutinefunction(worker.execute_function):
-        runner = AtTheDesk(worker, configuration)
+        runner = AtTheDesk(worker, configuration, event_listeners=[Offers(desk)])
         return lambda: asyncio.run(runner.run())
-    runner = TaskRunner(worker, configuration)
-    runner.task_client = Client(runner.task_client, desk)
+    offers = Offers(desk)
+    runner = TaskRunner(worker, configuration, event_listeners=[offers])
+    runner.task_client = offers.client = Client(runner.task_client, desk)
     run: Callable[[], Any] = runner.run
     return run
 

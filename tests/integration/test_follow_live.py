@@ -103,8 +103,10 @@ def test_who_waits_survives_a_kill_of_the_daemon(tmp_path: Path) -> None:
             workflow_id = said(again, "search", "--correlation-id", "mine", "--ids")
             done = said(again, "complete-task", workflow_id, "person", "-o", "answer=42")
             line_with(waiting, "person COMPLETED")
-            rest = waiting.communicate(timeout=30)[0]
-        status = waiting.returncode
+            # Not communicate: what has been read ahead for the lines above would be missing.
+            assert waiting.stdout is not None
+            rest = waiting.stdout.read()
+        status = waiting.wait(30)
 
     assert f"completed person of {workflow_id}" == done
     assert 0 == status

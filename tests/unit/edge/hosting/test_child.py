@@ -169,6 +169,91 @@ def test_a_poll_that_fails_is_no_poll() -> None:
     assert desk.wait_idle(0)
 
 
+class Failure:
+    """What the SDK says when it gives up on a report."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+        self.task_id = "t1"
+        self.task_result = result("t1")
+
+
+class Refusal(Exception):
+    """An answer that is no good, as the SDK raises it."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+class Away(Api):
+    """A server that is away for the first reports."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__([task("t1")])
+        self.failures = failures
+
+    def update_task(self, body: Any) -> str:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise OSError("no route")
+        return super().update_task(body)
+
+
+def _offered(api: Api, cause: Exception, *, in_time: bool = True) -> tuple[child.Desk, list[str]]:
+    """A desk after the SDK has given up on its task, and what was noted then."""
+
+    class Hasty(child.Desk):
+        """Does not wait; closes at once where the test says so."""
+
+        def wait_closed(self, limit_s: float) -> bool:
+            return not in_time
+
+    pipe = Pipe()
+    desk = Hasty(pipe.notes, None)
+    client = child.Client(api, desk)
+    client.batch_poll("x", count=1)
+    pipe.lines()
+    child.Offers(desk, client).on_task_update_failure(Failure(cause))
+    return desk, pipe.lines()
+
+
+def test_a_result_that_the_sdk_gives_up_on_is_offered_again() -> None:
+    """Until the server is back: the SDK itself has forgotten it after a minute."""
+    api = Away(3)
+    desk, lines = _offered(api, OSError("no route"))
+
+    assert [("poll", 100), ("update", "t1")] == api.asked
+    assert ["- t1"] == lines
+    assert desk.wait_idle(0)
+
+
+@pytest.mark.parametrize(
+    ("api", "cause", "in_time"),
+    [
+        (Api([task("t1")]), Refusal(404), True),
+        (Away(10_000), OSError("no route"), True),
+        (Away(0), OSError("no route"), False),
+    ],
+)
+def test_a_result_that_nobody_takes_is_let_go(api: Api, cause: Exception, in_time: bool) -> None:
+    """Refused for good, no answer for an hour, or the process is to end."""
+    desk, lines = _offered(api, cause, in_time=in_time)
+
+    assert [("poll", 100)] == api.asked
+    assert ["- t1"] == lines
+    assert desk.wait_idle(0)
+
+
+def test_an_event_loop_does_not_wait() -> None:
+    """Its task is let go, and its response timeout brings it back."""
+    pipe = Pipe()
+    desk = child.Desk(pipe.notes, None)
+    desk.take(task("t1"))
+    child.Offers(desk).on_task_update_failure(Failure(OSError("no route")))
+
+    assert ["+ w t1", "- t1"] == pipe.lines()
+
+
 def test_who_runs_out_of_memory_ends() -> None:
     """The task fails with the limit as its reason, and the process ends in order after it."""
     leaving = child.Leaving()
