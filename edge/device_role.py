@@ -51,7 +51,7 @@ from edge.payload_sweep import PayloadSweep
 from edge.rehearsal import Rehearsals
 from edge.retention import Retention
 from edge.scripts import Evaluators
-from edge.system_tasks import HttpCalls, HttpPolls, OtherExecutions, UpdateSecret
+from edge.system_tasks import HttpCalls, HttpPolls, OtherExecutions, QueryProcessor, UpdateSecret
 from edge.system_tasks.notices import Notices
 from edge.timekeeper import Timekeeper
 from edge.tokens import Tokens
@@ -366,6 +366,7 @@ def add_other_executions(workers: Workers, engine: Engine) -> None:
     workers.add_system_task("TERMINATE_WORKFLOW", others.terminate, at_once=2)
     workers.add_system_task("UPDATE_TASK", others.update_task, at_once=2)
     workers.add_system_task("GET_WORKFLOW", others.get_workflow, at_once=2)
+    workers.add_system_task("QUERY_PROCESSOR", QueryProcessor(engine), at_once=1)
 
 
 def release() -> str:

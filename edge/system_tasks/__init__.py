@@ -8,6 +8,7 @@ from __future__ import annotations
 from edge.system_tasks.executions import OtherExecutions
 from edge.system_tasks.http import HttpCalls
 from edge.system_tasks.http_poll import HttpPolls
+from edge.system_tasks.query_processor import QueryProcessor
 from edge.system_tasks.update_secret import UpdateSecret
 
-__all__ = ["HttpCalls", "HttpPolls", "OtherExecutions", "UpdateSecret"]
+__all__ = ["HttpCalls", "HttpPolls", "OtherExecutions", "QueryProcessor", "UpdateSecret"]

@@ -52,6 +52,7 @@ OPERATORS: dict[str, Operator] = {
     "JSON_JQ_TRANSFORM": json_jq_transform.OPERATOR,
     "HTTP": system.OPERATOR,
     "HTTP_POLL": system.OPERATOR,
+    "QUERY_PROCESSOR": system.OPERATOR,
     "UPDATE_SECRET": system.OPERATOR,
     "TERMINATE": terminate.OPERATOR,
     "SET_VARIABLE": set_variable.OPERATOR,
