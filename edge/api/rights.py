@@ -57,6 +57,7 @@ RULES = [
     Rule(_CHANGE, "api/tasks/*/log", _WORK),
     Rule(_CHANGE, "api/tasks/*/ack", _WORK),
     Rule(_LOOK, "api/tasks/externalstoragelocation", _WORK),
+    Rule(_LOOK, "api/tasks/external-storage-location", _WORK),
     Rule(_ANY, "api/files", _WORK),
     # Tasks and executions.
     Rule(_LOOK, "api/tasks", _VIEW),
