@@ -154,9 +154,9 @@ test("a worker of a domain gets the tasks of its domain only", async () => {
 });
 
 test("a lease is extended while the worker works", async () => {
-  const definition = await register("js_slow", { responseTimeoutSeconds: 2 });
+  const definition = await register("js_slow", { responseTimeoutSeconds: 5 });
   const slow = async () => {
-    await new Promise((resolve) => setTimeout(resolve, 5000));
+    await new Promise((resolve) => setTimeout(resolve, 8000));
     return { status: "COMPLETED", outputData: { said: "done" } };
   };
   const execution = await withHandler(
