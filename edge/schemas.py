@@ -92,7 +92,7 @@ class Schemas:
                 return known
         import jsonschema_rs
 
-        schema = _without_stray_dialect(schema)
+        schema = _as_meant(schema)
         _refuse_explosions(schema)
         validator = jsonschema_rs.validator_for(
             schema,
@@ -110,12 +110,16 @@ class Schemas:
         return validator
 
 
-def _without_stray_dialect(schema: JsonObject) -> JsonObject:
-    """The schema without a ``$schema`` that was written among its properties by mistake.
+def _as_meant(schema: JsonObject) -> JsonObject:
+    """The schema without two mistakes of the SDKs' own examples, which the reference server takes.
 
-    The SDKs' own examples do that, and the reference server takes it for the annotation it was
-    meant to be. As a property it would be no schema at all.
+    They post a whole definition, ``{"name": …, "type": "JSON", "data": {…}}``, where its data are
+    wanted; JSON is no type that a schema could have. And they write ``$schema`` among the
+    properties, where it would have to be a schema itself.
     """
+    inner = schema.get("data")
+    if schema.get("type") == "JSON" and isinstance(inner, dict):
+        schema = inner
     properties = schema.get("properties")
     if not isinstance(properties, dict) or not isinstance(properties.get("$schema"), str):
         return schema

@@ -61,6 +61,15 @@ def test_a_stray_dialect_is_an_annotation() -> None:
     assert Schemas().fault({"properties": {"n": "http://example.com"}}) is not None
 
 
+def test_a_whole_definition_stands_for_its_data() -> None:
+    """As the SDKs' examples post one; what is neither schema nor definition is still told."""
+    whole = {"name": "s", "type": "JSON", "data": {"properties": {"n": {"type": "integer"}}}}
+
+    assert Schemas().fault(whole) is None
+    assert ["n"] == [place for place, _ in _faults(whole, {"n": "one"})]
+    assert Schemas().fault({"type": "JSON"}) is not None
+
+
 def test_the_number_of_faults_is_bounded() -> None:
     """The author mends what is told and tries again."""
     found = _faults({"items": {"type": "string"}}, list(range(1_000)))
