@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edge.decider.java_text import java_text
+from edge.decider.jsonpaths import BadQuery, find
 from edge.decider.outside import NOWHERE, Outside
 from edge.model.executions import Task, task_uuid, workflow_uuid
 from edge.model.snapshot import Snapshot
@@ -262,20 +263,18 @@ def _read_jsonpath(root: Callable[[str], Any], path: str) -> Any:
     match = _FIRST_NAME.match(path)
     if match is None:
         return None
-    import jsonpath
-
     rest = match["rest"]
     call = re.search(r"\.(\w+)\(\)$", rest)
     if call:
         rest = rest[: call.start()]
     try:
-        query = jsonpath.compile("$" + rest)
-        found = Found(query.findall(_whole(root(match["name"]))))
-    except (jsonpath.JSONPathError, TypeError, ValueError):
+        matches, single = find("$" + rest, _whole(root(match["name"])))
+    except BadQuery:
         return None
+    found = Found(matches)
     if call:
         return _call(call[1], found)
-    if isinstance(query, jsonpath.JSONPath) and query.singular_query():
+    if single:
         return found[0] if found else None
     return found
 
