@@ -230,3 +230,20 @@ def test_a_sub_workflow_is_shown_and_resumed_inside(type_: Type) -> None:
         task["status"] for task in resumed["subWorkflows"][child_id]["tasks"]
     ]
     _go(type_, workflow_id, "terminate")
+
+
+def test_many_are_removed_at_once(type_: Type, daemon: Daemon) -> None:
+    """Those that still run are refused, unless they are ended first."""
+    ids = _started(type_, 3)
+    type_("terminate", ids[0])
+    refused = _piped(daemon, "\n".join(ids), "remove", "-", "--json")
+    ended = type_("remove", ids[1], "--terminate", "--reason", "enough", "--for-good")
+    many = _piped(daemon, ids[2], "remove", "-", ids[0], "--terminate", "--for-good", "--json")
+
+    told = json.loads(refused.stdout)
+    assert (1, [ids[0]], sorted(ids[1:])) == (
+        refused.exit_code, told["done"], sorted(told["errors"]),
+    )  # fmt: skip
+    assert 0 == ended.exit_code, ended.output
+    assert ids[2] in json.loads(many.stdout)["done"]
+    assert 1 == type_("show", ids[2]).exit_code
