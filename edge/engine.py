@@ -240,15 +240,19 @@ class Engine:
             if workflow is None:
                 return None
             pinned = metadata.read_pinned(connection, workflow.pinned)
-            tasks = executions.read_tasks(connection, workflow.key)
+            # Laid over beside the read: later, an answer just committed would have ended the lease,
+            # and the task would look as if nobody had ever held it.
+            tasks = [
+                self.hand_over.as_held(workflow, task)
+                for task in executions.read_tasks(connection, workflow.key)
+            ]
+            tasks.sort(key=lambda task: task.seq)
             return self.payloads.shown(ExecutionView(workflow, pinned, tasks))
 
         view = await self._database.read(read)
         if view is None:
             raise NotFound(f"No such workflow found by id: {workflow_id}")
-        tasks = [self.hand_over.as_held(view.workflow, task) for task in view.tasks]
-        tasks.sort(key=lambda task: task.seq)
-        return ExecutionView(view.workflow, view.pinned, tasks)
+        return view
 
     async def workflow(self, workflow_id: str) -> Workflow:
         """The record of an execution without its tasks. Raises NotFound."""
