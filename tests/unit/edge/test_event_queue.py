@@ -59,7 +59,7 @@ async def _running(engine: Engine) -> AsyncIterator[EventQueue]:
 async def _until_received(engine: Engine, count: int) -> list[Any]:
     changed = asyncio.Event()
     unsubscribe = engine.subscribe(lambda _: changed.set())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         while True:
             # What changes while the look is taken counts for the next one.
             changed.clear()
