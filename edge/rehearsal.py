@@ -165,7 +165,7 @@ class _Stage:
             self._hand_in(transaction, snapshot.workflow.id, task, mock)
             return True
         if task.kind in ("SUB_WORKFLOW", "START_WORKFLOW") and not task.child:
-            self._clock.pass_ms(task.deliver_ms - self._clock.now_ms())
+            self._pass(transaction, task.deliver_ms - self._clock.now_ms())
             transaction.decide(snapshot.workflow.id, LaunchNow(task.ordinal))
             return True
         if task.child:
@@ -192,17 +192,22 @@ class _Stage:
                 f"taskRefToMockOutput: {task.ref} has the status {mock.status[:80]!r}, which is "
                 f"not one of {', '.join(TaskStatus)}"
             )
-        self._clock.pass_ms(task.deliver_ms - self._clock.now_ms())
-        self._clock.pass_ms(mock.queue_wait_time)
+        self._pass(transaction, task.deliver_ms - self._clock.now_ms())
+        self._pass(transaction, mock.queue_wait_time)
         self._timers(transaction, workflow_id, task.ordinal, None)
         lease = Lease("rehearsal", self._clock.now_ms(), task.polls + 1)
-        self._clock.pass_ms(mock.execution_time)
+        self._pass(transaction, mock.execution_time)
         self._timers(transaction, workflow_id, task.ordinal, lease)
         self._silence(transaction, workflow_id, task, lease, mock)
         status = TaskStatus(mock.status)
         if self._is_open(transaction, workflow_id, task.ordinal):
             output = msgspec.json.encode(mock.output)
             transaction.decide(workflow_id, UpdateTask(task.ordinal, status, output, lease=lease))
+
+    def _pass(self, transaction: Transaction, duration_ms: int) -> None:
+        """Let time pass inside a request, which elsewhere is one moment."""
+        self._clock.pass_ms(duration_ms)
+        transaction.memory.now_ms = self._clock.now_ms()
 
     def _timers(
         self, transaction: Transaction, workflow_id: bytes, ordinal: int, lease: Lease | None
