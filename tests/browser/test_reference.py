@@ -73,7 +73,7 @@ def test_a_refusal_is_shown(url: str, open_tab: OpenTab) -> None:
     """With its status and the daemon's own words."""
     tab = open_tab(url)
     page = tab.page
-    page.goto(f"{url}#/workflows_get")
+    page.goto(f"{url}#/executions_get")
     page.get_by_label("id, required").fill("none")
     page.get_by_role("button", name="Send").click()
 

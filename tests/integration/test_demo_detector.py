@@ -17,6 +17,9 @@ from devices.detection import Detection, iou
 from devices.drivers.onnx_detector import OnnxDetector, OnnxDetectorSettings
 from devices.scenes import LABELS, TruthBox, read_truth, still, write_video
 
+# Videos are written, compressed and looked at frame by frame: a busy machine takes its time.
+pytestmark = pytest.mark.timeout(120)
+
 # Training uses seeds from 1,000,000 on.
 STILL_SEEDS = range(700_000, 700_150)
 VIDEO_SEEDS = (77, 78, 79)
