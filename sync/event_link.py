@@ -14,14 +14,13 @@ from typing import Protocol
 
 import msgspec
 import structlog
-from paho.mqtt.enums import MQTTProtocolVersion
 
 from sync import topics
 from sync.link import (
     Backoff,
     Broker,
-    BrokerRefused,
     Chance,
+    Dialect,
     Link,
     LinkError,
     Lost,
@@ -126,11 +125,7 @@ class EventLink:
         self._pace = _Pace(per_s)
         self._backoff = Backoff(chance)
         self._news = asyncio.Event()
-        self._speaks = (
-            MQTTProtocolVersion.MQTTv311
-            if broker.protocol == "3.1.1"
-            else MQTTProtocolVersion.MQTTv5
-        )
+        self._dialect = Dialect(broker)
         self._arrived: deque[Received] = deque()
         self._filters_changed = True
         self._wanted: set[str] = set()
@@ -197,11 +192,11 @@ class EventLink:
         link = Link(
             self._broker,
             client_id=self._client_id,
-            version=self._speaks,
+            dialect=self._dialect,
             on_news=self._news.set,
             session_s=SESSION_S,
         )
-        await self._open(link)
+        await link.open()
         try:
             if not link.resumed:
                 await self._inbox.begin_session()
@@ -214,15 +209,6 @@ class EventLink:
             await self._carry(link)
         finally:
             await link.close()
-
-    async def _open(self, link: Link) -> None:
-        try:
-            await link.open()
-        except BrokerRefused:
-            if self._broker.protocol == "auto":
-                five = self._speaks is MQTTProtocolVersion.MQTTv5
-                self._speaks = MQTTProtocolVersion.MQTTv311 if five else MQTTProtocolVersion.MQTTv5
-            raise
 
     async def _carry(self, link: Link) -> None:
         """Everything that happens on one connection, one thing at a time."""

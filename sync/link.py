@@ -173,6 +173,22 @@ class Backoff:
         self._last_s = self._least_s
 
 
+class Dialect:
+    """The version of MQTT to speak with a broker: of `auto`, after each refusal the other one."""
+
+    def __init__(self, broker: Broker) -> None:
+        """Begin with 5.0 where it may be spoken."""
+        self._found_out = broker.protocol == "auto"
+        old, new = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
+        self.version = old if broker.protocol == "3.1.1" else new
+
+    def refused(self) -> None:
+        """The broker has refused a connection, which may be for its version."""
+        if self._found_out:
+            five = self.version is MQTTProtocolVersion.MQTTv5
+            self.version = MQTTProtocolVersion.MQTTv311 if five else MQTTProtocolVersion.MQTTv5
+
+
 class Link:
     """One connection to the broker."""
 
@@ -181,7 +197,7 @@ class Link:
         broker: Broker,
         *,
         client_id: str,
-        version: MQTTProtocolVersion,
+        dialect: Dialect,
         on_news: Callable[[], None],
         will: Will | None = None,
         session_s: int = 0,
@@ -191,7 +207,7 @@ class Link:
         Args:
             broker: where to.
             client_id: unique at the broker; empty lets the broker choose.
-            version: the one to speak.
+            dialect: how to speak; it is told when the broker refuses.
             on_news: called on the loop when `news` has something; must only take note of it.
             will: what the broker says when we vanish.
             session_s: how long the broker keeps what it has for us after the connection; 0 = it
@@ -202,7 +218,8 @@ class Link:
         self.resumed = False
         """Whether the broker has kept our session: its subscriptions, and what came meanwhile."""
         self._asked: dict[int, tuple[str, ...]] = {}
-        self._version = version
+        self._dialect = dialect
+        self._version = dialect.version
         self._on_news = on_news
         self._news: deque[LinkEvent] = deque()
         self._ticket = 0
@@ -291,6 +308,7 @@ class Link:
             raise
         if refusal:
             self._drop(refusal)
+            self._dialect.refused()
             raise BrokerRefused(f"the broker at {self._broker.address} refuses: {refusal}")
 
     def _connect(self) -> None:

@@ -14,7 +14,6 @@ from typing import Protocol
 
 import msgspec
 import structlog
-from paho.mqtt.enums import MQTTProtocolVersion
 
 from sync import frames, topics
 from sync.frames import FrameError
@@ -22,8 +21,8 @@ from sync.identity import Identity
 from sync.link import (
     Backoff,
     Broker,
-    BrokerRefused,
     Chance,
+    Dialect,
     Link,
     LinkError,
     Lost,
@@ -154,11 +153,7 @@ class Uplink:
         self._session: Session | None = None
         self._news = asyncio.Event()
         self._records_waiting = True
-        self._speaks = (
-            MQTTProtocolVersion.MQTTv311
-            if broker.protocol == "3.1.1"
-            else MQTTProtocolVersion.MQTTv5
-        )
+        self._dialect = Dialect(broker)
         self._announced: LinkState | None = None
         self._connected = False
         self._reason = ""
@@ -226,7 +221,7 @@ class Uplink:
         link = Link(
             self._broker,
             client_id=f"baton-{address.tenant}-{address.device}",
-            version=self._speaks,
+            dialect=self._dialect,
             on_news=self._news.set,
             will=Will(
                 address.topic(topics.PRESENCE),
@@ -234,7 +229,7 @@ class Uplink:
                 delay_s=WILL_DELAY_S,
             ),
         )
-        await self._open(link)
+        await link.open()
         try:
             link.subscribe([address.topic(topics.ACK), topics.server(address.tenant)])
             link.publish(
@@ -248,15 +243,6 @@ class Uplink:
             await self._carry(link, session)
         finally:
             await self._part(link, session_no)
-
-    async def _open(self, link: Link) -> None:
-        try:
-            await link.open()
-        except BrokerRefused:
-            if self._broker.protocol == "auto":
-                five = self._speaks is MQTTProtocolVersion.MQTTv5
-                self._speaks = MQTTProtocolVersion.MQTTv311 if five else MQTTProtocolVersion.MQTTv5
-            raise
 
     async def _part(self, link: Link, session_no: int) -> None:
         """Leave in good order where there is still something to leave."""

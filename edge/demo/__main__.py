@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from paho.mqtt.enums import MQTTProtocolVersion
 
 from devices.scenes.film import read_truth, truth_path, write_video
 from edge.clock import SystemClock
@@ -20,6 +19,7 @@ from edge.demo.listen import Listener
 from edge.demo.score import FrameClock, score
 from edge.demo.stage import EMBEDDED, Stage, StageError
 from edge.demo.watch import Look, cloud_execution, device_executions, frame_clock, look
+from sync.link import Broker
 
 _SEED = 7
 _SCENE_S = 48.0
@@ -81,8 +81,7 @@ def main() -> int:
     try:
         stage.start(embedded_broker=options.broker == "embedded")
         old = stage.broker_name == EMBEDDED
-        protocol = MQTTProtocolVersion.MQTTv311 if old else MQTTProtocolVersion.MQTTv5
-        listener = Listener(stage.broker_port, protocol)
+        listener = Listener(Broker(port=stage.broker_port, protocol="3.1.1" if old else "5"))
         listener.start()
         return _show(stage, listener, options.folder, options.seconds)
     except StageError as error:

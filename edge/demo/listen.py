@@ -9,9 +9,8 @@ import asyncio
 import threading
 
 import msgspec
-from paho.mqtt.enums import MQTTProtocolVersion
 
-from sync.link import Broker, Link, LinkError, Lost, Received
+from sync.link import Broker, Dialect, Link, LinkError, Lost, Received
 
 _TOPICS = ["baton/events/#"]
 _AGAIN_S = 1.0
@@ -21,13 +20,12 @@ class Listener:
     """Counts events on a thread of its own, until ``stop``.
 
     Args:
-        port: of the broker on the loopback.
-        protocol: ``5``, or ``3.1.1`` for brokers that know no newer one.
+        broker: where to listen.
     """
 
-    def __init__(self, port: int, protocol: MQTTProtocolVersion) -> None:
-        self._broker = Broker(port=port)
-        self._protocol = protocol
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._dialect = Dialect(broker)
         self._events: set[str] = set()
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
@@ -66,7 +64,7 @@ class Listener:
     async def _listen(self) -> None:
         while True:
             arrived = asyncio.Event()
-            link = Link(self._broker, client_id="", version=self._protocol, on_news=arrived.set)
+            link = Link(self._broker, client_id="", dialect=self._dialect, on_news=arrived.set)
             try:
                 await link.open()
                 link.subscribe(_TOPICS)

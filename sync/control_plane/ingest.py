@@ -13,13 +13,12 @@ from typing import Annotated
 
 import msgspec
 import structlog
-from paho.mqtt.enums import MQTTProtocolVersion
 
 from sync import frames, receiver, topics
 from sync.control_plane.ledger import DEFAULT_TENANT, Ledger, LedgerUnavailable
 from sync.control_plane.truth import Presence
 from sync.frames import Announcement
-from sync.link import Backoff, Broker, BrokerRefused, Chance, Link, LinkError, Lost, Received
+from sync.link import Backoff, Broker, Chance, Dialect, Link, LinkError, Lost, Received
 from sync.receiver import Arrival
 from sync.records import Count
 
@@ -95,11 +94,7 @@ class Ingest:
         self._news = asyncio.Event()
         self._frames_waiting: deque[tuple[Arrival, Received]] = deque()
         self._presence_waiting: list[Presence] = []
-        self._speaks = (
-            MQTTProtocolVersion.MQTTv311
-            if broker.protocol == "3.1.1"
-            else MQTTProtocolVersion.MQTTv5
-        )
+        self._dialect = Dialect(broker)
         self._connected = False
         self._told_down = False
         self._paused = False
@@ -138,10 +133,10 @@ class Ingest:
         link = Link(
             self._broker,
             client_id=self._client_id,
-            version=self._speaks,
+            dialect=self._dialect,
             on_news=self._news.set,
         )
-        await self._open(link)
+        await link.open()
         try:
             link.subscribe([topics.every_up(), topics.every_presence()])
             self._note_up()
@@ -156,15 +151,6 @@ class Ingest:
             await link.close()
             self._connected = False
         await self._ledger.note_broker_lost()
-
-    async def _open(self, link: Link) -> None:
-        try:
-            await link.open()
-        except BrokerRefused:
-            if self._broker.protocol == "auto":
-                five = self._speaks is MQTTProtocolVersion.MQTTv5
-                self._speaks = MQTTProtocolVersion.MQTTv311 if five else MQTTProtocolVersion.MQTTv5
-            raise
 
     async def _serve(self, link: Link) -> None:
         busy = True

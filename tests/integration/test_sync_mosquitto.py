@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from paho.mqtt.enums import MQTTProtocolVersion
 
 from sync.control_plane.ingest import Ingest
 from sync.control_plane.ledger import Ledger
-from sync.link import Broker, BrokerRefused, BrokerUnreachable, Link
+from sync.link import Broker, BrokerRefused, BrokerUnreachable, Dialect, Link
 from sync.publishing import Publication
 from sync.records import (
     EVIDENCE_CHUNK_BYTES,
@@ -262,12 +261,8 @@ def test_what_is_no_broker_is_named() -> None:
     """Nothing there is BrokerUnreachable; something that does not speak MQTT is BrokerRefused."""
 
     def link(port: int) -> Link:
-        return Link(
-            Broker(port=port),
-            client_id="x",
-            version=MQTTProtocolVersion.MQTTv5,
-            on_news=lambda: None,
-        )
+        broker = Broker(port=port, protocol="5")
+        return Link(broker, client_id="x", dialect=Dialect(broker), on_news=lambda: None)
 
     async def scenario() -> None:
         with pytest.raises(BrokerUnreachable, match="no broker at"):
