@@ -5,14 +5,13 @@ What a handler does with a message stands in ``events``.
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
 from edge import events
 from edge.effects import Effects
 from edge.engine import Engine
 from edge.model.errors import BatonError, Overloaded, StorageUnavailable
+from edge.rounds import Rounds
 from edge.store import events as store
 from edge.transactions import Transaction
 
@@ -20,9 +19,6 @@ log = structlog.get_logger()
 
 _AT_ONCE = 20
 """Messages that share a transaction; other requests need not wait for more than these."""
-
-_PAUSE_S = 1.0
-"""Wait before the next try when the disk refuses to write."""
 
 
 class EventQueue:
@@ -37,27 +33,22 @@ class EventQueue:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._wake = asyncio.Event()
+        self._rounds = Rounds("messages_postponed")
         self.handled = 0
         self.rejected = 0
         engine.on_effects(self._see)
 
     def _see(self, effects: Effects) -> None:
         if effects.messages:
-            self._wake.set()
+            self._rounds.wake()
 
     async def run(self) -> None:
         """Run until cancelled. What was waiting when the device went down comes first."""
-        while True:
-            self._wake.clear()
-            try:
-                while await self._take(_AT_ONCE):
-                    continue
-            except (StorageUnavailable, Overloaded) as error:
-                log.warning("messages_postponed", reason=error.message)
-                await asyncio.sleep(_PAUSE_S)
-                continue
-            await self._wake.wait()
+        await self._rounds.run(self._round)
+
+    async def _round(self) -> None:
+        while await self._take(_AT_ONCE):
+            continue
 
     async def _take(self, limit: int) -> int:
         """Handle the oldest messages; returns how many there were."""

@@ -5,7 +5,6 @@ What a cron expression means stands in the model, what a tick does in ``ticks``.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -25,6 +24,7 @@ from edge.model.errors import (
 )
 from edge.model.schedules import Schedule, ScheduleExecution, next_tick
 from edge.model.tags import Tag
+from edge.rounds import Rounds
 from edge.store import schedules as store
 from edge.store.schedules import ExecutionQuery, ScheduleQuery, Timed
 from edge.ticks import ROUND_TICKS, Turn, run_due
@@ -43,9 +43,6 @@ _JUMP_MS = 1_000
 """The wall clock may run ahead of the monotonic one by so much, when it is slewed, before that
 counts as a jump. A tick that is older than the last look by no more than this is not missed."""
 
-_STORAGE_PAUSE_S = 1.0
-"""Wait before the next try when the disk refuses to write."""
-
 
 class Schedules:
     """The schedules of one engine. ``run`` must be running for any tick to happen.
@@ -58,7 +55,7 @@ class Schedules:
     def __init__(self, engine: Engine, ids: Ids | None = None) -> None:
         self._engine = engine
         self._ids = ids or RandomIds()
-        self._wake = asyncio.Event()
+        self._rounds = Rounds("ticks_postponed")
         self._settled = False
         self._changed = True
         self._paused = False
@@ -75,18 +72,7 @@ class Schedules:
     async def run(self) -> None:
         """Run until cancelled."""
         self._looked_ms = self._engine.clock.monotonic_ms()
-        while True:
-            self._wake.clear()
-            try:
-                pause_s = await self._round()
-            except (StorageUnavailable, Overloaded) as error:
-                log.warning("ticks_postponed", reason=error.message)
-                pause_s = _STORAGE_PAUSE_S
-            try:
-                async with asyncio.timeout(pause_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        await self._rounds.run(self._round)
 
     async def _round(self) -> float | None:
         """Run what is due; returns seconds until the next look, None when no tick is ahead."""
@@ -156,7 +142,7 @@ class Schedules:
 
     def _look_again(self) -> None:
         self._changed = True
-        self._wake.set()
+        self._rounds.wake()
 
     # What is asked of it.
 

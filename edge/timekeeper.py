@@ -5,22 +5,13 @@ What a moment means is decided elsewhere.
 
 from __future__ import annotations
 
-import asyncio
-
-import structlog
-
 from edge.effects import Effects
 from edge.engine import Engine
-from edge.model.errors import Overloaded, StorageUnavailable
-
-log = structlog.get_logger()
+from edge.rounds import Rounds
 
 _LOOK_AGAIN_S = 1.0
 """Longest sleep while anything is waiting: a wall clock that jumps forward is noticed by then. With
 nothing waiting the timekeeper sleeps until something does."""
-
-_STORAGE_PAUSE_S = 1.0
-"""Wait before the next try when the disk refuses to write."""
 
 
 class Timekeeper:
@@ -28,7 +19,7 @@ class Timekeeper:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._wake = asyncio.Event()
+        self._rounds = Rounds("timers_postponed")
         self._next_due_ms = 0
         engine.on_effects(self._see)
 
@@ -37,29 +28,18 @@ class Timekeeper:
         sooner = effects.due_ms and (not self._next_due_ms or effects.due_ms < self._next_due_ms)
         if sooner or any(queued.task.deliver_ms for queued in effects.queued.values()):
             self._next_due_ms = effects.due_ms if sooner else self._next_due_ms
-            self._wake.set()
+            self._rounds.wake()
 
     def wake(self) -> None:
         """Look again: a lease may end before anything that was known."""
-        self._wake.set()
+        self._rounds.wake()
 
     async def run(self) -> None:
         """Run until cancelled."""
         self._engine.hand_over.leases.on_earlier = self.wake
         self._engine.hand_over.queues.on_earlier = self.wake
         self._next_due_ms = 1
-        while True:
-            self._wake.clear()
-            try:
-                pause_s = await self._round()
-            except (StorageUnavailable, Overloaded) as error:
-                log.warning("timers_postponed", reason=error.message)
-                pause_s = _STORAGE_PAUSE_S
-            try:
-                async with asyncio.timeout(pause_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        await self._rounds.run(self._round)
 
     async def _round(self) -> float | None:
         """Do what is due; returns seconds until the next moment, None when nothing waits."""

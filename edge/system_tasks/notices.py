@@ -12,7 +12,7 @@ import structlog
 
 from edge.effects import Effects
 from edge.engine import Engine
-from edge.model.errors import Overloaded, StorageUnavailable
+from edge.rounds import Rounds
 from edge.store import deliveries
 from edge.store.deliveries import Delivery
 
@@ -24,7 +24,6 @@ _LONGEST_PAUSE_MS = 300_000
 _GIVE_UP_MS = 24 * 3_600 * 1_000
 """After a day nobody waits for a notice any more; it is dropped, and that is logged."""
 
-_STORAGE_PAUSE_S = 1.0
 _LOOK_AGAIN_S = 60.0
 """Longest sleep: a wall clock that jumps forward is noticed by then."""
 
@@ -38,7 +37,7 @@ class Notices:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._wake = asyncio.Event()
+        self._rounds = Rounds("notices_postponed")
         self._client: Any = None
         # An httpx.AsyncClient; most devices never need one.
         self.posted = 0
@@ -46,23 +45,12 @@ class Notices:
 
     def _see(self, effects: Effects) -> None:
         if effects.deliveries:
-            self._wake.set()
+            self._rounds.wake()
 
     async def run(self) -> None:
         """Run until cancelled."""
         try:
-            while True:
-                self._wake.clear()
-                try:
-                    pause_s = await self._round()
-                except (StorageUnavailable, Overloaded) as error:
-                    log.warning("notices_postponed", reason=error.message)
-                    pause_s = _STORAGE_PAUSE_S
-                try:
-                    async with asyncio.timeout(pause_s):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+            await self._rounds.run(self._round)
         finally:
             if self._client is not None:
                 await self._client.aclose()

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge import event_queue, events
+from edge import events, rounds
 from edge.engine import Engine
 from edge.event_queue import EventQueue
 from edge.model.errors import StorageUnavailable
@@ -154,7 +154,7 @@ def test_a_disk_that_refuses_delays_messages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are handled when it writes again, and none is set aside for it."""
-    monkeypatch.setattr(event_queue, "_PAUSE_S", 0)
+    monkeypatch.setattr(rounds, "_STORAGE_PAUSE_S", 0)
     refusals = iter([True, True])
     request = Engine.request
 
