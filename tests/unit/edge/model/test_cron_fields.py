@@ -58,6 +58,8 @@ def test_numbers(text: str, numbers: Numbers, expected: set[int]) -> None:
         ("SUN-TUE", {7, 1, 2}),
         ("MON-FRI", {1, 2, 3, 4, 5}),
         ("5-7", {5, 6, 7}),
+        ("7-7", {1, 2, 3, 4, 5, 6, 7}),
+        ("SUN-SUN/3", {7, 3, 6}),
         ("sat,Sun", {6, 7}),
         ("*/2", {1, 3, 5, 7}),
         ("0/3", {7, 3, 6}),
