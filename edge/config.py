@@ -50,7 +50,8 @@ class Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Folder of the database and the evidence; empty = under the user's state home."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     allow_remote: bool = False
-    """Whether ``listen`` may name an address that others can reach. The API asks for no password."""
+    """Whether ``listen`` may name an address that others can reach. Without ``[auth]`` the API asks
+    nobody who they are."""
 
 
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -37,13 +37,11 @@ class Refused(click.ClickException):
     Args:
         message: what is shown.
         status: of the answer.
-        body: the decoded answer; empty when it was no JSON object.
     """
 
-    def __init__(self, message: str, status: int, body: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
-        self.body = dict(body or {})
 
 
 class Client:
@@ -125,6 +123,9 @@ class Client:
             yield self._session
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise click.ClickException(f"{self.url} is no address: {error}") from error
+        except ValueError as error:
+            # NaN and half of a surrogate pair are no JSON.
+            raise click.ClickException(f"this cannot be sent: {error}") from error
         except httpx.ConnectError as error:
             raise Unreachable(
                 f"no daemon answers at {self.url}. Start one with `baton run`, "
@@ -147,7 +148,7 @@ def advising(advice: Mapping[int, str]) -> Iterator[None]:
         if refused.status not in advice:
             raise
         message = f"{refused.message}\n{advice[refused.status]}"
-        raise Refused(message, refused.status, refused.body) from refused
+        raise Refused(message, refused.status) from refused
 
 
 def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -188,4 +189,4 @@ def _refusal(answer: Any) -> Refused:
         # No advice about names and ids belongs to this 404.
         status = 501
         lines.append("This daemon cannot do that; it may be of an older release than this program.")
-    return Refused("\n".join(lines), status, body)
+    return Refused("\n".join(lines), status)

@@ -28,8 +28,6 @@ def key_of_environment(url: str) -> Any:
     class KeyAuth(httpx.Auth):
         """Asks for a token when one is wanted, and again when it is refused."""
 
-        requires_response_body = True
-
         def __init__(self) -> None:
             self._token = ""
 
@@ -46,6 +44,8 @@ def key_of_environment(url: str) -> Any:
                 "POST", f"{url}/api/token", json={"keyId": key, "keySecret": secret}
             )
             if given.is_success:
+                # Only this answer is read here: others may be streams without an end.
+                given.read()
                 self._token = given.json()["token"]
                 request.headers["X-Authorization"] = self._token
                 yield request

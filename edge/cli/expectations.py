@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from edge.cli.follow import OPEN
+
 KNOWN = frozenset({"status", "output", "variables", "tasks", "reason"})
 KNOWN_OF_TASK = frozenset({"status", "output", "input", "attempts", "reason"})
 
-_OPEN = frozenset({"SCHEDULED", "IN_PROGRESS"})
 _SHOWN = 300
 """Characters of a value in a message; the whole of it stands in `--json`."""
 
@@ -54,7 +55,7 @@ def differences(execution: dict[str, Any], expect: dict[str, Any]) -> list[str]:
             f"it stopped at {task['referenceTaskName']} ({task['taskType']}), "
             "which has no mock output left"
             for task in execution.get("tasks", [])
-            if task["status"] in _OPEN and task["taskType"] not in ("JOIN", "DO_WHILE")
+            if task["status"] in OPEN and task["taskType"] not in ("JOIN", "DO_WHILE")
         ]
     return found
 

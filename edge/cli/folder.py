@@ -126,6 +126,8 @@ def write(folder: Path, known: dict[Key, Entry], new: dict[Key, dict[str, Any]])
             lists.setdefault(entry.file, {})[entry.index] = document
             continue
         file = entry.file if entry is not None else folder / _place(key)
+        if entry is None and file.exists():
+            raise click.ClickException(f"{file} holds something else than {key}; move it away")
         _write(file, text_of(document))
         written[file] = None
     for file, changes in lists.items():

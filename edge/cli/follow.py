@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from edge.cli.client import Client, Refused, Unreachable
 
 ENDED = frozenset({"COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED"})
+OPEN = frozenset({"SCHEDULED", "IN_PROGRESS"})
+"""Of a task."""
 
 _FIRST_LOOK_S = 0.05
 _LAST_LOOK_S = 1.0
@@ -132,6 +134,8 @@ def _until_cut_off(
         for hint in daemon.hints():
             if hint.get("workflowId", workflow_id) == workflow_id:
                 yield daemon.call("GET", "workflow", workflow_id)
+                # A burst of a thousand hints is not worth a thousand looks.
+                pause(_FIRST_LOOK_S)
     except Refused:
         # Too many streams are open, or it is another server with the same API.
         yield from _looks(daemon, workflow_id, pause)

@@ -105,7 +105,10 @@ def test(*, folder: Path, only: str | None, junit: Path | None, url: str, as_jso
             _tell(verdict, folder)
     failed = sum(not one.passed for one in verdicts)
     if junit is not None:
-        junit.write_bytes(report(verdicts, folder))
+        try:
+            junit.write_bytes(report(verdicts, folder))
+        except OSError as error:
+            raise click.ClickException(f"{junit} cannot be written: {error.strerror}") from error
     if as_json:
         output.as_json([_line(one) for one in verdicts])
     else:

@@ -86,11 +86,12 @@ def moment(epoch_ms: int | None) -> str:
     """A time in the reader's own zone."""
     if not epoch_ms:
         return "-"
-    return (
-        dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC)
-        .astimezone()
-        .strftime("%Y-%m-%d %H:%M:%S")
-    )
+    try:
+        at = dt.datetime.fromtimestamp(epoch_ms / 1000, dt.UTC).astimezone()
+    except (ValueError, OverflowError):
+        # A worker's own idea of the time may be any number.
+        return str(epoch_ms)
+    return at.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def span(start_ms: int, end_ms: int) -> str:

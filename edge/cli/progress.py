@@ -15,14 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.cli import output, tree
-from edge.cli.follow import ENDED
+from edge.cli.follow import ENDED, OPEN
 
 _FRAMES_PER_S = 8
 _LINES_AROUND = 4
 """Lines of a screen that are not tasks: the execution's own, the titles, the prompt."""
 
 _MARKS = {"COMPLETED": "✔", "COMPLETED_WITH_ERRORS": "✔", "SKIPPED": "-", "CANCELED": "-"}
-_OPEN = frozenset({"SCHEDULED", "IN_PROGRESS"})
 
 
 class View:
@@ -67,7 +66,7 @@ class View:
     def _add(self, table: Table, depth: int, task: dict[str, Any]) -> None:
         status = task["status"]
         table.add_row(
-            self._mark(status, is_open=status in _OPEN),
+            self._mark(status, is_open=status in OPEN),
             Text("  " * depth + task["referenceTaskName"]),
             Text(status, style=output.colour(status)),
             Text(str(task["retryCount"] + 1)),

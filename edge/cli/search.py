@@ -64,10 +64,10 @@ def search(
     your own time zone.
     """
     now_ms = SystemClock().now_ms()
-    terms = [query] if query else []
+    terms = [f"({query})"] if query else []
     terms += [f"status IN ({','.join(statuses)})"] if statuses else []
-    terms += [f"workflowType IN ({','.join(names)})"] if names else []
-    terms += [f'correlationId = "{correlation_id}"'] if correlation_id else []
+    terms += [f"workflowType IN ({','.join(map(_quoted, names))})"] if names else []
+    terms += [f"correlationId = {_quoted(correlation_id)}"] if correlation_id else []
     if since:
         terms.append(f"startTime > {inputs.moment_ms(since, now_ms=now_ms, hint='--since')}")
     if until:
@@ -87,6 +87,11 @@ def search(
             click.echo(one["workflowId"])
     else:
         _print(found)
+
+
+def _quoted(text: str) -> str:
+    """A value in which nothing is a sign of the grammar."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -14,11 +14,11 @@ import msgspec
 from edge.cli import inputs, output
 from edge.cli.client import Client, Refused, client_options
 from edge.cli.execution import UNKNOWN_ID
+from edge.cli.follow import OPEN
 
 _BULK = 1_000
 """Ids in one bulk request, as in Conductor."""
 
-_OPEN = frozenset({"SCHEDULED", "IN_PROGRESS"})
 _EXAMPLE_ID = "0190a5b2-7c1e-7d04-9c55-3f1b00000000"
 
 Act = Callable[[Client, str], None]
@@ -367,14 +367,20 @@ def fail_task(
 
     def act(daemon: Client, workflow_id: str) -> None:
         task = _record(daemon, workflow_id, ref)
-        if task["status"] not in _OPEN:
+        if task["status"] not in OPEN:
             raise _not_open(daemon, workflow_id, ref)
+        status = "FAILED_WITH_TERMINAL_ERROR" if terminal else "FAILED"
+        if reason is None:
+            if not daemon.call("POST", "tasks", workflow_id, ref, status, body=out):
+                raise _not_open(daemon, workflow_id, ref)
+            return
+        # Not laid over what the task has: what is read here may be masked, and would be kept so.
         result = {
             "workflowInstanceId": workflow_id,
             "taskId": task["taskId"],
-            "status": "FAILED_WITH_TERMINAL_ERROR" if terminal else "FAILED",
+            "status": status,
             "reasonForIncompletion": reason,
-            "outputData": task.get("outputData", {}) | out,
+            "outputData": out,
         }
         daemon.call("POST", "tasks", body=result)
 
@@ -403,7 +409,7 @@ def _record(daemon: Client, workflow_id: str, ref: str) -> dict[str, Any]:
 
 def _not_open(daemon: Client, workflow_id: str, ref: str) -> Refused:
     is_open = [
-        task["referenceTaskName"] for task in _tasks(daemon, workflow_id) if task["status"] in _OPEN
+        task["referenceTaskName"] for task in _tasks(daemon, workflow_id) if task["status"] in OPEN
     ]
     known = f"open are: {', '.join(reversed(is_open))}" if is_open else "no task is open"
     return Refused(f"the task {ref} is not open; {known}", 0)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from edge.cli import main
 from tests.daemon import Daemon
+from tests.unit.edge.cli.conftest import HELLO
 
 _CONFIG = "[auth]\nenabled = true\n[workflows]\nenable = []\n"
 
@@ -36,12 +37,20 @@ def test_a_key_opens_a_device_to_commands(tmp_path: Path, monkeypatch: pytest.Mo
         wrong = CliRunner().invoke(main, listing)
         monkeypatch.setenv("CONDUCTOR_AUTH_SECRET", made["secret"])
         allowed = CliRunner().invoke(main, listing)
+        (tmp_path / "definitions").mkdir()
+        (tmp_path / "definitions" / "hello.json").write_text(json.dumps(HELLO))
+        pushing = ["workflow", "push", str(tmp_path / "definitions"), "--url", daemon.url]
+        pushed = CliRunner().invoke(main, pushing)
+        waiting = ["start", "hello", "-i", "name=Ada", "--wait", "--url", daemon.url]
+        followed = CliRunner().invoke(main, waiting)
         log = daemon.errors()
 
     assert {"id", "secret"} == set(made)
     assert "key secret" in shown
     assert made["secret"] not in shown
     assert (1, 1, 0) == (refused.exit_code, wrong.exit_code, allowed.exit_code)
+    assert (0, 0) == (pushed.exit_code, followed.exit_code), pushed.output + followed.output
+    assert "COMPLETED" in followed.output
     assert "asks for a token" in refused.output
     assert "another daemon" in running.output
     assert made["secret"] not in log

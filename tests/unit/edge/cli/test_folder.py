@@ -88,3 +88,15 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(click.ClickException, match="cannot be written"):
         folder.write(tmp_path, {}, {Key("task", "t"): {"name": "t"}})
+
+
+def test_a_file_of_others_is_not_written_over(tmp_path: Path) -> None:
+    """A new definition whose place is taken is refused, by the name of the file."""
+    (tmp_path / "tasks").mkdir()
+    taken = tmp_path / "tasks" / "order.json"
+    taken.write_text('[{"name": "one"}, {"name": "two"}]')
+    known = folder.read(tmp_path)
+
+    with pytest.raises(click.ClickException, match="order.json holds something else"):
+        folder.write(tmp_path, known, {Key("task", "order"): {"name": "order"}})
+    assert '[{"name": "one"}, {"name": "two"}]' == taken.read_text()

@@ -229,11 +229,13 @@ def test_a_test_that_fails_says_where(type_: Type, folder: Path) -> None:
     (folder / "more.test.json").write_text(json.dumps(unmocked))
     report = folder / "report.xml"
     done = type_("workflow", "test", str(folder), "--junit", str(report))
+    nowhere = type_("workflow", "test", str(folder), "--junit", str(folder / "no" / "folder.xml"))
     only = type_("workflow", "test", str(folder), "--only", "money")
     nothing = type_("workflow", "test", str(folder), "--only", "no such title")
     suite = ET.fromstring(report.read_text())
 
     assert 1 == done.exit_code
+    assert "cannot be written: No such file or directory" in nowhere.stderr
     assert 'status: expected "COMPLETED", got "FAILED"' in done.stdout
     assert "tasks.charge.attempts: expected 2, got 1" in done.stdout
     assert "it stopped at refund" in done.stdout

@@ -20,3 +20,9 @@ def test_values_are_shown_for_people() -> None:
     assert "0.250 s" == output.span(1_000, 1_250)
     assert "20" == output.moment(1_795_419_084_794)[:2]
     assert '"aaaa...' == output.short("a" * 50, 5)
+
+
+@pytest.mark.parametrize("epoch_ms", [2**53, -(2**60)])
+def test_a_time_that_is_none_is_shown_as_its_number(epoch_ms: int) -> None:
+    """Workers name the time of a log line themselves."""
+    assert str(epoch_ms) == output.moment(epoch_ms)

@@ -34,3 +34,14 @@ def test_time_and_correlation(type_: Type) -> None:
     refused = type_(*words, "--since", "yesterday")
     assert 2 == refused.exit_code
     assert "--since" in refused.stderr
+
+
+def test_filters_narrow_the_whole_query(type_: Type) -> None:
+    """An OR in the query does not reach around them, and a value is never read as grammar."""
+    waiting = type_("start", "waiting", "--correlation-id", 'a"b,c').stdout.strip()
+    either = ("search", "status = RUNNING OR status = COMPLETED", "--ids", "--size", "5000")
+    named = type_(*either, "--name", "waiting", "--json")
+
+    assert {"waiting"} == {one["workflowType"] for one in json.loads(named.stdout)["results"]}
+    assert [waiting] == type_("search", "--correlation-id", 'a"b,c', "--ids").stdout.split()
+    assert "" == type_("search", "--name", "waiting,hello", "--ids").stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from click.testing import CliRunner, Result
 
 from edge.cli import main
@@ -91,6 +92,25 @@ def test_a_task_is_failed_by_hand(type_: Type) -> None:
     assert "FAILED" == _status(type_, workflow_id)
     assert 1 == again.exit_code
     assert "is not open" in again.stderr
+
+
+def test_a_failed_task_keeps_what_is_not_shown(type_: Type) -> None:
+    """What a task has put out before is not read, masked, and written back."""
+    (workflow_id,) = _started(type_)
+    done = type_("fail-task", workflow_id, "lonely", "-o", "why=late")
+
+    assert 0 == done.exit_code, done.output
+    task = json.loads(type_("show", workflow_id, "--json").stdout)["tasks"][0]
+    assert ("FAILED", {"why": "late"}) == (task["status"], task["outputData"])
+
+
+@pytest.mark.parametrize("given", ["x=NaN", "x=-Infinity", 'x="\\ud800"'])
+def test_what_is_no_json_is_not_sent(type_: Type, given: str) -> None:
+    """It is said in one line."""
+    done = type_("start", "hello", "-i", given)
+
+    assert 1 == done.exit_code
+    assert "this cannot be sent" in done.stderr
 
 
 def test_an_ended_execution_is_removed(type_: Type) -> None:
