@@ -11,14 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import inprocess, rest
+from tests.bench import forks, inprocess, rest
 from tests.bench.measure import Figure, table
 
 
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", choices=["inprocess", "rest", "footprint"])
+    parser.add_argument("--only", choices=["inprocess", "forks", "rest", "footprint"])
     parser.add_argument("--scale", type=float, default=1.0, help="1.0 = the full length")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     # A disk, not a memory file system: each commit is meant to reach it.
@@ -29,6 +29,8 @@ def main() -> None:
         folder = Path(name)
         if options.only in (None, "inprocess"):
             figures += inprocess.run(folder, scale=options.scale)
+        if options.only in (None, "forks"):
+            figures += forks.run(folder, scale=options.scale)
         if options.only in (None, "footprint"):
             figures += rest.footprint(folder)
         if options.only in (None, "rest"):
