@@ -20,6 +20,9 @@ from edge.model.errors import InvalidInput, PayloadTooLarge
 _MAX_PARAMETERS = 2_000
 """Query parameters of one request; more are refused. A list of 1,000 task types still fits."""
 
+_MAX_PATH_DIGITS = 9
+"""Of a number in a path: those are versions."""
+
 _LARGEST_INT = 2**53
 """Whole numbers in a query are times or small counts; this is what JavaScript can hold."""
 
@@ -65,6 +68,20 @@ class Call:
     def author(self) -> str | None:
         """Who makes the request, where that is asked."""
         return None if self._admitted is None else self._admitted[0].id
+
+    # The path.
+
+    def path_number(self, name: str) -> int:
+        """One whole number of the path.
+
+        Raises:
+            InvalidInput: it is something else, or larger than any number that is meant.
+        """
+        text = self.params[name]
+        # To Python, "²" is a digit as well, and of no number.
+        if not text.isascii() or not text.isdigit() or len(text) > _MAX_PATH_DIGITS:
+            raise InvalidInput(f"{name}: {text[:80]!r} is not a whole number")
+        return int(text)
 
     # The query. Empty values count as absent and unknown names are ignored, as in Conductor.
 
@@ -160,12 +177,16 @@ class Call:
 
         Raises:
             PayloadTooLarge: it is larger than the limit; the rest of it is not read.
+            ClientGone: the client went away before it was complete.
         """
         limit = self.house.body_limit_bytes
         announced = self.header(b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > limit:
             raise _too_large(limit)
         message = await self.receive()
+        if message["type"] == "http.disconnect":
+            # Nothing at all has come: that is no empty body, which many operations take.
+            raise ClientGone
         body: bytes = message.get("body", b"")
         if not message.get("more_body", False):
             if len(body) > limit:

@@ -121,10 +121,7 @@ async def workflow_versions(call: Call) -> Response:
 
 async def remove_workflow(call: Call) -> Response:
     """Delete one version of a definition; executions keep the copy they started with."""
-    version = call.params["version"]
-    if not version.isascii() or not version.isdigit() or len(version) > 9:
-        raise InvalidInput(f"version: {version[:80]!r} is not a whole number")
-    name, number = call.params["name"], int(version)
+    name, number = call.params["name"], call.path_number("version")
     await call.house.engine.request(lambda t: remove_workflow_version(t, name, number))
     return answers.void()
 

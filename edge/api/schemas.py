@@ -84,12 +84,9 @@ def _checked(call: Call, document: Any, index: int) -> SchemaDefinition:
 
 
 def _version(call: Call) -> int | None:
-    text = call.params.get("version")
-    if text is None:
+    if "version" not in call.params:
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise InvalidInput(f"version: {text[:80]!r} is not a whole number")
-    return int(text) or None
+    return call.path_number("version") or None
 
 
 def _shown(schema: SchemaDefinition) -> Any:

@@ -165,10 +165,7 @@ async def update_state(call: Call) -> Response:
 async def execute(call: Call) -> Response:
     """Start a workflow and answer where it has got to within the time."""
     document = await call.json_object()
-    version = call.params["version"]
-    if not version.isdigit() or len(version) > 9:
-        raise InvalidInput(f"version: {version[:80]!r} is not a whole number")
-    document |= {"name": call.params["name"], "version": int(version)}
+    document |= {"name": call.params["name"], "version": call.path_number("version")}
     posted = parse_start_request(with_idempotency(call, document))
     request = await workflows.start_request(call, posted)
     strategy = _strategy(call)

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from edge.api import answers, definitions, external
 from edge.api.call import Call
 from edge.api.idempotency import with_idempotency
-from edge.model.errors import InvalidInput
 from edge.model.requests import StartRequest
 from edge.model.validation import PostedStart, parse_start_request
 
@@ -106,9 +105,6 @@ async def start_request(call: Call, posted: PostedStart) -> StartRequest:
 
 def _version(call: Call) -> int | None:
     """Of the path where it has one, else of the query."""
-    given = call.params.get("version")
-    if given is None:
-        return call.optional_number("version")
-    if not given.isdigit() or len(given) > 9:
-        raise InvalidInput(f"version: {given[:80]!r} is not a whole number")
-    return int(given)
+    if "version" in call.params:
+        return call.path_number("version")
+    return call.optional_number("version")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.types import Message
 
 from edge.api.app import ROUTES, build_app
 from edge.console import CONSOLE_FOLDER
@@ -162,6 +163,52 @@ def test_a_page_of_another_site_may_not_change_anything(tmp_path: Path) -> None:
         looking = await device.call("GET", "/version", headers={"Origin": "https://evil"})
 
         assert [403, 403, 200, 200] == [one.status_code for one in (foreign, null, own, looking)]
+
+    run(tmp_path, body)
+
+
+def test_who_is_gone_before_a_body_came_changes_nothing(tmp_path: Path) -> None:
+    """A connection that was cut is no empty body, which completes tasks and starts workflows."""
+
+    async def body(device: Device) -> None:
+        await device.register()
+        sent: list[Message] = []
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/api/workflow/flow",
+            "query_string": b"",
+            "headers": [(b"content-length", b"20")],
+        }
+
+        async def receive() -> Message:
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await build_app(device.house)(scope, receive, send)
+
+        assert [] == sent
+        assert 0 == (await device.answer("GET", "/workflow/search"))["totalHits"]
+
+    run(tmp_path, body)
+
+
+@pytest.mark.parametrize("version", ["²", "٣", "x", "-1", "1" * 5_000])
+def test_a_version_in_a_path_is_a_number(tmp_path: Path, version: str) -> None:
+    """What only looks like one is the client's mistake and none of ours."""
+
+    async def body(device: Device) -> None:
+        for method, path in (
+            ("POST", "/workflow/start/flow"),
+            ("POST", "/workflow/execute/flow"),
+            ("DELETE", "/metadata/workflow/flow"),
+            ("GET", "/schema/flow"),
+        ):
+            refused = await device.call(method, f"{path}/{version}")
+            assert 400 == refused.status_code, path
+            assert "is not a whole number" in refused.json()["message"]
 
     run(tmp_path, body)
 

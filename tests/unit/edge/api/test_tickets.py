@@ -40,7 +40,7 @@ def test_it_is_good_for_nothing_else(operation: str, path: str, later_ms: int) -
         tickets.check(operation, path, str(int(expires) + later_ms), signature, NOW_MS)
 
 
-@pytest.mark.parametrize("expires", ["", "x", "-1", "1e9", "²", "9" * 400])
+@pytest.mark.parametrize("expires", ["", "x", "-1", "1e9", "²", "9" * 400, "9" * 5_000])
 def test_odd_times_are_refused(expires: str) -> None:
     """What a client may write there is no fault of ours."""
     with pytest.raises(AccessDenied):
