@@ -38,7 +38,9 @@ from edge.api import (
 from edge.api.access_routes import ACCESS_ROUTES
 from edge.api.call import Call, ClientGone
 from edge.api.house import House
+from edge.api.rights import Need, need_of
 from edge.api.routing import Match, Route, Table
+from edge.model.access import Permission
 from edge.model.errors import BatonError
 
 _log = structlog.get_logger(__name__)
@@ -256,13 +258,16 @@ ROUTES = [
 ]
 """Every address of the device."""
 
+_LOOKING = (Permission.WORKFLOW_VIEW, Permission.METADATA_VIEW, Need.NOTHING, Need.TOKEN)
+
 _CHANGING_GETS = frozenset(
     route.pattern
     for route in ROUTES
-    if route.method == "GET" and route.pattern.rpartition("/")[2] in ("pause", "resume", "requeue")
+    if route.method == "GET" and need_of("GET", route.pattern) not in _LOOKING
 )
-"""Conductor's clients change something with these, though nothing should be changed by a GET."""
-
+"""Conductor's clients start, pause and poll with these, though nothing should be changed by a GET.
+Whatever needs more than a look is among them, so that none is forgotten; those of them that change
+nothing are no business of other sites either."""
 
 _API = frozenset(route.pattern[1:].partition("/")[0] for route in ROUTES)
 
@@ -348,9 +353,10 @@ def _refuse_foreign_pages(call: Call, pattern: str) -> None:
     """
     origin = call.header(b"origin")
     if call.scope["method"] in ("GET", "HEAD"):
+        if pattern not in _CHANGING_GETS:
+            return
         # A picture that a page shows is fetched without an Origin, but browsers tell its site.
-        if pattern in _CHANGING_GETS and call.header(b"sec-fetch-site") == "cross-site":
+        if call.header(b"sec-fetch-site") == "cross-site":
             raise Forbidden("A page of another site may not change anything on this device.")
-        return
     if origin is not None and origin.partition("://")[2] != call.header(b"host"):
         raise Forbidden(f"The page {origin[:200]!r} may not change anything on this device.")

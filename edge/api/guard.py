@@ -97,6 +97,8 @@ class Guard:
         known = await self.directory()
         record = known.keys.get(posted.key_id, _NOBODY)
         async with self._hashing:
+            # Those that were sent together have all been let in by now; most have failed meanwhile.
+            self._refuse_hammering(watched)
             right = await asyncio.to_thread(
                 tokens.matches, posted.key_secret, record.salt, record.hash
             )

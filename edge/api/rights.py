@@ -61,7 +61,6 @@ RULES = [
     Rule(_ANY, "api/files", _WORK),
     # Tasks and executions.
     Rule(_LOOK, "api/tasks", _VIEW),
-    Rule(frozenset({"POST"}), "api/tasks/search", _VIEW),
     Rule(_CHANGE, "api/tasks", _RUN),
     Rule(frozenset({"POST"}), "api/workflow/*/correlated", _VIEW),
     Rule(frozenset({"POST"}), "api/workflow/correlated", _VIEW),
@@ -79,7 +78,6 @@ RULES = [
     Rule(_CHANGE, "api/event/handleIncomingEvent", _RUN),
     Rule(_LOOK, "api/event", _READ),
     Rule(_CHANGE, "api/event", _DEFINE),
-    Rule(frozenset({"POST"}), "api/scheduler/search", _READ),
     Rule(_LOOK, "api/scheduler/admin", Permission.ADMIN_MANAGEMENT),
     # Conductor's clients pause with a GET.
     Rule(_LOOK, "api/scheduler/schedules/*/pause", _DEFINE),
@@ -103,6 +101,8 @@ RULES = [
     Rule(_ANY, "api/roles", _PEOPLE),
     Rule(_ANY, "api/auth", _PEOPLE),
     # The device itself: what the console shows.
+    # It opens no more than whoever asks for it may look at.
+    Rule(frozenset({"POST"}), "api/v1/view-token", Need.TOKEN),
     Rule(_LOOK, "api/v1", _VIEW),
     Rule(_ANY, "api", Permission.ADMIN_MANAGEMENT),
 ]

@@ -167,6 +167,35 @@ def test_a_page_of_another_site_may_not_change_anything(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+def test_no_page_of_another_site_makes_a_get_that_changes_something(tmp_path: Path) -> None:
+    """A picture's address on such a page could start workflows; all others ask as they like."""
+
+    async def body(device: Device) -> None:
+        await device.register()
+        await device.started()
+        for path in (
+            "/workflow/execute/flow",
+            "/tasks/poll/work",
+            "/tasks/poll/batch/work",
+            "/admin/cache/clear/work",
+            "/scheduler/admin/requeue",
+        ):
+            for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil"}):
+                refused = await device.call("GET", path, headers=headers)
+                assert (403, "forbidden") == (refused.status_code, refused.json()["code"]), path
+        assert 1 == (await device.answer("GET", "/workflow/search"))["totalHits"]
+        for headers in ({}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}):
+            for path in ("/tasks/poll/batch/work?timeout=1", "/admin/config"):
+                own = await device.call("GET", path, headers=headers)
+                assert 200 == own.status_code, path
+        looking = await device.call(
+            "GET", "/workflow/search", headers={"Sec-Fetch-Site": "cross-site"}
+        )
+        assert 200 == looking.status_code
+
+    run(tmp_path, body)
+
+
 def test_who_is_gone_before_a_body_came_changes_nothing(tmp_path: Path) -> None:
     """A connection that was cut is no empty body, which completes tasks and starts workflows."""
 

@@ -227,6 +227,54 @@ def test_what_pages_embed(tmp_path: Path) -> None:
     run_guarded(tmp_path, body)
 
 
+def test_a_view_token_opens_no_more_than_its_caller(tmp_path: Path) -> None:
+    """Whoever may look gets one without being an administrator; to others it opens nothing."""
+
+    async def body(device: Guarded) -> None:
+        root, seen = device.token, {}
+        for role in ("USER_READ_ONLY", "WORKER"):
+            device.token = root
+            _, key, secret = await device.application(role)
+            await device.as_(key, secret)
+            view = (await device.answer("POST", "/v1/view-token", json={}))["token"]
+            device.token = ""
+            cookie = {"Cookie": f"baton-view={view}"}
+            seen[role] = [
+                (await device.call(method, path, headers=cookie)).status_code
+                for method, path in (
+                    ("GET", "/v1/devices"),
+                    ("GET", "/v1/events"),
+                    ("GET", "/workflow/search"),
+                    ("POST", "/v1/view-token"),
+                )
+            ]
+        nobody = await device.call("POST", "/v1/view-token", json={})
+
+        assert {"USER_READ_ONLY": [200, 200, 401, 401], "WORKER": [403, 403, 401, 401]} == seen
+        assert 401 == nobody.status_code
+
+    run_guarded(tmp_path, body)
+
+
+def test_guessing_all_at_once_is_no_faster(tmp_path: Path) -> None:
+    """Those that are sent together are counted, too: of each, before its hash is computed."""
+
+    async def body(device: Guarded) -> None:
+        async def guess(number: int) -> int:
+            posted = {"keyId": "root-key", "keySecret": f"wrong {number}"}
+            return (await device.call("POST", "/token", json=posted)).status_code
+
+        async with asyncio.TaskGroup() as group:
+            guesses = [group.create_task(guess(number)) for number in range(24)]
+        statuses = [one.result() for one in guesses]
+
+        # Two are computed at once: the last of ten may have one beside it.
+        assert statuses.count(401) in (10, 11)
+        assert 24 == statuses.count(401) + statuses.count(429)
+
+    run_guarded(tmp_path, body)
+
+
 def test_guessing_is_slowed_down(tmp_path: Path) -> None:
     """Ten wrong secrets for a key within a minute, then a pause; others go on meanwhile."""
 
