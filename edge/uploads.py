@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -46,12 +46,23 @@ class Uploads:
         self.budget_bytes = budget_bytes
         self._numbers = itertools.count()
         self._arriving = 0
+        self._placing = asyncio.Lock()
         if (root / _UNFINISHED).is_dir():
             for leftover in (root / _UNFINISHED).iterdir():
                 leftover.unlink()
 
-    async def take(self, name: str, parts: AsyncIterator[bytes]) -> Taken:
+    async def take(
+        self,
+        name: str,
+        parts: AsyncIterator[bytes],
+        note: Callable[[Taken], Awaitable[None]] | None = None,
+    ) -> Taken:
         """Keep what arrives under a name, in place of what was there; it is on the disk then.
+
+        Args:
+            name: of the file.
+            parts: its bytes.
+            note: told of the file before it gets its name; if this raises, nothing has changed.
 
         Raises:
             InvalidInput: the name is none.
@@ -60,11 +71,16 @@ class Uploads:
         """
         target = self.path_of(name)
         try:
-            return await self._take(target, parts)
+            return await self._take(target, parts, note)
         except OSError as error:
             raise StorageUnavailable(f"the disk refused to keep {name}: {error}") from error
 
-    async def _take(self, target: Path, parts: AsyncIterator[bytes]) -> Taken:
+    async def _take(
+        self,
+        target: Path,
+        parts: AsyncIterator[bytes],
+        note: Callable[[Taken], Awaitable[None]] | None,
+    ) -> Taken:
         unfinished = self.root / _UNFINISHED / str(next(self._numbers))
         unfinished.parent.mkdir(parents=True, exist_ok=True)
         room = self.budget_bytes - await asyncio.to_thread(self.used_bytes)
@@ -82,11 +98,16 @@ class Uploads:
                     digest.update(part)
                     await asyncio.to_thread(file.write, part)
                 await asyncio.to_thread(_force_out, file)
-            await asyncio.to_thread(_put_in_place, unfinished, target)
+            taken = Taken(size, digest.hexdigest())
+            # One after the other: what was noted last is what lies there in the end.
+            async with self._placing:
+                if note is not None:
+                    await note(taken)
+                await asyncio.to_thread(_put_in_place, unfinished, target)
         finally:
             self._arriving -= size
             unfinished.unlink(missing_ok=True)
-        return Taken(size, digest.hexdigest())
+        return taken
 
     def find(self, name: str) -> Path | None:
         """Where a file is; None = there is none of this name.

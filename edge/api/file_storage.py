@@ -18,7 +18,8 @@ from edge.api.tickets import VALID_MS
 from edge.clock import new_request_id
 from edge.model.errors import AccessDenied, Conflict, IllegalState, InvalidInput, NotFound
 from edge.store.files import StoredFile, are_related, put_file, read_file
-from edge.uploads import Uploads
+from edge.transactions import Transaction
+from edge.uploads import Taken, Uploads
 
 _HANDLE = "conductor://file/"
 _PLAIN = "application/octet-stream"
@@ -28,7 +29,7 @@ _MAX_TEXT = 255
 
 async def create(call: Call) -> Response:
     """Note a file that is to come, and say where to send it."""
-    files = _files(call)
+    _files(call)
     posted = await call.json_object()
     workflow_id = _text(posted, "workflowId")
     if not workflow_id:
@@ -41,7 +42,6 @@ async def create(call: Call) -> Response:
         new_request_id(), workflow_id, _text(posted, "taskId"), _text(posted, "fileName"),
         content_type, "UPLOADING", 0, None, now_ms, now_ms,
     )  # fmt: skip
-    files.path_of(file.id)
     await call.house.engine.request(lambda t: put_file(t.connection, file))
     shown = {
         "fileHandleId": _HANDLE + file.id,
@@ -74,27 +74,50 @@ async def put_content(call: Call) -> Response:
     """Take the bytes of a file, in place of what came before."""
     _check_ticket(call, "WRITE")
     file = await _own(call)
+    _refuse_complete(file)
+
+    async def note(taken: Taken) -> None:
+        await call.house.engine.request(lambda t: _note_content(t, file.id, taken))
+
+    await _files(call).take(file.id, call.parts(call.house.file_limit_bytes), note)
+    return answers.nothing()
+
+
+def _note_content(transaction: Transaction, file_id: str, taken: Taken) -> None:
+    """Judged as the file stands now: its bytes may have been on their way for long."""
+    file = _present(read_file(transaction.connection, file_id), file_id)
+    _refuse_complete(file)
+    changed = msgspec.structs.replace(
+        file,
+        size_bytes=taken.size_bytes,
+        sha256=taken.sha256,
+        updated_ms=transaction.now_ms,
+    )
+    put_file(transaction.connection, changed)
+
+
+def _refuse_complete(file: StoredFile) -> None:
     if file.status != "UPLOADING":
         raise Conflict(f"File is not accepting content uploads: {file.id}")
-    taken = await _files(call).take(file.id, call.parts(call.house.file_limit_bytes))
-    now_ms = call.house.engine.clock.now_ms()
-    changed = msgspec.structs.replace(
-        file, size_bytes=taken.size_bytes, sha256=taken.sha256, updated_ms=now_ms
-    )
-    await call.house.engine.request(lambda t: put_file(t.connection, changed))
-    return answers.nothing()
 
 
 async def complete(call: Call) -> Response:
     """The file is whole: from now on it can be read and not changed."""
     file = await _own(call)
-    if file.status == "UPLOADED":
-        raise Conflict(f"File already uploaded: {file.id}")
-    if _files(call).find(file.id) is None:
-        raise IllegalState(f"File not found on storage backend: {file.id}")
-    now_ms = call.house.engine.clock.now_ms()
-    changed = msgspec.structs.replace(file, status="UPLOADED", updated_ms=now_ms)
-    await call.house.engine.request(lambda t: put_file(t.connection, changed))
+    path = _files(call).path_of(file.id)
+
+    def end(transaction: Transaction) -> StoredFile:
+        # As it stands now: other bytes may have come since it was read.
+        now = _present(read_file(transaction.connection, file.id), file.id)
+        if now.status == "UPLOADED":
+            raise Conflict(f"File already uploaded: {file.id}")
+        if not path.is_file():
+            raise IllegalState(f"File not found on storage backend: {file.id}")
+        ended = msgspec.structs.replace(now, status="UPLOADED", updated_ms=transaction.now_ms)
+        put_file(transaction.connection, ended)
+        return ended
+
+    changed = await call.house.engine.request(end)
     return answers.json(
         {
             "fileHandleId": _HANDLE + file.id,
@@ -166,6 +189,10 @@ async def _file(call: Call) -> StoredFile:
     _files(call)
     file_id = call.params["file"].removeprefix(_HANDLE)
     found = await call.house.engine.database.read(lambda c: read_file(c, file_id))
+    return _present(found, file_id)
+
+
+def _present(found: StoredFile | None, file_id: str) -> StoredFile:
     if found is None:
         raise NotFound(f"File not found: {file_id[:200]}")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from edge.payload_sweep import PayloadSweep
+from edge.store.files import drop_files
 from edge.uploads import Uploads
 from tests.unit.edge.api.device import Device, run
 
@@ -95,6 +97,54 @@ def test_a_file_changes_until_it_is_complete(tmp_path: Path) -> None:
         assert (b"two", "application/octet-stream") == (got.content, got.headers["content-type"])
         assert 409 == (await device.client.put(made["uploadUrl"], content=b"x")).status_code
         assert 409 == (await device.call("POST", f"{path}/upload-complete")).status_code
+
+    run(tmp_path, body)
+
+
+def test_bytes_that_come_late_change_nothing(tmp_path: Path) -> None:
+    """A sender that is overtaken by the end of the upload is refused, and the file stays whole."""
+
+    async def body(device: Device) -> None:
+        _on(device, tmp_path)
+        made = await _created(device, "w")
+        file_id = made["fileHandleId"].removeprefix("conductor://file/")
+        await device.client.put(made["uploadUrl"], content=b"one")
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"la"
+            await device.answer("POST", f"/files/w/{file_id}/upload-complete")
+            yield b"te"
+
+        late = await device.client.put(made["uploadUrl"], content=slow())
+        known = await device.answer("GET", f"/files/w/{file_id}")
+        got = await device.call("GET", f"/files/content/w/{file_id}")
+
+        assert (409, "conflict") == (late.status_code, late.json()["code"])
+        assert ("UPLOADED", 3, hashlib.sha256(b"one").hexdigest()) == (
+            known["uploadStatus"], known["fileSize"], known["contentHash"]
+        )  # fmt: skip
+        assert b"one" == got.content
+
+    run(tmp_path, body)
+
+
+def test_a_file_that_goes_while_it_is_sent_does_not_come_back(tmp_path: Path) -> None:
+    """Its execution was removed, and its bytes would never be."""
+
+    async def body(device: Device) -> None:
+        _on(device, tmp_path)
+        made = await _created(device, "w")
+        file_id = made["fileHandleId"].removeprefix("conductor://file/")
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"la"
+            await device.house.engine.request(lambda t: drop_files(t.connection, [file_id]))
+            yield b"te"
+
+        late = await device.client.put(made["uploadUrl"], content=slow())
+
+        assert 404 == late.status_code
+        assert device.house.files is not None and device.house.files.find(file_id) is None
 
     run(tmp_path, body)
 
