@@ -227,8 +227,12 @@ class Engine:
 
         await self.request(remove)
 
-    async def execution(self, workflow_id: str) -> ExecutionView:
+    async def execution(self, workflow_id: str, *, with_tasks: bool = True) -> ExecutionView:
         """An execution with its tasks, as of the last commit, leases laid over.
+
+        Args:
+            workflow_id: of the execution.
+            with_tasks: whether its tasks are read; otherwise it is shown without any.
 
         Raises:
             NotFound: no such execution.
@@ -240,12 +244,10 @@ class Engine:
             if workflow is None:
                 return None
             pinned = metadata.read_pinned(connection, workflow.pinned)
+            found = executions.read_tasks(connection, workflow.key) if with_tasks else []
             # Laid over beside the read: later, an answer just committed would have ended the lease,
             # and the task would look as if nobody had ever held it.
-            tasks = [
-                self.hand_over.as_held(workflow, task)
-                for task in executions.read_tasks(connection, workflow.key)
-            ]
+            tasks = [self.hand_over.as_held(workflow, task) for task in found]
             tasks.sort(key=lambda task: task.seq)
             return self.payloads.shown(ExecutionView(workflow, pinned, tasks))
 
@@ -267,10 +269,23 @@ class Engine:
             raise NotFound(f"No such workflow found by id: {workflow_id}")
         return workflow
 
-    async def running(self, name: str, version: int | None) -> list[str]:
-        """Ids of the executions of a workflow that have not ended, oldest first."""
+    async def running(
+        self, name: str, version: int | None, *, created_ms: tuple[int, int] | None = None
+    ) -> list[str]:
+        """Ids of the executions of a workflow that have not ended, oldest first.
+
+        Args:
+            name: of the workflow.
+            version: of it; None = any.
+            created_ms: from when to when they were started, both inclusive; None = whenever.
+        """
         found = await self._database.read(lambda c: search.running(c, name))
-        return [workflow_uuid(w.id) for w in found if version is None or w.version == version]
+        return [
+            workflow_uuid(one.id)
+            for one in found
+            if (version is None or one.version == version)
+            and (created_ms is None or created_ms[0] <= one.created_ms <= created_ms[1])
+        ]
 
     async def correlated(
         self, name: str, correlation_id: str, *, include_closed: bool

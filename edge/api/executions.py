@@ -94,8 +94,8 @@ async def stored(house: House, workflow_id: str, *, with_tasks: bool) -> wire.Wi
     Raises:
         NotFound: there is none, or only a copy of it.
     """
-    view = await house.engine.execution(workflow_id)
-    return house.encoder.workflow(view.workflow, view.pinned, view.tasks if with_tasks else [])
+    view = await house.engine.execution(workflow_id, with_tasks=with_tasks)
+    return house.encoder.workflow(view.workflow, view.pinned, view.tasks)
 
 
 def page_of(call: Call, *, default: int, size_name: str) -> tuple[int, int]:

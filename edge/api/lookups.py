@@ -5,6 +5,7 @@ Nothing is changed here.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -20,7 +21,6 @@ from edge.model.fields import Found, FoundTask
 from edge.model.requests import TaskView
 from edge.searches import Ask
 from edge.store import metadata
-from edge.store import search as store
 
 _MAX_PAGE = 5_000
 """Conductor's limit of one page of a search."""
@@ -30,7 +30,7 @@ _MAX_WITH_TASKS = 200
 itself. Conductor's own server leaves the tasks out of every page."""
 
 _MAX_IDS = 1_000
-"""Correlation ids, and names of workflows, in one call."""
+"""Correlation ids, names of workflows, and pairs of both, in one call; each pair is a read."""
 
 # Executions that belong together.
 
@@ -39,15 +39,8 @@ async def running(call: Call) -> Response:
     """Ids of the executions of a workflow that have not ended."""
     name, version = call.params["name"], call.number("version", 1)
     from_ms, to_ms = call.number("startTime", 0), call.number("endTime", 0)
-    found = await call.house.engine.database.read(lambda c: store.running(c, name))
-    return answers.json(
-        [
-            workflow_uuid(one.id)
-            for one in found
-            if one.version == version
-            and (not (from_ms and to_ms) or from_ms <= one.created_ms <= to_ms)
-        ]
-    )
+    created_ms = (from_ms, to_ms) if from_ms and to_ms else None
+    return answers.json(await call.house.engine.running(name, version, created_ms=created_ms))
 
 
 async def correlated(call: Call) -> Response:
@@ -66,10 +59,16 @@ async def correlated_batch(call: Call) -> Response:
     body = await call.json_object()
     names = _texts(body.get("workflowNames"), "workflowNames")
     ids = _texts(body.get("correlationIds"), "correlationIds")
+    if len(names) * len(ids) > _MAX_IDS:
+        raise InvalidInput(
+            f"workflowNames, correlationIds: {len(names)} names with {len(ids)} ids each are more "
+            f"than {_MAX_IDS} look-ups; ask in several calls"
+        )
     return answers.json({one: await _correlated(call, names, one) for one in ids})
 
 
 async def _correlated(call: Call, names: list[str], correlation_id: str) -> list[Any]:
+    """The executions that belong together; one that has gone meanwhile is left out."""
     with_tasks = call.flag("includeTasks", default=False)
     include_closed = call.flag("includeClosed", default=False)
     found: list[Any] = []
@@ -77,10 +76,13 @@ async def _correlated(call: Call, names: list[str], correlation_id: str) -> list
         some = await call.house.engine.correlated(
             name, correlation_id, include_closed=include_closed
         )
-        found += [
-            await executions.stored(call.house, workflow_uuid(one.id), with_tasks=with_tasks)
-            for one in some
-        ]
+        for one in some:
+            with contextlib.suppress(NotFound):
+                found.append(
+                    await executions.stored(
+                        call.house, workflow_uuid(one.id), with_tasks=with_tasks
+                    )
+                )
     return found
 
 

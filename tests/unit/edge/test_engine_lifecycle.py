@@ -195,8 +195,28 @@ def test_executions_are_found_by_what_they_belong_to(tmp_path: Path) -> None:
 
         assert [first] == await engine.running("w", 1)
         assert [] == await engine.running("w", 2)
+        at_ms = (await engine.workflow(first)).created_ms
+        assert [first] == await engine.running("w", None, created_ms=(at_ms, at_ms))
+        assert [] == await engine.running("w", None, created_ms=(at_ms + 1, at_ms + 2))
         assert 1 == len(await engine.correlated("w", "c1", include_closed=False))
         assert {"RUNNING": 1, "TERMINATED": 1} == await engine.status_counts()
+
+    run(tmp_path, body)
+
+
+def test_an_execution_without_its_tasks_reads_none(tmp_path: Path) -> None:
+    """Lists of hundreds show executions bare: what a task has made may be large."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        workflow_id = await start(engine, "w")
+        whole = await engine.execution(workflow_id)
+        await engine.request(lambda t: t.connection.execute("UPDATE task SET body = x'c1'"))
+
+        bare = await engine.execution(workflow_id, with_tasks=False)
+
+        assert (1, []) == (len(whole.tasks), bare.tasks)
+        assert (whole.workflow, whole.pinned) == (bare.workflow, bare.pinned)
 
     run(tmp_path, body)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edge.model.executions import Workflow
 from tests.unit.edge.api.device import FLOW, Device, run
 
 
@@ -46,6 +47,46 @@ def test_executions_are_found_by_what_they_belong_to(tmp_path: Path) -> None:
             assert 400 == response.status_code
             assert "workflowNames" in response.json()["message"]
         assert 400 == (await device.call("POST", "/workflow/flow/correlated", json=[])).status_code
+
+    run(tmp_path, body)
+
+
+def test_a_batch_has_an_end(tmp_path: Path) -> None:
+    """Each name is looked up with each id."""
+
+    async def body(device: Device) -> None:
+        names, ids = [f"w{number}" for number in range(40)], [f"c{one}" for one in range(26)]
+        asked = {"workflowNames": names, "correlationIds": ids}
+        refused = await device.call("POST", "/workflow/correlated/batch", json=asked)
+        answered = await device.call(
+            "POST", "/workflow/correlated/batch", json={**asked, "correlationIds": ids[:25]}
+        )
+
+        assert (400, 200) == (refused.status_code, answered.status_code)
+        for word in ("workflowNames", "correlationIds", "40", "26", "1000"):
+            assert word in refused.json()["message"]
+
+    run(tmp_path, body)
+
+
+def test_one_that_goes_meanwhile_is_left_out(tmp_path: Path) -> None:
+    """The others that belong together are answered all the same."""
+
+    async def body(device: Device) -> None:
+        await device.register()
+        gone, left = [await device.started(correlationId="c") for _ in range(2)]
+        engine = device.house.engine
+        correlated = engine.correlated
+
+        async def slow(name: str, correlation_id: str, *, include_closed: bool) -> list[Workflow]:
+            found = await correlated(name, correlation_id, include_closed=include_closed)
+            await engine.remove(gone)
+            return found
+
+        engine.correlated = slow  # type: ignore[method-assign]
+        found = await device.answer("GET", "/workflow/flow/correlated/c")
+
+        assert [left] == [one["workflowId"] for one in found]
 
     run(tmp_path, body)
 

@@ -23,6 +23,10 @@ from edge.model.schedules import ExecutionState
         ("scheduleName IN a", Terms(schedules=["a"])),
         ("state IN (FAILED,POLLED)", Terms(states=[ExecutionState.FAILED, ExecutionState.POLLED])),
         ("state=EXECUTED", Terms(states=[ExecutionState.EXECUTED])),
+        ("a AND  AND b", Terms(schedules=["a", "b"])),
+        ("ANDa\tAND\nbAND", Terms(schedules=["ANDa", "bAND"])),
+        # A blank less on one side, of 20,000: a second or more if each were tried with all others.
+        (f"a{' ' * 19_990}AND", Terms(schedules=[f"a{' ' * 19_990}AND"])),
         ("scheduledTime>5", Terms(after_ms=5)),
         ("scheduledTime < 9 AND scheduledTime > 5", Terms(after_ms=5, before_ms=9)),
         ("scheduledTime=5", Terms(after_ms=4, before_ms=6)),
