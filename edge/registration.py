@@ -11,7 +11,7 @@ import msgspec
 
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
 from edge.model.errors import NotFound
-from edge.model.tags import Tag, merged
+from edge.model.tags import Tag, merged, without
 from edge.store import metadata, tags
 from edge.store.tags import Tagged
 from edge.transactions import Transaction
@@ -138,7 +138,7 @@ def remove_tags(transaction: Transaction, kind: Tagged, name: str, gone: list[Ta
     _check(transaction, kind, name)
     there = tags.read(transaction.connection, kind, name)
     for tag in gone:
-        left = [one for one in there if (one.key, str(one.value)) != (tag.key, str(tag.value))]
+        left = without(there, [tag])
         if len(left) == len(there):
             raise NotFound(f"{name} has no tag {tag.key}:{tag.value}")
         there = left

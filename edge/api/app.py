@@ -208,15 +208,16 @@ ROUTES = [
     Route("GET", "/api/secrets/{key}", secrets.get),
     Route("DELETE", "/api/secrets/{key}", secrets.remove),
     Route("GET", "/api/secrets/{key}/exists", secrets.exists),
-    *(Route(method, "/api/secrets/{key}/tags", tags) for method, tags in secrets.TAGS.items()),
+    Route("GET", "/api/secrets/{key}/tags", secrets.get_tags),
+    Route("PUT", "/api/secrets/{key}/tags", secrets.put_tags),
+    Route("DELETE", "/api/secrets/{key}/tags", secrets.remove_tags),
     Route("GET", "/api/environment", environment.every),
     Route("PUT", "/api/environment/{key}", environment.put),
     Route("GET", "/api/environment/{key}", environment.get),
     Route("DELETE", "/api/environment/{key}", environment.remove),
-    *(
-        Route(method, "/api/environment/{key}/tags", tags)
-        for method, tags in environment.TAGS.items()
-    ),
+    Route("GET", "/api/environment/{key}/tags", environment.get_tags),
+    Route("PUT", "/api/environment/{key}/tags", environment.put_tags),
+    Route("DELETE", "/api/environment/{key}/tags", environment.remove_tags),
     # Schemas.
     Route("POST", "/api/schema", schemas.save),
     Route("GET", "/api/schema", schemas.every),

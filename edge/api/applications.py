@@ -25,7 +25,7 @@ from edge.model.access import (
     permissions_of,
 )
 from edge.model.errors import AccessDenied
-from edge.model.tags import merged, parse_tags
+from edge.model.tags import merged, parse_tags, without
 from edge.store import access
 from edge.transactions import Transaction
 
@@ -181,12 +181,10 @@ async def add_tags(call: Call) -> Response:
 async def remove_tags(call: Call) -> Response:
     """Take tags away from an application; those that are not there are not missed."""
     application, posted = call.params["id"], parse_tags(await call.document([]))
-    gone = {(tag.key, str(tag.value)) for tag in posted}
 
     def put(transaction: Transaction) -> None:
         old = access.application_tags(transaction.connection, application)
-        left = [tag for tag in old if (tag.key, str(tag.value)) not in gone]
-        access.put_application_tags(transaction.connection, application, left)
+        access.put_application_tags(transaction.connection, application, without(old, posted))
 
     await _change(call, put, application)
     return answers.void()

@@ -9,13 +9,11 @@ from starlette.responses import Response
 
 from edge.api import answers
 from edge.api.call import Call
-from edge.api.secrets import posted_text, tags_of
+from edge.api.secrets import posted_text, put_tags_of, remove_tags_of, tags_of
 from edge.model.errors import InvalidInput
 from edge.model.variables import checked_name, checked_value
 from edge.store import variables
 from edge.store.variables import ENVIRONMENT
-
-TAGS = tags_of(ENVIRONMENT)
 
 
 async def put(call: Call) -> Response:
@@ -64,3 +62,18 @@ async def remove(call: Call) -> Response:
         )
     await call.house.engine.request(lambda t: variables.drop(t.connection, ENVIRONMENT, name))
     return answers.void()
+
+
+async def get_tags(call: Call) -> Response:
+    """The tags of a variable."""
+    return await tags_of(call, ENVIRONMENT)
+
+
+async def put_tags(call: Call) -> Response:
+    """Put a list of tags in place of the ones that a variable has."""
+    return await put_tags_of(call, ENVIRONMENT)
+
+
+async def remove_tags(call: Call) -> Response:
+    """Take a tag, or a list of tags, away from a variable; those that it has not are not missed."""
+    return await remove_tags_of(call, ENVIRONMENT)

@@ -20,7 +20,7 @@ from edge.model.errors import InvalidInput, NotFound
 from edge.model.events import EventExecution, EventHandler, Message, parse_event_handler
 from edge.model.executions import TaskStatus
 from edge.model.requests import TaskResult
-from edge.model.tags import Tag, merged, parse_tags
+from edge.model.tags import Tag, merged, parse_tags, without
 from edge.store import events as store
 from edge.transactions import Transaction
 
@@ -116,8 +116,8 @@ async def add_tags(call: Call) -> Response:
 
 async def remove_tags(call: Call) -> Response:
     """Take a tag, or a list of tags, away from a handler."""
-    gone = {(tag.key, tag.value) for tag in parse_tags(await call.document([]))}
-    return await _retag(call, lambda old: [t for t in old if (t.key, t.value) not in gone])
+    gone = parse_tags(await call.document([]))
+    return await _retag(call, lambda old: without(old, gone))
 
 
 async def _retag(call: Call, change: Callable[[list[Tag]], list[Tag]]) -> Response:

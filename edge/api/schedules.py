@@ -22,7 +22,7 @@ from edge.model.schedules import (
     read_cron,
     read_zone,
 )
-from edge.model.tags import parse_tags
+from edge.model.tags import parse_tags, without
 from edge.store.schedules import ExecutionQuery, ScheduleQuery, Timed
 
 _FEW = 5
@@ -179,11 +179,8 @@ async def put_tags(call: Call) -> Response:
 
 async def remove_tags(call: Call) -> Response:
     """Take tags off a schedule."""
-    pairs = {(tag.key, tag.value) for tag in parse_tags(await call.document())}
-    await call.house.schedules.set_tags(
-        call.params["name"],
-        lambda old: [tag for tag in old if (tag.key, tag.value) not in pairs],
-    )
+    gone = parse_tags(await call.document())
+    await call.house.schedules.set_tags(call.params["name"], lambda old: without(old, gone))
     return answers.void()
 
 

@@ -6,8 +6,6 @@ Nothing is sealed or opened here; that does the vault.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 from starlette.responses import Response
@@ -15,6 +13,7 @@ from starlette.responses import Response
 from edge.api import answers
 from edge.api.call import Call
 from edge.model.errors import InvalidInput
+from edge.model.tags import without
 from edge.model.variables import checked_name, checked_tags, checked_value
 from edge.store import variables
 from edge.store.variables import SECRETS
@@ -78,6 +77,21 @@ async def clear_cache(_: Call) -> Response:
     return answers.json({})
 
 
+async def get_tags(call: Call) -> Response:
+    """The tags of a secret."""
+    return await tags_of(call, SECRETS)
+
+
+async def put_tags(call: Call) -> Response:
+    """Put a list of tags in place of the ones that a secret has."""
+    return await put_tags_of(call, SECRETS)
+
+
+async def remove_tags(call: Call) -> Response:
+    """Take a tag, or a list of tags, away from a secret; those that it has not are not missed."""
+    return await remove_tags_of(call, SECRETS)
+
+
 async def _stored(call: Call) -> list[str]:
     return await call.house.engine.database.read(lambda c: variables.read_names(c, SECRETS))
 
@@ -118,42 +132,29 @@ def _as_json_text(body: bytes) -> list[bytes]:
     return [b'"%b"' % body, b'"%b""' % body] if b"\\" in body else []
 
 
-def tags_of(table: str) -> dict[str, Callable[[Call], Awaitable[Response]]]:
-    """The three endpoints for the tags of secrets or of variables, by method."""
-
-    async def read(call: Call) -> Response:
-        """The tags of one."""
-        name = call.params["key"]
-        return answers.json(
-            await call.house.engine.database.read(lambda c: variables.read_tags(c, table, name))
-        )
-
-    async def replace(call: Call) -> Response:
-        """Put these tags in place of the ones there are."""
-        name, tags = call.params["key"], checked_tags(await call.json_list())
-        await call.house.engine.request(
-            lambda t: variables.put_tags(t.connection, table, name, tags)
-        )
-        return answers.void()
-
-    async def take_away(call: Call) -> Response:
-        """Take these tags away; the ones that are not there are not missed."""
-        name, tags = call.params["key"], checked_tags(_listed(await call.document([])))
-        gone = {(tag.key, tag.value) for tag in tags}
-
-        def change(transaction: Transaction) -> None:
-            there = variables.read_tags(transaction.connection, table, name)
-            left = [tag for tag in there if (tag.key, tag.value) not in gone]
-            variables.put_tags(transaction.connection, table, name, left)
-
-        await call.house.engine.request(change)
-        return answers.void()
-
-    return {"GET": read, "PUT": replace, "DELETE": take_away}
+async def tags_of(call: Call, table: str) -> Response:
+    """The tags of one."""
+    name = call.params["key"]
+    return answers.json(
+        await call.house.engine.database.read(lambda c: variables.read_tags(c, table, name))
+    )
 
 
-def _listed(document: Any) -> list[Any]:
-    return document if isinstance(document, list) else [document]
+async def put_tags_of(call: Call, table: str) -> Response:
+    """Put these tags in place of the ones there are."""
+    name, tags = call.params["key"], checked_tags(await call.json_list())
+    await call.house.engine.request(lambda t: variables.put_tags(t.connection, table, name, tags))
+    return answers.void()
 
 
-TAGS = tags_of(SECRETS)
+async def remove_tags_of(call: Call, table: str) -> Response:
+    """Take these tags away; the ones that are not there are not missed."""
+    name, document = call.params["key"], await call.document([])
+    gone = checked_tags(document if isinstance(document, list) else [document])
+
+    def change(transaction: Transaction) -> None:
+        there = variables.read_tags(transaction.connection, table, name)
+        variables.put_tags(transaction.connection, table, name, without(there, gone))
+
+    await call.house.engine.request(change)
+    return answers.void()

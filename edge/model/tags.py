@@ -5,7 +5,8 @@ What a tag is put on, and where it is kept, stands elsewhere.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -30,6 +31,23 @@ class Tag(msgspec.Struct, frozen=True, omit_defaults=True):
     def kind(self) -> str:
         """The type that counts: keys of different types are different tags."""
         return self.type or "METADATA"
+
+
+class Labelled(Protocol):
+    """What a tag is told apart by, of whatever it is a tag."""
+
+    @property
+    def key(self) -> str:
+        """What kind of word it is."""
+        ...
+
+    @property
+    def value(self) -> object:
+        """The word; the number in tags of the type RATE_LIMIT."""
+        ...
+
+
+AnyTag = TypeVar("AnyTag", bound=Labelled)
 
 
 def parse_tags(document: Any, path: str = "tags") -> list[Tag]:
@@ -68,6 +86,12 @@ def merged(old: list[Tag], new: list[Tag]) -> list[Tag]:
     if len(found) > MAX_TAGS:
         raise InvalidInput(f"tags: {MAX_TAGS} tags are allowed, together these are {len(found)}")
     return list(found.values())
+
+
+def without(old: list[AnyTag], gone: Sequence[Labelled]) -> list[AnyTag]:
+    """The old tags but those that are gone; clients write a number as a text or as it is."""
+    pairs = {(tag.key, str(tag.value)) for tag in gone}
+    return [tag for tag in old if (tag.key, str(tag.value)) not in pairs]
 
 
 def matches(tags: list[Tag], key: str | None, value: str | None) -> bool:

@@ -131,6 +131,18 @@ def test_an_endpoint_without_notes_is_documented() -> None:
     openapi_spec_validator.validate(document)
 
 
+@pytest.mark.parametrize("what", ["secrets", "environment"])
+def test_bodies_of_tags_are_told(what: str) -> None:
+    """Also where secrets and variables have the same endpoints in common."""
+    path = f"/api/{what}/{{key}}/tags"
+    operations = _operations()
+
+    for method in ("PUT", "DELETE"):
+        (content,) = operations[method, path]["requestBody"]["content"].values()
+        assert [{"key": "team", "value": "roof"}] in (content["example"], [content["example"]])
+    assert f"{what}_get_tags" == operations["GET", path]["operationId"]
+
+
 def _fault(method: str, pattern: str, response: httpx.Response) -> str | None:
     """What an answer has that the document does not say of it; None = nothing."""
     path = next(p for r, p in openapi.placed(ALL) if (r.method, r.pattern) == (method, pattern))

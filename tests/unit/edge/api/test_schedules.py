@@ -88,6 +88,18 @@ def test_pause_and_resume(tmp_path: Path, method: str) -> None:
     run(tmp_path, body)
 
 
+def test_a_tag_that_is_a_number_is_taken_away(tmp_path: Path) -> None:
+    """Also by a client that knows it as a text only."""
+
+    async def body(device: Device) -> None:
+        await _save(device, tags=[{"key": "limit", "value": 5, "type": "RATE_LIMIT"}])
+        await device.answer("DELETE", f"{_AT}/hourly/tags", json=[{"key": "limit", "value": "5"}])
+
+        assert [] == await device.answer("GET", f"{_AT}/hourly/tags")
+
+    run(tmp_path, body)
+
+
 def test_a_foreign_page_cannot_pause_anything(tmp_path: Path) -> None:
     """A picture's address on somebody else's page is a GET, too."""
 

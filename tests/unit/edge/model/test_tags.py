@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edge.model.errors import InvalidInput
-from edge.model.tags import MAX_TAGS, Tag, matches, merged, parse_tags
+from edge.model.tags import MAX_TAGS, Tag, matches, merged, parse_tags, without
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,14 @@ def test_the_newer_of_two_counts() -> None:
     )
     with pytest.raises(InvalidInput, match="together"):
         merged([Tag(str(number)) for number in range(MAX_TAGS)], [Tag("one more")])
+
+
+def test_what_is_taken_away_is_told_by_key_and_value() -> None:
+    """A number is the same as a text; a type says nothing, and what is not there is not missed."""
+    old = [Tag("a", "1", "METADATA"), Tag("n", 3, "RATE_LIMIT"), Tag("b", "1")]
+
+    assert [Tag("b", "1")] == without(old, [Tag("a", "1"), Tag("n", "3"), Tag("c")])
+    assert old == without(old, [Tag("a", "2")])
 
 
 @pytest.mark.parametrize(
