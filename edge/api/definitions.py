@@ -10,26 +10,49 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge.api.call import Call
-from edge.model.definitions import TaskDefinition, WorkflowDefinition, WorkflowTask, children_of
+from edge.model.definitions import (
+    JsonObject,
+    TaskDefinition,
+    WorkflowDefinition,
+    WorkflowTask,
+    children_of,
+)
 from edge.model.errors import FieldError, ValidationFailed
 from edge.model.validation import parse_task_definition, parse_workflow_definition
 
+Templates = dict[str, JsonObject]
+"""Input templates of the registered tasks, by their names."""
 
-async def checked_workflow(call: Call, document: Any) -> WorkflowDefinition:
+
+async def input_templates(call: Call) -> Templates:
+    """What definitions are held against; one reading does for a whole list of them."""
+    known = await call.house.engine.task_definitions()
+    return {one.name: one.input_template for one in known}
+
+
+async def checked_workflow(
+    call: Call, document: Any, templates: Templates | None = None
+) -> WorkflowDefinition:
     """A workflow definition that breaks no rule.
+
+    Args:
+        call: the request.
+        document: as it was posted.
+        templates: of the registered tasks; None = they are read here.
 
     Raises:
         InvalidInput: it breaks some, or is none.
     """
     house = call.house
-    known = await house.engine.task_definitions()
+    if templates is None:
+        templates = await input_templates(call)
     # A definition may hold many scripts, and they are parsed elsewhere: nobody else waits.
     definition = await asyncio.to_thread(
         parse_workflow_definition,
         document,
         owner_required=house.owner_required,
         check_script=house.check_script,
-        template_of={one.name: one.input_template for one in known},
+        template_of=templates,
         process=house.engine.lookups.process,
     )
     faults = list(_schema_faults(call, definition, "workflowDef"))

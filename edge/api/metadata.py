@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from edge.api import answers
 from edge.api.call import Call
-from edge.api.definitions import checked_task, checked_workflow
+from edge.api.definitions import Templates, checked_task, checked_workflow, input_templates
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
 from edge.model.errors import BatonError, InvalidInput, ValidationFailed
 from edge.model.tags import Tag, matches, parse_tags
@@ -38,7 +38,8 @@ async def create_workflow(call: Call) -> Response:
     """
     overwrite = call.flag("overwrite", default=False)
     new_version = call.flag("newVersion", default=False)
-    posted = [await _posted_workflow(call, one) for one in _listed(await call.document())]
+    documents, templates = _listed(await call.document()), await input_templates(call)
+    posted = [await _posted_workflow(call, one, templates) for one in documents]
 
     await call.house.engine.request(
         lambda t: register_workflows(t, posted, overwrite=overwrite, new_version=new_version)
@@ -50,12 +51,13 @@ async def put_workflows(call: Call) -> Response:
     """Register or replace a list of workflow definitions; what failed is told per name."""
     overwrite = call.flag("overwrite", default=True)
     new_version = call.flag("newVersion", default=False)
+    documents, templates = _listed(await call.json_list()), await input_templates(call)
     errors: dict[str, str] = {}
     done: list[str] = []
-    for document in _listed(await call.json_list()):
+    for document in documents:
         name = str(document.get("name", "")) if isinstance(document, dict) else ""
         try:
-            posted = await _posted_workflow(call, document)
+            posted = await _posted_workflow(call, document, templates)
             await call.house.engine.request(
                 lambda t, one=posted: register_workflow(  # type: ignore[misc]
                     t, one, overwrite=overwrite, new_version=new_version
@@ -165,8 +167,8 @@ async def remove_task(call: Call) -> Response:
     return answers.void()
 
 
-async def _posted_workflow(call: Call, document: Any) -> Posted:
-    return _with_tags(call, await checked_workflow(call, document), document)
+async def _posted_workflow(call: Call, document: Any, templates: Templates) -> Posted:
+    return _with_tags(call, await checked_workflow(call, document, templates), document)
 
 
 def _posted_task(call: Call, document: Any, index: int) -> Posted:

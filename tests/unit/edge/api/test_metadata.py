@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from edge.model.definitions import TaskDefinition
 from tests.unit.edge.api.device import FLOW, TASK, Device, run
 
 
@@ -113,5 +116,27 @@ def test_a_task_definition_lives_and_goes(tmp_path: Path) -> None:
             gone.json()["message"],
         )
         assert 404 == (await device.call("DELETE", "/metadata/taskdefs/work")).status_code
+
+    run(tmp_path, body)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_list_is_held_against_one_reading_of_the_tasks(tmp_path: Path, method: str) -> None:
+    """All task definitions for each of a thousand workflows would be read for minutes."""
+
+    async def body(device: Device) -> None:
+        engine, readings = device.house.engine, 0
+        read = engine.task_definitions
+
+        async def counted() -> list[TaskDefinition]:
+            nonlocal readings
+            readings += 1
+            return await read()
+
+        engine.task_definitions = counted  # type: ignore[method-assign]
+        many = [{**FLOW, "name": f"flow{number}"} for number in range(3)]
+        await device.answer(method, "/metadata/workflow", json=many)
+
+        assert (1, 3) == (readings, len(await engine.workflow_definitions()))
 
     run(tmp_path, body)
