@@ -437,10 +437,6 @@ class Engine:
         """All versions of all registered workflows."""
         return await self._database.read(metadata.read_workflow_definitions)
 
-    async def remove_workflow_definition(self, name: str, version: int) -> None:
-        """Forget a registered workflow. Raises NotFound."""
-        await self.request(lambda t: t.metadata.remove_workflow(t.connection, name, version))
-
     async def put_task_definitions(self, definitions: list[TaskDefinition]) -> None:
         """Register task definitions or replace them, all or none."""
 
@@ -449,16 +445,6 @@ class Engine:
                 transaction.metadata.put_task(transaction.connection, definition)
 
         await self.request(put)
-
-    async def replace_task_definition(self, definition: TaskDefinition) -> None:
-        """Replace a task definition. Raises NotFound when there is none of that name."""
-
-        def replace(transaction: Transaction) -> None:
-            if metadata.read_task_definition(transaction.connection, definition.name) is None:
-                raise NotFound(f"No such task by name {definition.name}")
-            transaction.metadata.put_task(transaction.connection, definition)
-
-        await self.request(replace)
 
     async def task_definition(self, name: str) -> TaskDefinition:
         """A registered task definition. Raises NotFound."""
@@ -470,10 +456,6 @@ class Engine:
     async def task_definitions(self) -> list[TaskDefinition]:
         """All registered task definitions."""
         return await self._database.read(metadata.read_task_definitions)
-
-    async def remove_task_definition(self, name: str) -> None:
-        """Forget a task definition. Raises NotFound."""
-        await self.request(lambda t: t.metadata.remove_task(t.connection, name))
 
     # Watching.
 

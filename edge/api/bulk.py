@@ -76,10 +76,21 @@ async def search(call: Call) -> Response:
     return answers.json(answers.bulk(errors, found))
 
 
-async def _each(call: Call, act: Callable[[str], Awaitable[None]]) -> Response:
+async def each(
+    call: Call,
+    act: Callable[[str], Awaitable[None]],
+    listed: Callable[[list[Any]], list[str]],
+) -> Response:
+    """Do something with each of a posted list by itself, and tell of each how it went.
+
+    Args:
+        call: the request.
+        act: what is done.
+        listed: the list as it was posted made into what is acted on, or refused.
+    """
     errors: dict[str, str] = {}
     done: list[str] = []
-    for one in listed_ids(await call.json_list()):
+    for one in listed(await call.json_list()):
         try:
             await act(one)
         except BatonError as error:
@@ -87,6 +98,10 @@ async def _each(call: Call, act: Callable[[str], Awaitable[None]]) -> Response:
         else:
             done.append(one)
     return answers.json(answers.bulk(errors, done))
+
+
+async def _each(call: Call, act: Callable[[str], Awaitable[None]]) -> Response:
+    return await each(call, act, listed_ids)
 
 
 def listed_ids(items: list[Any]) -> list[str]:

@@ -5,15 +5,14 @@ No tick is found and nothing is started here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
-from edge.api import answers, definitions, schedule_query
+from edge.api import answers, bulk, definitions, schedule_query
 from edge.api.call import Call
-from edge.model.errors import BatonError, InvalidInput
+from edge.model.errors import InvalidInput
 from edge.model.schedules import (
     Schedule,
     ScheduleExecution,
@@ -154,12 +153,12 @@ async def requeue(call: Call) -> Response:
 
 async def bulk_pause(call: Call) -> Response:
     """Pause each of a list."""
-    return await _bulk(call, call.house.schedules.pause)
+    return await bulk.each(call, call.house.schedules.pause, _listed_names)
 
 
 async def bulk_resume(call: Call) -> Response:
     """Resume each of a list."""
-    return await _bulk(call, call.house.schedules.resume)
+    return await bulk.each(call, call.house.schedules.resume, _listed_names)
 
 
 # Tags.
@@ -221,20 +220,10 @@ def _record(execution: ScheduleExecution) -> dict[str, Any]:
     return {key: value for key, value in document.items() if value is not None}
 
 
-async def _bulk(call: Call, act: Callable[[str], Awaitable[None]]) -> Response:
-    names = await call.json_list()
+def _listed_names(names: list[Any]) -> list[str]:
     if not names or len(names) > _MAX_BULK or not all(isinstance(name, str) for name in names):
         raise InvalidInput(f"Expected a list of 1 to {_MAX_BULK} names of schedules")
-    errors: dict[str, str] = {}
-    done: list[str] = []
-    for name in dict.fromkeys(names):
-        try:
-            await act(name)
-        except BatonError as error:
-            errors[name] = error.message
-        else:
-            done.append(name)
-    return answers.json(answers.bulk(errors, done))
+    return list(dict.fromkeys(names))
 
 
 def _free_text(call: Call) -> str | None:

@@ -10,28 +10,17 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from edge.api import answers, executions, runs, workflows
+from edge.api import answers, executions, runs, tasks, workflows
 from edge.api.call import Call
 from edge.api.idempotency import with_idempotency
 from edge.clock import new_request_id
 from edge.model.errors import InvalidInput, NotFound
-from edge.model.executions import TaskStatus
 from edge.model.masking import masked_workflow
 from edge.model.requests import StartRequest
 from edge.model.validation import parse_start_request, shaped
 
 _MAX_WAIT_S = 3_600
 """Longest time that a caller may be made to wait."""
-
-_SIGNALS = frozenset(
-    {
-        TaskStatus.IN_PROGRESS,
-        TaskStatus.FAILED,
-        TaskStatus.FAILED_WITH_TERMINAL_ERROR,
-        TaskStatus.COMPLETED,
-        TaskStatus.CANCELED,
-    }
-)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -149,7 +138,7 @@ async def update_state(call: Call) -> Response:
         call.params["id"],
         variables=None if posted.variables is None else _encode(posted.variables),
         ref=posted.task_reference_name if posted.task_result is not None else None,
-        status=_signal(result.status),
+        status=tasks.reported(result.status),
         output=_encode(result.output_data),
     )
     blocked = await call.house.steering.wait(
@@ -194,7 +183,7 @@ async def execute_for_output(call: Call) -> Response:
 async def signal(call: Call) -> Response:
     """Report the first task that waits for a signal, if any does."""
     output = _encode(await call.json_object())
-    status = _signal(call.params["status"])
+    status = tasks.reported(call.params["status"])
     await call.house.steering.signal(call.params["workflow"], status, output)
     return answers.void()
 
@@ -202,7 +191,7 @@ async def signal(call: Call) -> Response:
 async def signal_sync(call: Call) -> Response:
     """Report the first task that waits for a signal, and answer where the execution gets to."""
     output = _encode(await call.json_object())
-    status, strategy = _signal(call.params["status"]), _strategy(call)
+    status, strategy = tasks.reported(call.params["status"]), _strategy(call)
     timeout_ms = call.number("timeoutMillis", 5_000)
     workflow_id = call.params["workflow"]
     steering = call.house.steering
@@ -226,13 +215,6 @@ def _strategy(call: Call) -> str:
             f"returnStrategy: {strategy[:80]!r} is not one of {', '.join(runs.RUNS)}"
         )
     return strategy
-
-
-def _signal(status: str) -> TaskStatus:
-    if status not in _SIGNALS:
-        known = ", ".join(sorted(_SIGNALS))
-        raise InvalidInput(f"status: {status[:80]!r} is not one of {known}")
-    return TaskStatus(status)
 
 
 def _wait_s(call: Call) -> float:

@@ -37,7 +37,7 @@ _MAX_LOG_CHARACTERS = 10_000
 _MAX_REASON_CHARACTERS = 500
 """Characters kept of a reason, as in Conductor."""
 
-_BY_REF = frozenset(
+_REPORTED = frozenset(
     {
         TaskStatus.IN_PROGRESS,
         TaskStatus.FAILED,
@@ -46,6 +46,7 @@ _BY_REF = frozenset(
         TaskStatus.CANCELED,
     }
 )
+"""What a task may be said to be by a call that names no task by its id."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -170,6 +171,18 @@ async def poll_data_all(call: Call) -> Response:
     return answers.json([_poll_line(line) for line in call.house.engine.poll_data()])
 
 
+def reported(status: str) -> TaskStatus:
+    """The status of a task as a path or a state update names it.
+
+    Raises:
+        InvalidInput: it is none that a task can be given from outside.
+    """
+    if status not in _REPORTED:
+        known = ", ".join(sorted(_REPORTED))
+        raise InvalidInput(f"status: {status[:80]!r} is not one of {known}")
+    return TaskStatus(status)
+
+
 def _queue(kind: str, domain: str | None) -> str:
     return f"{domain}:{kind}" if domain else kind
 
@@ -217,13 +230,10 @@ async def _result(posted: PostedResult, call: Call) -> TaskResult:
 
 async def _update_by_ref(call: Call) -> str:
     output = _encode(await call.json_object())
-    status = call.params["status"]
-    if status not in _BY_REF:
-        raise InvalidInput(f"status: {status[:80]!r} is not one of {', '.join(sorted(_BY_REF))}")
     return await call.house.engine.update_by_ref(
         call.params["workflow"],
         call.params["ref"],
-        TaskStatus(status),
+        reported(call.params["status"]),
         output,
         call.text("workerid"),
     )

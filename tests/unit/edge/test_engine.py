@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from edge.engine import Engine
-from edge.model.definitions import TaskDefinition
 from edge.model.errors import NotFound
 from edge.model.executions import EMPTY, TaskStatus, WorkflowStatus, task_uuid
 from edge.model.requests import StartRequest, TaskResult, TaskView
@@ -17,7 +16,6 @@ from tests.unit.edge.engine_house import (
     answer,
     claim,
     define,
-    define_task,
     ended,
     engine_at,
     id_of,
@@ -183,17 +181,8 @@ def test_unknown_things_are_not_found(tmp_path: Path) -> None:
         for task_id in ("x", foreign, workflow_id):
             with pytest.raises(NotFound, match=f"No such task found by id: {task_id}"):
                 await engine.update(TaskResult("", task_id, TaskStatus.COMPLETED))
-        with pytest.raises(NotFound, match="No such task by name nope"):
-            await engine.replace_task_definition(
-                msgspec.structs.replace(await _task_definition(engine), name="nope")
-            )
 
     run(tmp_path, body)
-
-
-async def _task_definition(engine: Engine) -> TaskDefinition:
-    await define_task(engine, "known")
-    return await engine.task_definition("known")
 
 
 def test_one_bad_request_does_not_spoil_its_batch(tmp_path: Path) -> None:

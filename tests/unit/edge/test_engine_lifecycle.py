@@ -12,6 +12,7 @@ from edge.engine import Engine
 from edge.model.errors import Conflict, IllegalState, NotFound
 from edge.model.executions import EMPTY, TaskStatus, WorkflowStatus, task_uuid
 from edge.model.requests import Changed
+from edge.registration import remove_task, remove_workflow
 from tests.unit.edge.engine_house import (
     answer,
     claim,
@@ -261,13 +262,13 @@ def test_definitions_come_and_go(tmp_path: Path) -> None:
         latest = await engine.workflow_definition("w", None)
         with pytest.raises(Conflict, match=r"Workflow with w\.3 already exists!"):
             await engine.put_workflow_definition(latest, overwrite=False)
-        await engine.remove_workflow_definition("w", 3)
+        await engine.request(lambda t: remove_workflow(t, "w", 3))
         with pytest.raises(NotFound):
-            await engine.remove_workflow_definition("w", 3)
+            await engine.request(lambda t: remove_workflow(t, "w", 3))
         await define_task(engine, "t")
-        await engine.remove_task_definition("t")
+        await engine.request(lambda t: remove_task(t, "t"))
         with pytest.raises(NotFound):
-            await engine.remove_task_definition("t")
+            await engine.request(lambda t: remove_task(t, "t"))
         with pytest.raises(NotFound, match="No such taskType found by name: t"):
             await engine.task_definition("t")
 
