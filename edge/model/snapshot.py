@@ -62,6 +62,8 @@ class Snapshot:
         self._waiting: dict[str, list[int]] = {}
         self._brought = Outline([])
         """Steps that records have brought along, where they hold steps themselves."""
+        self._bringers: dict[str, int] = {}
+        """Ordinals of the records that those steps are from, by their names in the definition."""
         self._parsed: dict[tuple[int, str], Any] = {}
         self.next_seq = 1
         self.next_ordinal = workflow.next_ordinal
@@ -177,8 +179,10 @@ class Snapshot:
             self.unsettled,
             self.laps,
             self._waiting,
+            self._bringers,
         ):
             index.clear()
+        self._brought = Outline([])
         self._parsed.clear()
         self.next_seq = 1
         return dropped
@@ -239,9 +243,7 @@ class Snapshot:
         if task.loop:
             self._index_lap(task)
         if task.step is not None and task.kind in CONTAINERS:
-            step = step_of(task)
-            if step is not None and self._brought.place(step.task_reference_name) is None:
-                self._brought.add([step])
+            self._take_up(task)
         if task.status.terminal and not task.executed:
             self.unfollowed[task.ordinal] = None
         else:
@@ -251,6 +253,17 @@ class Snapshot:
             self.unfinished.pop(task.ordinal, None)
         else:
             self.open[task.ordinal] = None
+
+    def _take_up(self, task: Task) -> None:
+        """Know the steps inside the one that a record brought along; the newest record counts."""
+        if self._bringers.get(task.step_ref, 0) >= task.ordinal:
+            return
+        self._bringers[task.step_ref] = task.ordinal
+        step = step_of(task)
+        place = None if step is None else self._brought.place(step.task_reference_name)
+        # What stands inside another such step was taken up with that one.
+        if step is not None and (place is None or place.parent is None):
+            self._brought.add([step])
 
     def _index_lap(self, task: Task) -> None:
         name = task.step_ref

@@ -197,3 +197,45 @@ def test_a_record_may_bring_its_step() -> None:
 
     assert own == step_of(record(1, "x", step=msgspec.json.encode(own)))
     assert step_of(record(1, "x")) is None
+
+
+def _bringing(ordinal: int, inner: str, ref: str = "sw", **fields: Any) -> Task:
+    """A record of a SWITCH that no definition holds, with one step inside."""
+    case = step(ref, "SWITCH", decisionCases={"x": [step(inner), step("z")]})
+    brought = msgspec.json.encode(msgspec.convert(case, type(pin(case).definition.tasks[0])))
+    return record(ordinal, ref, kind="SWITCH", step=brought, **fields)
+
+
+def test_the_newest_record_says_what_its_step_holds() -> None:
+    """Whichever comes first; an older one that changes does not take it back."""
+    old, new = _bringing(1, "a1"), _bringing(2, "b1")
+    for found in (snapshot(old, new), snapshot(new, old)):
+        assert found.outline_of("b1").place("b1") is not None
+        place = found.outline_of("sw").place("sw")
+        assert place is not None and step_of(new) == place.step
+        following = found.outline_of("b1").following("b1")
+        assert following is not None and "z" == following.task_reference_name
+
+
+def test_a_step_that_was_brought_inside_another_stays_there() -> None:
+    """Its own record brings it as well."""
+    inner = step("in", "SWITCH", decisionCases={"x": [step("a1")]})
+    outer = step("sw", "SWITCH", decisionCases={"x": [inner, step("z")]})
+    kind = type(pin(outer).definition.tasks[0])
+    records = [
+        record(1, "sw", kind="SWITCH", step=msgspec.json.encode(msgspec.convert(outer, kind))),
+        record(2, "in", kind="SWITCH", step=msgspec.json.encode(msgspec.convert(inner, kind))),
+    ]
+    following = snapshot(*records).outline_of("a1").next("a1")
+
+    assert following is not None and "z" == following.task_reference_name
+
+
+def test_cleared_records_leave_no_steps() -> None:
+    """A restart may bring others of the same names."""
+    found = snapshot(_bringing(3, "a1"))
+    found.clear()
+    assert found.outline_of("a1").place("a1") is None
+    found.put(_bringing(4, "b1"))
+    assert found.outline_of("b1").place("b1") is not None
+    assert found.outline_of("a1").place("a1") is None
