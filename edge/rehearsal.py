@@ -22,7 +22,7 @@ from edge.model.executions import Task, TaskStatus
 from edge.model.requests import ExecutionView, StartRequest
 from edge.model.snapshot import Snapshot, step_of
 from edge.scripts import Evaluators
-from edge.store.scratch import contents, scratch
+from edge.store.scratch import Contents, contents, scratch
 from edge.transactions import Disk, Transaction
 
 T = TypeVar("T")
@@ -36,6 +36,10 @@ _LIMIT_S = 20.0
 _AT_ONCE = 4
 """Rehearsals that run at the same time; more are asked to come again."""
 
+_MAX_TIME_MS = 10 * 365 * 24 * 3600 * 1000
+"""Time that one result may take: longer than any device is waited for. The rounds above together
+stay within what the database can count."""
+
 _STRUCTURE = frozenset({"JOIN", "EXCLUSIVE_JOIN", "DO_WHILE"})
 """Kinds that wait for others and never for a result of their own."""
 
@@ -46,9 +50,9 @@ class Mock(msgspec.Struct, frozen=True, rename="camel"):
     status: str = "COMPLETED"
     output: dict[str, object] = {}
     execution_time: int = 0
-    """Milliseconds between hand-over and result."""
+    """Milliseconds between hand-over and result, ten years at most."""
     queue_wait_time: int = 0
-    """Milliseconds in the queue before."""
+    """Milliseconds in the queue before, ten years at most."""
 
 
 class Rehearsal(msgspec.Struct, frozen=True):
@@ -99,7 +103,8 @@ class Rehearsals:
         Raises:
             NotFound: no such definition.
             Overloaded: too many run at the moment.
-            InvalidInput: a result has a status that is none, or there is no end to it.
+            InvalidInput: a result has a status that is none or takes too long, or there is no end
+                to it.
         """
         if self._running >= _AT_ONCE:
             raise Overloaded(f"{_AT_ONCE} workflow tests run already; send this one again later")
@@ -107,7 +112,7 @@ class Rehearsals:
         try:
             copied = await self._engine.database.read(contents)
             stage = _Stage(self._scripts, self._lookups, self._engine.clock)
-            return await asyncio.to_thread(stage.play, scratch(copied), rehearsal)
+            return await asyncio.to_thread(stage.play, copied, rehearsal)
         finally:
             self._running -= 1
 
@@ -121,9 +126,10 @@ class _Stage:
         self._disk = Disk(self._clock, RandomIds(), scripts, boot=1, syncing=False, lookups=lookups)
         self._used: dict[tuple[bytes, str], int] = {}
 
-    def play(self, connection: sqlite3.Connection, rehearsal: Rehearsal) -> ExecutionView:
-        """Start it, and hand in one result after the other."""
+    def play(self, copied: Contents, rehearsal: Rehearsal) -> ExecutionView:
+        """Start it with what was copied, and hand in one result after the other."""
         ends_ms = self._real.monotonic_ms() + round(_LIMIT_S * 1000)
+        connection = scratch(copied)
         try:
             root, _ = self._do(connection, lambda t: t.start(rehearsal.request))
             for _ in range(_MAX_ROUNDS):
@@ -187,11 +193,7 @@ class _Stage:
         self, transaction: Transaction, workflow_id: bytes, task: Task, mock: Mock
     ) -> None:
         """Let the task wait and run as long as the result says, then report it if it still runs."""
-        if mock.status not in TaskStatus.__members__:
-            raise InvalidInput(
-                f"taskRefToMockOutput: {task.ref} has the status {mock.status[:80]!r}, which is "
-                f"not one of {', '.join(TaskStatus)}"
-            )
+        _check(task.ref, mock)
         self._pass(transaction, task.deliver_ms - self._clock.now_ms())
         self._pass(transaction, mock.queue_wait_time)
         self._timers(transaction, workflow_id, task.ordinal, None)
@@ -247,6 +249,28 @@ class _Stage:
         return (
             task is not None and not task.status.terminal and not snapshot.workflow.status.terminal
         )
+
+
+def _check(ref: str, mock: Mock) -> None:
+    """Refuse a result that no task could have.
+
+    Raises:
+        InvalidInput: the message names the field.
+    """
+    if mock.status not in TaskStatus.__members__:
+        raise InvalidInput(
+            f"taskRefToMockOutput: {ref} has the status {mock.status[:80]!r}, which is "
+            f"not one of {', '.join(TaskStatus)}"
+        )
+    for field, value in (
+        ("executionTime", mock.execution_time),
+        ("queueWaitTime", mock.queue_wait_time),
+    ):
+        if value > _MAX_TIME_MS:
+            raise InvalidInput(
+                f"taskRefToMockOutput: {ref} has more than {_MAX_TIME_MS} milliseconds, which are "
+                f"ten years, as its {field}"
+            )
 
 
 def _view(snapshot: Snapshot) -> ExecutionView:

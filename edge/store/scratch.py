@@ -10,8 +10,9 @@ from typing import Any
 
 from edge.store.migrations import migrate
 
-COPIED = ("workflow_definition", "task_definition", "environment", "secret")
-"""What a rehearsal needs of a device: definitions, and what their expressions ask for."""
+COPIED = ("workflow_definition", "task_definition", "schema_definition", "environment", "secret")
+"""What a rehearsal needs of a device: definitions, the schemas they hold payloads to, and what
+their expressions ask for."""
 
 Contents = dict[str, tuple[list[str], list[tuple[Any, ...]]]]
 """Columns and rows by table."""

@@ -153,6 +153,41 @@ def test_what_cannot_be_tested(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+def test_registered_schemas_are_enforced(tmp_path: Path) -> None:
+    """As on the device: a name stands for what is registered under it."""
+
+    async def body(device: Device) -> None:
+        data = {"properties": {"n": {"type": "integer"}}}
+        schema = {"name": "s", "version": 1, "type": "JSON", "data": data}
+        await device.answer("POST", "/schema", json=[schema])
+        named = {"outputSchema": {"name": "s", "version": 1, "type": "JSON"}, "enforceSchema": True}
+        settings = {"name": "a", "retryCount": 0, **named}
+        inline = {"name": "w", "tasks": [step("a", taskDefinition=settings)]}
+
+        right = await tried(device, "w", {"a": [{"output": {"n": 1}}]}, workflowDef=inline)
+        wrong = await tried(device, "w", {"a": [{"output": {"n": "one"}}]}, workflowDef=inline)
+        assert ("COMPLETED", "FAILED") == (right["status"], wrong["status"])
+        assert "outputData.n" in wrong["reasonForIncompletion"]
+
+    run(tmp_path, body)
+
+
+@pytest.mark.parametrize("field", ["executionTime", "queueWaitTime"])
+def test_no_result_takes_for_ever(tmp_path: Path, field: str) -> None:
+    """Time that no database could count is refused, by the name of its field."""
+
+    async def body(device: Device) -> None:
+        await define(device, "w", step("a"))
+        device.house.rehearsals = Rehearsals(device.house.engine, EVALUATORS, Lookups())
+        for ms in (2**62, 10**15):
+            request = {"name": "w", "taskRefToMockOutput": {"a": [{field: ms}]}}
+            answer = await device.call("POST", "/workflow/test", json=request)
+            assert 400 == answer.status_code
+            assert f"as its {field}" in answer.json()["message"]
+
+    run(tmp_path, body)
+
+
 def test_a_loop_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In bounded time, while the device goes on."""
     monkeypatch.setattr(rehearsal, "_LIMIT_S", 0.3)
