@@ -48,12 +48,7 @@ def _asks(view: TaskView) -> bool:
 
 def _wanted(view: TaskView) -> list[str]:
     """Names of what the task's definition wants to be handed over beside the input."""
-    task = view.task
-    step = step_of(task)
-    if step is None:
-        ref = task.ref.split("__", 1)[0] if task.iteration else task.ref
-        place = view.pinned.outline.place(ref)
-        step = place.step if place is not None else None
+    step = step_of(view.task) or view.pinned.step(view.task)
     definition = step.task_definition if step is not None else None
     return (definition.runtime_metadata or []) if definition is not None else []
 

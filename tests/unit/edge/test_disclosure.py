@@ -12,7 +12,16 @@ from edge.lookups import Lookups
 from edge.model.executions import TaskStatus
 from edge.store import variables
 from edge.vault import Vault
-from tests.unit.edge.engine_house import claim, define, define_task, id_of, run, simple, start
+from tests.unit.edge.engine_house import (
+    answer,
+    claim,
+    define,
+    define_task,
+    id_of,
+    run,
+    simple,
+    start,
+)
 
 INPUT = {"auth": "Bearer ${workflow.secrets.TOKEN}", "region": "${workflow.env.REGION}"}
 
@@ -135,3 +144,26 @@ def test_a_whole_expression_may_name_a_variable_of_the_process(tmp_path: Path) -
         )
 
     run(tmp_path, body, lookups=Lookups(None, {"SITE": "roof", "NETFLIX_ENV": "test"}))
+
+
+def test_a_loop_changes_nothing_of_what_is_wanted(tmp_path: Path) -> None:
+    """The definition is found whatever the step is called, in every iteration."""
+
+    async def body(engine: Engine) -> None:
+        await _keep(engine, "API_KEY", "key-123")
+        await define_task(engine, "a", runtimeMetadata=["API_KEY"])
+        loop = {
+            "name": "loop", "taskReferenceName": "loop", "type": "DO_WHILE",
+            "loopCondition": "$.loop['iteration'] < 2",
+            "loopOver": [simple("read__sensor", name="a")],
+        }  # fmt: skip
+        await define(engine, "w", loop)
+        await start(engine, "w")
+        for iteration in (1, 2):
+            view = await claim(engine, "a")
+
+            assert f"read__sensor__{iteration}" == view.task.ref
+            assert {"API_KEY": "key-123"} == view.runtime_metadata
+            await answer(engine, view)
+
+    run(tmp_path, body, lookups=_lookups(tmp_path))
