@@ -78,8 +78,8 @@ class PayloadSweep:
             return 0
         before_ms = self._engine.clock.now_ms() - int(_UPLOAD_AGE_S * 1000)
         gone = await self._engine.database.read(lambda c: files.abandoned(c, before_ms))
-        # The row first: a handle that leads nowhere is better than a file that nobody finds.
-        await self._engine.request(lambda t: files.drop_files(t.connection, gone))
+        # The content first: only the row knows of it, and leads the next sweep to what is left.
         for file_id in gone:
             await asyncio.to_thread(self._kept.drop, file_id)
+        await self._engine.request(lambda t: files.drop_files(t.connection, gone))
         return len(gone)

@@ -15,6 +15,7 @@ from edge.lookups import Lookups
 from edge.model.executions import parse_uuid
 from edge.model.payload_limits import PayloadLimits
 from edge.payload_sweep import PayloadSweep
+from edge.store.files import StoredFile, put_file, read_file
 from edge.uploads import Uploads
 from tests.unit.edge.engine_house import answer, claim, define, run, simple, start
 
@@ -111,5 +112,35 @@ def test_the_loop_goes_on_when_the_disk_fails(tmp_path: Path) -> None:
         await asyncio.sleep(0.01)
         assert not loop.done()
         loop.cancel()
+
+    run(tmp_path, body)
+
+
+def test_a_file_that_could_not_be_removed_is_found_again(tmp_path: Path) -> None:
+    """What is known of it goes last, so that whatever stops a sweep leaves no stray content."""
+
+    class Failing(Uploads):
+        """A disk that fails once."""
+
+        failed = False
+
+        def drop(self, name: str) -> None:
+            if not self.failed:
+                self.failed = True
+                raise OSError("worn out")
+            super().drop(name)
+
+    async def body(engine: Engine) -> None:
+        kept = Failing(tmp_path / "kept", 1_000)
+        await kept.take("f", _part())
+        file = StoredFile("f", "nobody", None, None, "text/plain", "UPLOADED", 2, None, 1, 1)
+        await engine.request(lambda t: put_file(t.connection, file))
+        sweep = PayloadSweep(engine, Uploads(tmp_path / "up", 1_000), kept)
+        with pytest.raises(OSError, match="worn out"):
+            await sweep.sweep()
+
+        assert 1 == await sweep.sweep()
+        assert 0 == kept.used_bytes()
+        assert await engine.database.read(lambda c: read_file(c, "f")) is None
 
     run(tmp_path, body)
