@@ -46,6 +46,8 @@ class Uploads:
         self.budget_bytes = budget_bytes
         self._numbers = itertools.count()
         self._arriving = 0
+        self._landed = 0
+        """Bytes of all files that have arrived so far."""
         self._placing = asyncio.Lock()
         if (root / _UNFINISHED).is_dir():
             for leftover in (root / _UNFINISHED).iterdir():
@@ -83,6 +85,9 @@ class Uploads:
     ) -> Taken:
         unfinished = self.root / _UNFINISHED / str(next(self._numbers))
         unfinished.parent.mkdir(parents=True, exist_ok=True)
+        # What lands while they are counted may count twice: near the budget a file too many is
+        # refused, and none too many is kept.
+        landed = self._landed
         room = self.budget_bytes - await asyncio.to_thread(self.used_bytes)
         digest, size = hashlib.sha256(), 0
         try:
@@ -90,7 +95,7 @@ class Uploads:
                 async for part in parts:
                     size += len(part)
                     self._arriving += len(part)
-                    if self._arriving > room:
+                    if self._arriving + self._landed - landed > room:
                         raise PayloadTooLarge(
                             f"The {self.budget_bytes} bytes for files of clients are used up; "
                             "executions that are removed free theirs"
@@ -104,6 +109,7 @@ class Uploads:
                 if note is not None:
                     await note(taken)
                 await asyncio.to_thread(_put_in_place, unfinished, target)
+                self._landed += size
         finally:
             self._arriving -= size
             unfinished.unlink(missing_ok=True)

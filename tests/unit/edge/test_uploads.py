@@ -150,3 +150,28 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(StorageUnavailable, match="refused to keep a"):
         _take(Uploads(tmp_path / "up", 1_000), "a", b"x")
+
+
+def test_what_lands_meanwhile_counts(tmp_path: Path) -> None:
+    """A stream that began before another has landed has no more room than is left."""
+    uploads = Uploads(tmp_path, 10)
+
+    async def body() -> None:
+        waiting = asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"x" * 3
+            await waiting.wait()
+            yield b"x" * 2
+
+        first = asyncio.ensure_future(uploads.take("a", slow()))
+        while uploads._arriving < 3:
+            await asyncio.sleep(0)
+        await uploads.take("b", _parts(b"x" * 6))
+        waiting.set()
+        with pytest.raises(PayloadTooLarge, match="used up"):
+            await first
+
+    asyncio.run(body())
+    assert 6 == uploads.used_bytes()
+    assert 4 == _take(uploads, "c", b"x" * 4).size_bytes
