@@ -16,9 +16,13 @@ from edge.model.events import HTTP
 
 log = structlog.get_logger()
 
+# Behind what waits for the same place already, or it would overtake that.
 _PUT = """
 INSERT INTO delivery (url, message_id, created_ms, due_ms, attempts, payload)
-VALUES (?, ?, ?, ?, 0, ?)
+VALUES (
+  :url, :message_id, :now_ms,
+  max(:now_ms, coalesce((SELECT max(due_ms) FROM delivery WHERE url = :url), 0)), 0, :payload
+)
 """
 _DROP_OLDEST = "DELETE FROM delivery WHERE key <= (SELECT max(key) FROM delivery) - ?"
 _DUE = """
@@ -85,7 +89,10 @@ class DeliveryWriter:
         """Write what is waiting. True when there was anything."""
         if not self._waiting:
             return False
-        rows = [(p.sink, p.message_id, now_ms, now_ms, p.payload) for p in self._waiting]
+        rows = [
+            {"url": p.sink, "message_id": p.message_id, "now_ms": now_ms, "payload": p.payload}
+            for p in self._waiting
+        ]
         connection.executemany(_PUT, rows)
         self._waiting.clear()
         dropped = connection.execute(_DROP_OLDEST, (KEPT,)).rowcount

@@ -11,7 +11,7 @@ import sqlite3
 APPLICATION_ID = 0x4241544E
 """``BATN``: tells a Baton database from any other SQLite file."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of this release. A step is added to ``_STEPS`` with every change of the schema."""
 
 

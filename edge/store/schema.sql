@@ -161,6 +161,8 @@ CREATE TABLE IF NOT EXISTS delivery (
 ) STRICT;
 -- Which is tried next?
 CREATE INDEX IF NOT EXISTS delivery_due ON delivery (due_ms, key);
+-- What waits for one place, and until when?
+CREATE INDEX IF NOT EXISTS delivery_place ON delivery (url, due_ms);
 
 -- What has become of each action of a handler for each message. The row is written with what the
 -- action did, so that a message delivered twice acts once.

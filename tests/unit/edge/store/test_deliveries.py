@@ -72,3 +72,34 @@ def test_the_oldest_leave(connection: sqlite3.Connection, monkeypatch: pytest.Mo
     found = deliveries.due(connection, 5)
 
     assert found is not None and "3" == found.message_id
+
+
+def test_what_comes_later_does_not_overtake(connection: sqlite3.Connection) -> None:
+    """A notice for a place that has not answered waits behind the ones that wait for it."""
+    _send(connection, ("1", "http://a"))
+    first = deliveries.due(connection, 5)
+    assert first is not None
+    deliveries.postpone(connection, first, 100)
+    _send(connection, ("2", "http://a"), ("3", "http://b"), ("4", "http://a"), at_ms=6)
+    other = deliveries.due(connection, 6)
+    assert other is not None and "3" == other.message_id
+    deliveries.forget(connection, other.key)
+
+    assert deliveries.due(connection, 99) is None
+    order = []
+    while (found := deliveries.due(connection, 100)) is not None:
+        order.append((found.message_id, found.created_ms))
+        deliveries.forget(connection, found.key)
+    assert [("1", 5), ("2", 6), ("4", 6)] == order
+
+
+def test_an_older_database_gains_the_index_of_places(connection: sqlite3.Connection) -> None:
+    """Each notice asks what waits for its place: no notice of another place is read for that."""
+    connection.execute("DROP INDEX delivery_place")
+    connection.execute("PRAGMA user_version = 2")
+    migrate(connection)
+    plan = connection.execute(
+        "EXPLAIN QUERY PLAN SELECT max(due_ms) FROM delivery WHERE url = ?", ("http://a",)
+    ).fetchall()
+
+    assert "delivery_place (url=?)" in plan[0][3]
