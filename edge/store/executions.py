@@ -38,8 +38,8 @@ INSERT INTO workflow
   (key, id, name, status, correlation_id, idempotency_key, created_ms, due_ms, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET
-  status = excluded.status, created_ms = excluded.created_ms, due_ms = excluded.due_ms,
-  body = excluded.body
+  name = excluded.name, status = excluded.status, correlation_id = excluded.correlation_id,
+  created_ms = excluded.created_ms, due_ms = excluded.due_ms, body = excluded.body
 """
 _PUT_TASK = """
 INSERT INTO task (key, due_ms, body) VALUES (?, ?, ?)

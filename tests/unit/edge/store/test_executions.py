@@ -13,6 +13,7 @@ from edge.model.definitions import WorkflowDefinition
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, WorkflowStatus
 from edge.model.snapshot import Snapshot
 from edge.store import executions as rows
+from edge.store import search
 from edge.store.executions import Executions
 from edge.store.metadata import Metadata
 from edge.store.migrations import migrate
@@ -161,3 +162,19 @@ def test_the_coldest_leave_memory(
 
     assert hot is house.executions.load(connection, hot.workflow.id)
     assert cold is not house.executions.load(connection, cold.workflow.id)
+
+
+def test_an_execution_is_found_by_what_it_became(connection: sqlite3.Connection) -> None:
+    """An upgrade gives it another name, a rerun another correlation id: the columns follow."""
+    house = _House(connection)
+    snapshot = house.begin(correlation_id="before")
+    house.executions.flush(connection)
+    changed = msgspec.structs.replace(snapshot.workflow, name="v", correlation_id="after")
+    house.executions.stage(snapshot, Decision(changed))
+    house.executions.keep()
+    house.executions.flush(connection)
+
+    assert [changed] == search.running(connection, "v")
+    assert [] == search.running(connection, "w")
+    assert [changed] == search.correlated(connection, "v", "after")
+    assert [] == search.correlated(connection, "w", "before")
