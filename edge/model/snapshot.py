@@ -19,12 +19,16 @@ from edge.model.executions import (
     check_workflow_change,
 )
 from edge.model.outline import Outline
+from edge.model.payload_limits import KB
 
 CONTAINERS = frozenset({"SWITCH", "DECISION", "FORK_JOIN", "DO_WHILE"})
 """Kinds whose steps hold other steps."""
 
 JOINS = frozenset({"JOIN", "EXCLUSIVE_JOIN"})
 """Kinds whose open records wait for references."""
+
+_SMALL = 64 * KB
+"""Payloads up to this size count as part of their record in memory."""
 
 
 class Snapshot:
@@ -57,6 +61,8 @@ class Snapshot:
         """What whoever keeps the snapshot in memory counts it as."""
         self.bulk = 0
         """Kilobytes of large payloads, counted on top of its records."""
+        self._bulks: dict[int, int] = {}
+        """The same for each record that has such, by its ordinal; 0 = the workflow."""
         self.lost = ""
         """Why a payload of it could not be read; "" = all are here."""
         self._waiting: dict[str, list[int]] = {}
@@ -68,6 +74,7 @@ class Snapshot:
         self.next_seq = 1
         self.next_ordinal = workflow.next_ordinal
         """The first ordinal that no record has had."""
+        self._count_bulk(0, workflow)
         for task in tasks:
             self._index(task)
         for task in tasks:
@@ -165,10 +172,13 @@ class Snapshot:
         for part in ("input", "output", "variables"):
             self._parsed.pop((0, part), None)
         self.workflow = workflow
+        self._count_bulk(0, workflow)
 
     def clear(self) -> list[int]:
         """Take all task records away; returns their ordinals."""
         dropped = list(self.tasks)
+        for ordinal in dropped:
+            self._count_bulk(ordinal, None)
         for index in (
             self.tasks,
             self.latest,
@@ -218,6 +228,7 @@ class Snapshot:
             self._waiting.pop(task.ref, None)
             self._parsed.pop((ordinal, "input"), None)
             self._parsed.pop((ordinal, "output"), None)
+            self._count_bulk(ordinal, None)
         if last_goes:
             self.next_seq = max((task.seq for task in self.tasks.values()), default=0) + 1
 
@@ -235,6 +246,7 @@ class Snapshot:
 
     def _index(self, task: Task) -> None:
         self.tasks[task.ordinal] = task
+        self._count_bulk(task.ordinal, task)
         self.next_seq = max(self.next_seq, task.seq + 1)
         self.next_ordinal = max(self.next_ordinal, task.ordinal + 1)
         if self.latest.get(task.ref, 0) <= task.ordinal:
@@ -264,6 +276,14 @@ class Snapshot:
         # What stands inside another such step was taken up with that one.
         if step is not None and (place is None or place.parent is None):
             self._brought.add([step])
+
+    def _count_bulk(self, ordinal: int, record: Task | Workflow | None) -> None:
+        """Count what a record weighs in place of what it weighed before; None = it is gone."""
+        size = 0 if record is None else len(record.input) + len(record.output)
+        self.bulk -= self._bulks.pop(ordinal, 0)
+        if size > _SMALL:
+            self._bulks[ordinal] = size // KB
+            self.bulk += size // KB
 
     def _index_lap(self, task: Task) -> None:
         name = task.step_ref

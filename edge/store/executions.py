@@ -19,7 +19,7 @@ from edge.model.executions import (
 )
 from edge.model.snapshot import Snapshot
 from edge.store.metadata import Metadata
-from edge.store.payloads import Payloads, bulk_of
+from edge.store.payloads import Payloads
 from edge.store.staging import Staged
 
 _WORKFLOW_BY_ID = "SELECT body FROM workflow WHERE id = ?"
@@ -188,9 +188,6 @@ class Executions:
         """Take over what a decision wants written."""
         self._touched.add(snapshot.workflow.id)
         self._request.take(snapshot.workflow.key, decision)
-        snapshot.bulk += sum(bulk_of(task) for task in decision.tasks)
-        if decision.workflow is not None:
-            snapshot.bulk += bulk_of(decision.workflow)
 
     def started_with(
         self, connection: sqlite3.Connection, idempotency_key: str, name: str

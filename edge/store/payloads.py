@@ -47,15 +47,6 @@ _PARTS = ("input", "output")
 _SHOWN_BYTES = 32 * 1024 * KB
 """Of payloads from files that one answer holds; the others are shown as names to fetch them by."""
 
-_SMALL = 64 * KB
-"""Payloads up to this size count as part of their record in memory."""
-
-
-def bulk_of(record: Task | Workflow) -> int:
-    """Kilobytes that a record weighs in memory on top of what any record does."""
-    size = len(record.input) + len(record.output)
-    return size // KB if size > _SMALL else 0
-
 
 class Payloads:
     """Which payloads of which records are in files.
@@ -151,7 +142,6 @@ class Payloads:
             lost = error.message
         snapshot = Snapshot(workflow, pinned, tasks)
         snapshot.lost = lost
-        snapshot.bulk = bulk_of(workflow) + sum(map(bulk_of, tasks))
         return snapshot
 
     def whole(self, record: T) -> T:

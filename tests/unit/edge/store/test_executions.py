@@ -178,3 +178,47 @@ def test_an_execution_is_found_by_what_it_became(connection: sqlite3.Connection)
     assert [] == search.running(connection, "w")
     assert [changed] == search.correlated(connection, "v", "after")
     assert [] == search.correlated(connection, "w", "before")
+
+
+def test_a_large_payload_weighs_once(connection: sqlite3.Connection) -> None:
+    """However often its record changes, and nothing when the record has let go of it."""
+    house = _House(connection)
+    snapshot = house.begin()
+    heavy = b'{"x":"%b"}' % (b"y" * 1_000_000)
+    weights = []
+    for task in (
+        _task(1, output=heavy),
+        _task(1, output=heavy, polls=1),
+        _task(1, output=heavy, polls=2),
+        _task(1),
+        _task(1, output=heavy),
+    ):
+        house.put(snapshot, task)
+        weights.append(snapshot.weight)
+    large = msgspec.structs.replace(snapshot.workflow, input=heavy)
+    for workflow in (large, msgspec.structs.replace(large, updated_ms=1)):
+        snapshot.put_workflow(workflow)
+        house.executions.stage(snapshot, Decision(workflow))
+        house.executions.weigh(snapshot)
+        weights.append(snapshot.weight)
+    snapshot.clear()
+    house.executions.weigh(snapshot)
+
+    assert [978, 978, 978, 2, 978, 1954, 1954] == weights
+    assert 977 == snapshot.weight
+
+
+def test_what_is_read_again_weighs_as_much(connection: sqlite3.Connection) -> None:
+    """Also where no payload lies in a file, and where a record is dropped."""
+    house = _House(connection)
+    snapshot = house.begin()
+    house.put(snapshot, _task(1, output=b'{"x":"%b"}' % (b"y" * 1_000_000)))
+    house.executions.flush(connection)
+    house.executions.forget_all()
+    loaded = house.executions.load(connection, snapshot.workflow.id)
+
+    assert loaded is not None
+    assert 978 == loaded.weight
+    loaded.drop([1])
+    house.executions.weigh(loaded)
+    assert 1 == loaded.weight
