@@ -12,19 +12,17 @@ import msgspec
 from edge.model.executions import Workflow
 from edge.model.fields import Found
 
-_PUT = """
-INSERT INTO archive (id, archived_ms, body, document) VALUES (?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET
-  archived_ms = excluded.archived_ms, body = excluded.body, document = excluded.document
-"""
+# A copy that takes another's place has a new key, too.
+_PUT = "INSERT OR REPLACE INTO archive (id, archived_ms, body, document) VALUES (?, ?, ?, ?)"
 _BODY = "SELECT body FROM archive WHERE id = ?"
 _DOCUMENT = "SELECT document FROM archive WHERE id = ?"
 _DROP = "DELETE FROM archive WHERE id = ?"
 _COUNT = "SELECT count(*) FROM archive"
-# Keys ascend with the time of archiving.
+# Keys ascend with the time of archiving, so that only those which may go are looked at.
 _DROP_OLDEST = """
 DELETE FROM archive
- WHERE key IN (SELECT key FROM archive WHERE archived_ms < ? ORDER BY key LIMIT ?)
+ WHERE key IN (SELECT key FROM archive ORDER BY key LIMIT ?)
+   AND archived_ms < ?
 """
 
 
@@ -89,4 +87,4 @@ def count(connection: sqlite3.Connection) -> int:
 
 def drop_oldest(connection: sqlite3.Connection, before_ms: int, limit: int) -> int:
     """Take copies away that were made before a time, oldest first; returns how many."""
-    return connection.execute(_DROP_OLDEST, (before_ms, limit)).rowcount
+    return connection.execute(_DROP_OLDEST, (limit, before_ms)).rowcount

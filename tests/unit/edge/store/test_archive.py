@@ -58,3 +58,39 @@ def test_the_oldest_copies_go_first(connection: sqlite3.Connection) -> None:
     assert 1 == archive.drop_oldest(connection, 3, 9)
     assert 0 == archive.drop_oldest(connection, 3, 9)
     assert 1 == archive.count(connection)
+
+
+def test_what_is_too_young_is_not_looked_at(connection: sqlite3.Connection) -> None:
+    """The larger the archive, the more of it a look would read that finds nothing to drop."""
+
+    def steps() -> int:
+        count = 0
+
+        def step() -> int:
+            nonlocal count
+            count += 1
+            return 0
+
+        connection.set_progress_handler(step, 1)
+        assert 0 == archive.drop_oldest(connection, 3, 2)
+        connection.set_progress_handler(None, 1)
+        return count
+
+    taken = []
+    for _ in range(2):
+        for key in range(20):
+            archive.put(connection, _workflow(key), "workflow", b"", now_ms=5)
+        taken.append(steps())
+
+    assert taken[0] == taken[1]
+
+
+def test_a_copy_made_again_is_a_young_one(connection: sqlite3.Connection) -> None:
+    """It stands behind those that were made before it, and does not keep them from leaving."""
+    again, other = _workflow(1), _workflow(2)
+    for moment, workflow in enumerate((again, other, again)):
+        archive.put(connection, workflow, "workflow", b"", now_ms=moment)
+
+    assert 1 == archive.drop_oldest(connection, 2, 1)
+    assert archive.read(connection, other.id) is None
+    assert archive.read(connection, again.id) is not None
