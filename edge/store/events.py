@@ -21,6 +21,7 @@ from edge.model.events import (
     Message,
     is_for,
 )
+from edge.store import facts
 
 _PUT_HANDLER = """
 INSERT INTO event_handler (name, event, active, document) VALUES (?, ?, ?, ?)
@@ -76,11 +77,8 @@ DELETE FROM event_message
 _SUBSCRIBED = "SELECT filter FROM event_subscription ORDER BY filter"
 _UNSUBSCRIBE_ALL = "DELETE FROM event_subscription"
 _SUBSCRIBE = "INSERT INTO event_subscription (filter) VALUES (?)"
-_SESSION = "SELECT value FROM fact WHERE name = 'event_session_ms'"
-_BEGIN_SESSION = """
-INSERT INTO fact (name, value) VALUES ('event_session_ms', ?)
-ON CONFLICT (name) DO UPDATE SET value = excluded.value
-"""
+_SESSION = "event_session_ms"
+"""The fact when the session at the broker began."""
 
 _EXECUTION = "SELECT 1 FROM event_execution WHERE handler = ? AND event = ? AND id = ?"
 _PUT_EXECUTION = """
@@ -220,8 +218,7 @@ def reject_message(
 
 def find_redelivered(connection: sqlite3.Connection, event: str, prefix: str) -> str | None:
     """The newest message of this session at the broker whose id begins so; None = no such."""
-    row = connection.execute(_SESSION).fetchone()
-    began_ms = 0 if row is None else row[0]
+    began_ms = facts.read(connection, _SESSION)
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     row = connection.execute(_SAME_BEFORE, (event, prefix, end, began_ms)).fetchone()
     return None if row is None else row[0]
@@ -249,7 +246,7 @@ def note_subscribed(connection: sqlite3.Connection, filters: Iterable[str]) -> N
 
 def begin_session(connection: sqlite3.Connection, now_ms: int) -> None:
     """The broker knows nothing of what it has sent before."""
-    connection.execute(_BEGIN_SESSION, (now_ms,))
+    facts.write(connection, _SESSION, now_ms)
 
 
 class KeptMessage(msgspec.Struct, frozen=True):

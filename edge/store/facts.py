@@ -36,13 +36,20 @@ class Boot(msgspec.Struct, frozen=True):
 
 def note_boot(connection: sqlite3.Connection) -> Boot:
     """Count this opening."""
-    epoch = _read(connection, "epoch") or 1
-    boot = _read(connection, "boot") + 1
-    connection.executemany(_WRITE, [("epoch", epoch), ("boot", boot)])
+    epoch = read(connection, "epoch") or 1
+    boot = read(connection, "boot") + 1
+    write(connection, "epoch", epoch)
+    write(connection, "boot", boot)
     latest = connection.execute(_LATEST).fetchone()[0]
     return Boot(epoch, boot, latest or 0)
 
 
-def _read(connection: sqlite3.Connection, name: str) -> int:
+def read(connection: sqlite3.Connection, name: str) -> int:
+    """A fact; 0 = it was never written."""
     row = connection.execute(_READ, (name,)).fetchone()
     return int(row[0]) if row else 0
+
+
+def write(connection: sqlite3.Connection, name: str, value: int) -> None:
+    """Put a fact in place of what was known of it."""
+    connection.execute(_WRITE, (name, value))

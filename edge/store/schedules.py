@@ -10,6 +10,7 @@ import sqlite3
 import msgspec
 
 from edge.model.schedules import ExecutionState, Schedule, ScheduleExecution
+from edge.store import facts
 
 KEPT_EXECUTIONS = 1_000
 """Records of ticks that are kept of each schedule, the newest: 17 minutes of a tick a second, three
@@ -53,11 +54,8 @@ DELETE FROM schedule_execution
      SELECT key FROM schedule_execution WHERE schedule = ? ORDER BY key DESC LIMIT 1 OFFSET ?
    )
 """
-_READ_FACT = "SELECT value FROM fact WHERE name = 'scheduler_paused'"
-_WRITE_FACT = """
-INSERT INTO fact (name, value) VALUES ('scheduler_paused', ?)
-ON CONFLICT (name) DO UPDATE SET value = excluded.value
-"""
+_PAUSED = "scheduler_paused"
+"""The fact whether all schedules are stopped."""
 
 _COLUMNS = {
     "scheduledTime": "scheduled_ms",
@@ -240,13 +238,12 @@ def search_executions(
 
 def read_paused(connection: sqlite3.Connection) -> bool:
     """Whether somebody has stopped all schedules at once."""
-    row = connection.execute(_READ_FACT).fetchone()
-    return row is not None and bool(row[0])
+    return bool(facts.read(connection, _PAUSED))
 
 
 def write_paused(connection: sqlite3.Connection, *, paused: bool) -> None:
     """Stop all schedules at once, or let them go on."""
-    connection.execute(_WRITE_FACT, (int(paused),))
+    facts.write(connection, _PAUSED, int(paused))
 
 
 def _conditions(query: ExecutionQuery) -> tuple[list[str], list[object]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from edge.store import facts
 from edge.store.facts import note_boot
 from edge.store.migrations import migrate
 
@@ -21,3 +22,15 @@ def test_facts_are_kept_in_the_file(tmp_path: Path) -> None:
 
     assert [1, 2, 3] == [boot.boot for boot in boots]
     assert {1} == {boot.epoch for boot in boots}
+
+
+def test_a_fact_is_replaced() -> None:
+    """What was written last is what is read; what never was is 0."""
+    connection = sqlite3.connect(":memory:")
+    migrate(connection)
+    found = [facts.read(connection, "a")]
+    for value in (1, 2):
+        facts.write(connection, "a", value)
+        found.append(facts.read(connection, "a"))
+
+    assert [0, 1, 2] == found
