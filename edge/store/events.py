@@ -91,9 +91,16 @@ SELECT id, handler, event, created_ms, status, action, output FROM event_executi
  ORDER BY key DESC
  LIMIT ?
 """
+# Of the messages that _MESSAGES_OF finds, and no others: an id is the message's and a number.
 _EXECUTIONS_FOR = """
 SELECT id, handler, event, created_ms, status, action, output FROM event_execution
  WHERE event = ? AND created_ms >= ?
+   AND rtrim(id, '0123456789') IN (
+     SELECT message_id || '_' FROM event_message
+      WHERE event = ? AND received_ms >= ?
+      ORDER BY key DESC
+      LIMIT ?
+   )
  ORDER BY key
 """
 _COUNTS = """
@@ -266,13 +273,14 @@ def read_messages(
 ) -> list[KeptMessage]:
     """The messages of an event that are kept, newest first."""
     done: dict[str, list[EventExecution]] = {}
-    for row in connection.execute(_EXECUTIONS_FOR, (event, from_ms)):
+    of_page = (event, from_ms, limit)
+    for row in connection.execute(_EXECUTIONS_FOR, (event, from_ms, *of_page)):
         execution = _execution(row)
         done.setdefault(execution.message_id, []).append(execution)
     return [
         KeptMessage(message_id, received_ms, status, reason, payload, done.get(message_id, []))
         for message_id, received_ms, status, reason, payload in connection.execute(
-            _MESSAGES_OF, (event, from_ms, limit)
+            _MESSAGES_OF, of_page
         )
     ]
 

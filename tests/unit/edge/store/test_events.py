@@ -159,3 +159,16 @@ def test_old_rows_leave(connection: sqlite3.Connection, monkeypatch: pytest.Monk
     assert 10 == len(events.read_messages(connection, "e", 0, 99))
     assert 20 == len(events.read_executions(connection, "h", 0, 99))
     assert ["waits"] == [message.message_id for _, message in events.waiting(connection, 9)]
+
+
+def test_only_what_is_shown_is_read(connection: sqlite3.Connection) -> None:
+    """What was done for messages that are not on the page costs nothing: it is not looked into."""
+    for message_id in ("m1", "m_2", "m2"):
+        events.note_message(connection, Message("e", message_id, b"{}"), 5)
+        for action in (0, 10):
+            events.add_execution(connection, _done("h", f"{message_id}_{action}"))
+    connection.execute("UPDATE event_execution SET output = x'00' WHERE id LIKE 'm1%'")
+    newest, before = events.read_messages(connection, "e", 0, 2)
+
+    assert ("m2", ["m2_0", "m2_10"]) == (newest.message_id, [e.id for e in newest.executions])
+    assert ("m_2", ["m_2_0", "m_2_10"]) == (before.message_id, [e.id for e in before.executions])
