@@ -76,7 +76,6 @@ SELECT key, body, ({{kept}}) AS kept FROM {{table}}
        )
 """
 _BODY = "SELECT body FROM {table} WHERE key = ?"
-_WORKFLOWS_BETWEEN = "SELECT body FROM workflow WHERE key BETWEEN ? AND ?"
 
 _NAME_OF_WORKFLOW = f"""
 (SELECT name FROM workflow WHERE key = task.key >> {ORDINAL_BITS}) IN ({{marks}})
