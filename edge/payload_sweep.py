@@ -81,5 +81,5 @@ class PayloadSweep:
         # The content first: only the row knows of it, and leads the next sweep to what is left.
         for file_id in gone:
             await asyncio.to_thread(self._kept.drop, file_id)
-        await self._engine.request(lambda t: files.drop_files(t.connection, gone))
+        await self._engine.request(lambda t: files.drop_files(t.connection, gone, before_ms))
         return len(gone)

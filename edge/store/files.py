@@ -28,7 +28,7 @@ SELECT id, workflow_id, task_id, name, content_type, status, size_bytes, sha256,
        updated_ms
   FROM file WHERE id = ?
 """
-_DROP = "DELETE FROM file WHERE id = ?"
+_DROP = "DELETE FROM file WHERE id = ? AND updated_ms < ?"
 _ABANDONED = """
 SELECT id FROM file
  WHERE updated_ms < ?
@@ -70,9 +70,9 @@ def read_file(connection: sqlite3.Connection, file_id: str) -> StoredFile | None
     return None if row is None else StoredFile(*row)
 
 
-def drop_files(connection: sqlite3.Connection, file_ids: list[str]) -> None:
-    """Forget files."""
-    connection.executemany(_DROP, [(one,) for one in file_ids])
+def drop_files(connection: sqlite3.Connection, file_ids: list[str], before_ms: int) -> None:
+    """Forget files, but for those that have changed since then after all."""
+    connection.executemany(_DROP, [(one, before_ms) for one in file_ids])
 
 
 def abandoned(connection: sqlite3.Connection, before_ms: int) -> list[str]:

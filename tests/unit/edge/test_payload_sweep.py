@@ -144,3 +144,34 @@ def test_a_file_that_could_not_be_removed_is_found_again(tmp_path: Path) -> None
         assert await engine.database.read(lambda c: read_file(c, "f")) is None
 
     run(tmp_path, body)
+
+
+def test_a_file_that_is_sent_again_while_it_is_swept_stays_known(tmp_path: Path) -> None:
+    """What was noted of it since leads a later sweep to the new content."""
+
+    async def body(engine: Engine) -> None:
+        async def note(updated_ms: int) -> None:
+            file = StoredFile(
+                "f", "nobody", None, None, "text/plain", "UPLOADING", 2, None, 1, updated_ms
+            )
+            await engine.request(lambda t: put_file(t.connection, file))
+
+        async def send() -> None:
+            await kept.take("f", _part(), lambda _: note(engine.clock.now_ms()))
+
+        class Crossed(Uploads):
+            """Whoever sends the file comes right after its content was removed."""
+
+            def drop(self, name: str) -> None:
+                super().drop(name)
+                asyncio.run_coroutine_threadsafe(send(), loop).result()
+
+        loop = asyncio.get_running_loop()
+        kept = Crossed(tmp_path / "kept", 1_000)
+        await note(1)
+        await PayloadSweep(engine, Uploads(tmp_path / "up", 1_000), kept).sweep()
+
+        assert kept.find("f") is not None
+        assert await engine.database.read(lambda c: read_file(c, "f")) is not None
+
+    run(tmp_path, body)

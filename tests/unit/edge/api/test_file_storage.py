@@ -138,7 +138,10 @@ def test_a_file_that_goes_while_it_is_sent_does_not_come_back(tmp_path: Path) ->
 
         async def slow() -> AsyncIterator[bytes]:
             yield b"la"
-            await device.house.engine.request(lambda t: drop_files(t.connection, [file_id]))
+            later_ms = device.house.engine.clock.now_ms() + 1
+            await device.house.engine.request(
+                lambda t: drop_files(t.connection, [file_id], later_ms)
+            )
             yield b"te"
 
         late = await device.client.put(made["uploadUrl"], content=slow())
