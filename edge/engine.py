@@ -14,6 +14,7 @@ from typing import TypeVar
 from edge import starts
 from edge.clock import Clock, Ids, RandomIds, SystemClock
 from edge.disclosure import Disclosure
+from edge.durable import FILES, FileSystem
 from edge.effects import Effects
 from edge.group_commit import GroupCommit
 from edge.handover import HandOver
@@ -53,7 +54,7 @@ from edge.store.payload_files import PayloadFiles
 from edge.store.payloads import Payloads
 from edge.store.slots import TaskId
 from edge.transactions import Disk, Transaction
-from sync.database import Database
+from sync.database import Connect, Database, on_a_thread
 
 T = TypeVar("T")
 
@@ -101,6 +102,8 @@ class Engine:
         syncing: bool = False,
         lookups: Lookups | None = None,
         listeners: Listeners | None = None,
+        connect: Connect = on_a_thread,
+        files: FileSystem = FILES,
     ) -> Engine:
         """Open the database and take up what was going on when it was closed.
 
@@ -111,16 +114,18 @@ class Engine:
             syncing: whether history is kept for a control plane.
             lookups: what expressions ask of the device; None = there is nothing to ask.
             listeners: who is told of changes of status; None = whom definitions name.
+            connect: makes the connections to the database.
+            files: changes the files beside it.
 
         Raises:
             DatabaseUnusable: when the file cannot be opened.
             MigrationError: when it is another program's, or of a release too new for this one.
         """
-        database = await Database.open(path, migrate)
+        database = await Database.open(path, migrate, connect)
         boot = await database.transact(facts.note_boot)
         clock = clock or SystemClock(boot.floor_ms)
         lookups = lookups or Lookups()
-        payloads = Payloads(PayloadFiles(path.parent / "payloads"), lookups.limits)
+        payloads = Payloads(PayloadFiles(path.parent / "payloads", files), lookups.limits)
         disk = Disk(
             clock,
             ids or RandomIds(),

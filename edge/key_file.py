@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edge.durable import FILES, FileSystem
+
 KEY_BYTES = 32
 _MAX_FILE_BYTES = 1_000
 """A larger file holds no key."""
@@ -17,25 +19,20 @@ class KeyFileUnusable(Exception):
     """The file cannot be used; the message says why, and what to do, as the end of a sentence."""
 
 
-def create(path: Path) -> None:
+def create(path: Path, files: FileSystem = FILES) -> None:
     """Make a key file: whole or not at all, whenever the power fails.
 
     One process works on a data directory, so nobody else makes one at the same time.
     """
     unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
+    files.unlink(unfinished)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(os.urandom(KEY_BYTES).hex().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # What is made with a key must never be on the disk before the key is.
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        files.force_out(file)
+    files.rename(unfinished, path)
+    # What is made with a key must never be on the disk before the key is.
+    files.force_out_folder(path.parent)
 
 
 def read(path: Path) -> bytes:

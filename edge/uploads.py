@@ -12,8 +12,9 @@ import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
+from edge.durable import FILES, FileSystem
 from edge.model.errors import InvalidInput, PayloadTooLarge, StorageUnavailable
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,127}){0,7}")
@@ -39,10 +40,12 @@ class Uploads:
     Args:
         root: folder of the files; made when the first one arrives.
         budget_bytes: what all of them together may take.
+        files: changes them.
     """
 
-    def __init__(self, root: Path, budget_bytes: int) -> None:
+    def __init__(self, root: Path, budget_bytes: int, files: FileSystem = FILES) -> None:
         self.root = root
+        self._disk = files
         self.budget_bytes = budget_bytes
         self._numbers = itertools.count()
         self._arriving = 0
@@ -51,7 +54,7 @@ class Uploads:
         self._placing = asyncio.Lock()
         if (root / _UNFINISHED).is_dir():
             for leftover in (root / _UNFINISHED).iterdir():
-                leftover.unlink()
+                files.unlink(leftover)
 
     async def take(
         self,
@@ -84,7 +87,7 @@ class Uploads:
         note: Callable[[Taken], Awaitable[None]] | None,
     ) -> Taken:
         unfinished = self.root / _UNFINISHED / str(next(self._numbers))
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        self._disk.make_folder(unfinished.parent)
         # What lands while they are counted may count twice: near the budget a file too many is
         # refused, and none too many is kept.
         landed = self._landed
@@ -102,17 +105,17 @@ class Uploads:
                         )
                     digest.update(part)
                     await asyncio.to_thread(file.write, part)
-                await asyncio.to_thread(_force_out, file)
+                await asyncio.to_thread(self._disk.force_out, file)
             taken = Taken(size, digest.hexdigest())
             # One after the other: what was noted last is what lies there in the end.
             async with self._placing:
                 if note is not None:
                     await note(taken)
-                await asyncio.to_thread(_put_in_place, unfinished, target)
+                await asyncio.to_thread(self._put_in_place, unfinished, target)
                 self._landed += size
         finally:
             self._arriving -= size
-            unfinished.unlink(missing_ok=True)
+            self._disk.unlink(unfinished)
         return taken
 
     def find(self, name: str) -> Path | None:
@@ -126,7 +129,7 @@ class Uploads:
 
     def drop(self, name: str) -> None:
         """Remove a file; one that is not there is not missed."""
-        self.path_of(name).unlink(missing_ok=True)
+        self._disk.unlink(self.path_of(name))
 
     def path_of(self, name: str) -> Path:
         """Where a file is, or would be. Its name is hashed: none can lead out of the folder.
@@ -152,9 +155,15 @@ class Uploads:
             if changed_s < _CREDIBLE_S <= now_s:
                 os.utime(path, (now_s, now_s))
             elif changed_s < now_s - max_age_s:
-                path.unlink(missing_ok=True)
+                self._disk.unlink(path)
                 removed += 1
         return removed
+
+    def _put_in_place(self, unfinished: Path, target: Path) -> None:
+        """Give a finished file its name, and force that out, too."""
+        self._disk.rename(unfinished, target)
+        for folder in (target.parent, target.parent.parent):
+            self._disk.force_out_folder(folder)
 
     def _files(self) -> list[tuple[Path, float, int]]:
         """Every file with the time of its last change and its size."""
@@ -167,20 +176,3 @@ class Uploads:
             if path.is_file():
                 found.append((path, status.st_mtime, status.st_size))
         return found
-
-
-def _force_out(file: BinaryIO) -> None:
-    """Force a file's bytes to the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _put_in_place(unfinished: Path, target: Path) -> None:
-    """Give a finished file its name, and force that out, too."""
-    unfinished.rename(target)
-    for folder in (target.parent, target.parent.parent):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge import key_file
+from edge.durable import FILES, FileSystem
 from edge.key_file import KeyFileUnusable
 from edge.model.errors import SecretUnreadable, StorageUnavailable
 from edge.store.variables import Sealed
@@ -31,10 +32,12 @@ class Vault:
         key_file: holds 64 hexadecimal digits; made, readable by its owner only, when the first
             secret is kept.
         ours: whether a file that is not there may be made. A key that the site provides may not.
+        files: makes it.
     """
 
-    def __init__(self, key_file: Path, *, ours: bool = True) -> None:
+    def __init__(self, key_file: Path, *, ours: bool = True, files: FileSystem = FILES) -> None:
         self._key_file = key_file
+        self._files = files
         self._ours = ours
 
     def seal(self, name: str, value: str, *, others: bool) -> Sealed:
@@ -52,7 +55,7 @@ class Vault:
         """
         if self._ours and not others and not self._key_file.exists():
             try:
-                key_file.create(self._key_file)
+                key_file.create(self._key_file, self._files)
             except OSError as error:
                 raise StorageUnavailable(
                     f"the key of the secrets, {self._key_file}, cannot be made: {error.strerror}"

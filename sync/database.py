@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import aiosqlite
 
@@ -42,7 +42,31 @@ class DatabaseUnusable(DatabaseError):
         self.path = path
 
 
-class _Owner(aiosqlite.Connection):
+class Owner(Protocol):
+    """Has a connection, and runs whole functions on it, one after the other."""
+
+    async def hop(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``function(connection)`` and return what it returns."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class Connect(Protocol):
+    """Makes owners. The product has one way, ``on_a_thread``; tests have others."""
+
+    async def __call__(self, path: Path, *, writes: bool) -> Owner:
+        """Open the file for writing or for reading, and ``prepare`` the connection.
+
+        Raises:
+            sqlite3.Error: it cannot be opened.
+        """
+        ...
+
+
+class _Threaded(aiosqlite.Connection):
     """An aiosqlite connection that runs one whole function on its thread.
 
     Awaiting statement by statement costs four to five times as much, and it would let other work
@@ -55,28 +79,45 @@ class _Owner(aiosqlite.Connection):
         return result
 
 
-def _connect(path: Path, *, writes: bool) -> _Owner:
+async def on_a_thread(path: Path, *, writes: bool) -> Owner:
+    """A connection on a thread of its own.
+
+    Raises:
+        sqlite3.Error: the file cannot be opened.
+    """
+
     def connector() -> sqlite3.Connection:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA mmap_size = 0")
-        if writes:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA cell_size_check = ON")
-            connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
-        else:
-            # SQLite before 3.51.3 can damage a database when two connections checkpoint at once,
-            # so this one never does.
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            connection.execute("PRAGMA query_only = ON")
+        prepare(connection, writes=writes)
         return connection
 
-    return _Owner(connector, iter_chunk_size=64)
+    owner = _Threaded(connector, iter_chunk_size=64)
+    try:
+        await owner
+    except BaseException:
+        await _close_quietly(owner)
+        raise
+    return owner
+
+
+def prepare(connection: sqlite3.Connection, *, writes: bool) -> None:
+    """Set what holds for every connection that writes, or that reads."""
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA mmap_size = 0")
+    if writes:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+    else:
+        # SQLite before 3.51.3 can damage a database when two connections checkpoint at once,
+        # so this one never does.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA query_only = ON")
 
 
 def in_transaction(
@@ -104,35 +145,38 @@ class Database:
     ``transact`` is for writing and is durable when it returns; ``read`` sees the last commit.
     """
 
-    def __init__(self, path: Path, writer: _Owner, reader: _Owner) -> None:
+    def __init__(self, path: Path, writer: Owner, reader: Owner) -> None:
         self.path = path
         self._writer = writer
         self._reader = reader
 
     @classmethod
-    async def open(cls, path: Path, migrate: Callable[[sqlite3.Connection], None]) -> Database:
+    async def open(
+        cls,
+        path: Path,
+        migrate: Callable[[sqlite3.Connection], None],
+        connect: Connect = on_a_thread,
+    ) -> Database:
         """Open or create the file at ``path``.
 
         Args:
             path: the file; its folder must exist.
             migrate: creates or extends the schema; it runs in one transaction on the writer.
+            connect: makes the two connections.
 
         Raises:
             DatabaseUnusable: when SQLite cannot open, read or extend the file.
         """
-        writer = _connect(path, writes=True)
         try:
-            await writer
-            await writer.hop(lambda connection: in_transaction(connection, migrate))
+            writer = await connect(path, writes=True)
+            try:
+                await writer.hop(lambda connection: in_transaction(connection, migrate))
+                return cls(path, writer, await connect(path, writes=False))
+            except BaseException:
+                await _close_quietly(writer)
+                raise
         except sqlite3.Error as error:
-            await _close_quietly(writer)
             raise DatabaseUnusable(path, str(error)) from error
-        except BaseException:
-            await _close_quietly(writer)
-            raise
-        reader = _connect(path, writes=False)
-        await reader
-        return cls(path, writer, reader)
 
     async def transact(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` in one transaction; what it wrote is on the disk when this returns."""
@@ -160,9 +204,10 @@ class Database:
         await self._writer.close()
 
 
-async def _close_quietly(owner: _Owner) -> None:
+async def _close_quietly(owner: Owner) -> None:
     """Close a connection that may never have opened: its thread must end in any case."""
     try:
         await owner.close()
     except (sqlite3.Error, ValueError):
-        owner.stop()
+        if isinstance(owner, _Threaded):
+            owner.stop()

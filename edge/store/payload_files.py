@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge.durable import FILES, FileSystem
 from edge.model.errors import PayloadLost
 
 _PLAIN, _GZIP = ".json", ".json.gz"
@@ -43,15 +43,17 @@ class PayloadFiles:
 
     Args:
         root: folder of the files; made when the first one is written.
+        files: changes them.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, files: FileSystem = FILES) -> None:
         self.root = root
+        self._files = files
         self._numbers = itertools.count()
         self._safe: dict[bytes, None] = {}
         if (root / _UNFINISHED).is_dir():
             for leftover in (root / _UNFINISHED).iterdir():
-                leftover.unlink()
+                files.unlink(leftover)
 
     def put(self, payload: bytes) -> bytes:
         """Keep a payload; returns its digest once it is on the disk.
@@ -66,7 +68,7 @@ class PayloadFiles:
         if path is None:
             path = self._write(digest, payload)
         for folder in path.parents[:4]:
-            _force_out(folder)
+            self._files.force_out_folder(folder)
         self._safe[digest] = None
         while len(self._safe) > _REMEMBERED:
             del self._safe[next(iter(self._safe))]
@@ -95,7 +97,7 @@ class PayloadFiles:
         """Remove a payload's file; one that is not there is not missed."""
         self._safe.pop(digest, None)
         for suffix in (_PLAIN, _GZIP):
-            self._path(digest, suffix).unlink(missing_ok=True)
+            self._files.unlink(self._path(digest, suffix))
 
     def all(self) -> Iterator[bytes]:
         """The digests of all files."""
@@ -109,17 +111,16 @@ class PayloadFiles:
         packed = packer.compress(payload) + packer.flush()
         helps = len(packed) < len(payload) * _WORTH
         path = self._path(digest, _GZIP if helps else _PLAIN)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._files.make_folder(path.parent)
         unfinished = self.root / _UNFINISHED / str(next(self._numbers))
-        unfinished.parent.mkdir(exist_ok=True)
+        self._files.make_folder(unfinished.parent)
         try:
             with unfinished.open("wb") as file:
                 file.write(packed if helps else payload)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.rename(path)
+                self._files.force_out(file)
+            self._files.rename(unfinished, path)
         finally:
-            unfinished.unlink(missing_ok=True)
+            self._files.unlink(unfinished)
         return path
 
     def _found(self, digest: bytes) -> Path | None:
@@ -141,12 +142,3 @@ def digest_of(text: str) -> bytes | None:
     except ValueError:
         return None
     return digest if len(digest) == DIGEST_BYTES and digest.hex() == text else None
-
-
-def _force_out(folder: Path) -> None:
-    """Force a folder's names to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
