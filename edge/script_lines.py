@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from edge.clock import Clock
+from edge.decider.scripts import ScriptFailed
 from edge.script_answers import (
     CLOSING,
     Answer,
@@ -126,7 +127,7 @@ class ScriptLines:
                 line.inside -= 1
             if future.cancelled() and process is not None:
                 self._processes.drop(process)
-            outcome = CLOSING if future.cancelled() else future.result()
+            outcome = _outcome(future)
             if isinstance(outcome, _Unfinished):
                 self._enter(number + 1, question, outcome.process, keep, done)
                 return
@@ -187,3 +188,14 @@ class ScriptLines:
         """Tell all who wait that there will be no answer; their processes are ended already."""
         for line in self._lines:
             line.workers.shutdown(cancel_futures=True)
+
+
+def _outcome(future: Future[Answer | _Unfinished]) -> Answer | _Unfinished:
+    """What has come of a script; also of one whose thread failed, for somebody waits for it."""
+    if future.cancelled():
+        return CLOSING
+    error = future.exception()
+    if error is None:
+        return future.result()
+    message = f"the script was not evaluated: {type(error).__name__}: {error}"
+    return Answer(error=ScriptFailed(message))

@@ -50,8 +50,6 @@ class ScriptProcess:
         self._unsent = memoryview(b"")
         self._received = bytearray()
         self.idle_since_ms = 0
-        self.asked = False
-        """Whether it works on a job."""
         self.slow = False
         """Whether it has given way to others, which it does for the rest of its life."""
         self._process = subprocess.Popen(
@@ -82,7 +80,6 @@ class ScriptProcess:
 
     def ask(self, job: Job) -> None:
         """Hand over a job; ``wait`` returns the reply. One at a time."""
-        self.asked = True
         self._unsent = memoryview(encode_job(job))
         self._received.clear()
         self._events.register(self._in, select.POLLOUT)
@@ -126,7 +123,6 @@ class ScriptProcess:
                 self._received += chunk
                 reply = decode_reply(self._received)
                 if reply is not None:
-                    self.asked = False
                     return reply
         except BlockingIOError:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Iterator
 
@@ -133,3 +134,22 @@ def test_a_process_that_does_not_end_at_its_limit_is_ended(
     house.work("loop", "while (true) {}", 20_000)
 
     assert [f"loop {ScriptTimedOut.__name__}"] == house.until(1)
+
+
+@pytest.mark.parametrize("error", [subprocess.TimeoutExpired("x", 5.0), MemoryError()])
+def test_whoever_waits_is_told_what_nobody_foresaw(
+    house: _House, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A thread that fails is no reason to wait for ever; the next script has its place."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(house.processes, "take", fail)
+        house.work("first", "1")
+        house.until(1)
+    house.work("second", "2")
+
+    assert ["first ScriptFailed", "second 2"] == house.until(2)
+    assert not house.lines.full
