@@ -137,7 +137,7 @@ class HttpCalls:
         """The client; made on a thread, because its library and certificates take a while."""
         async with self._opening:
             if self._client is None:
-                self._client = await asyncio.to_thread(_new_client)
+                self._client = await asyncio.to_thread(new_client)
             return self._client
 
 
@@ -152,7 +152,8 @@ def failure(kind: str, error: HttpFailed) -> Answer:
     )
 
 
-def _new_client() -> Any:
+def new_client() -> Any:
+    """An ``httpx.AsyncClient``, as all that talk to a site's servers use; it takes a while."""
     import certifi
     import httpx
 

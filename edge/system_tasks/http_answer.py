@@ -100,6 +100,10 @@ class _Unpacking:
         if self._gzip is None:
             return chunk
         self._begun = True
+        if self._gzip.eof:
+            # As browsers and httpx do it: the first member is the body. What is behind it would
+            # be kept by zlib, beyond every limit.
+            return b""
         try:
             return self._gzip.decompress(chunk, most)
         except zlib.error as error:

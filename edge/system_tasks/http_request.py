@@ -22,7 +22,7 @@ _DEFAULT_TIMEOUT_MS = 3000
 _MAX_TIMEOUT_MS = 24 * 60 * 60 * 1000
 """A day; nobody waits longer for one answer."""
 
-MAX_HEDGES = 10
+_MAX_HEDGES = 10
 """Requests of one task that are under way at once."""
 
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
@@ -194,8 +194,8 @@ def _attempts(config: Any) -> int:
     if value is None:
         return 1
     number = whole_number(value)
-    if number is None or not 1 <= number <= MAX_HEDGES:
-        raise BadRequest(f"hedgingConfig.maxAttempts: 1 to {MAX_HEDGES}, not {str(value)[:80]!r}")
+    if number is None or not 1 <= number <= _MAX_HEDGES:
+        raise BadRequest(f"hedgingConfig.maxAttempts: 1 to {_MAX_HEDGES}, not {str(value)[:80]!r}")
     return number
 
 

@@ -15,6 +15,7 @@ from edge.engine import Engine
 from edge.rounds import Rounds
 from edge.store import deliveries
 from edge.store.deliveries import Delivery
+from edge.system_tasks.http import new_client
 
 log = structlog.get_logger()
 
@@ -40,7 +41,6 @@ class Notices:
         self._rounds = Rounds("notices_postponed")
         self._client: Any = None
         # An httpx.AsyncClient; most devices never need one.
-        self.posted = 0
         engine.on_effects(self._see)
 
     def _see(self, effects: Effects) -> None:
@@ -76,7 +76,6 @@ class Notices:
         where = delivery.url.partition("?")[0].rpartition("@")[2]
         facts = {"server": where[:200], "message_id": delivery.message_id}
         if not fault:
-            self.posted += 1
             await self._engine.request(lambda t: deliveries.forget(t.connection, delivery.key))
         elif now_ms - delivery.created_ms >= _GIVE_UP_MS:
             log.error("notice_dropped", reason=fault, **facts)
@@ -89,17 +88,22 @@ class Notices:
             )
 
     async def _fault_of_posting(self, delivery: Delivery) -> str:
-        """Post it; why it did not arrive, empty when it did."""
+        """Post it; why it did not arrive, empty when it did.
+
+        The status says so. What may follow it is not read: nobody needs it, and it may not end.
+        """
+        if self._client is None:
+            # On a thread, because its library and certificates take a while.
+            self._client = await asyncio.to_thread(new_client)
         import httpx
 
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False)
         headers = {"Content-Type": "application/json", "X-Message-Id": delivery.message_id}
+        posting = self._client.stream(
+            "POST", delivery.url, content=delivery.payload, headers=headers, timeout=_TIMEOUT_S
+        )
         try:
-            async with asyncio.timeout(2 * _TIMEOUT_S):
-                answer = await self._client.post(
-                    delivery.url, content=delivery.payload, headers=headers
-                )
+            async with asyncio.timeout(2 * _TIMEOUT_S), posting as answer:
+                good, status = answer.is_success, answer.status_code
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
-        return "" if answer.is_success else f"the server answered {answer.status_code}"
+        return "" if good else f"the server answered {status}"

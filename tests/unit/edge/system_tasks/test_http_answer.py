@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -41,6 +42,21 @@ def test_a_small_packet_does_not_unfold_beyond_the_limit() -> None:
 
     with pytest.raises(AnswerTooLarge):
         asyncio.run(read_body(_chunks(bomb), "gzip", Room()))
+
+
+def test_what_follows_the_packed_body_is_not_kept() -> None:
+    """Another member, or megabytes of anything: the first member is the body, and all the memory."""
+    packed = gzip.compress(b"abc")
+    more = [bytes(1024 * 1024)] * 32
+    tracemalloc.start()
+    try:
+        body = asyncio.run(read_body(_chunks(packed, packed, *more), "gzip", Room()))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert b"abc" == body
+    assert peak < 4 * 1024 * 1024
 
 
 def test_an_empty_body_needs_no_packing() -> None:

@@ -49,7 +49,7 @@ def test_notices_arrive_in_order(tmp_path: Path) -> None:
             await poster._client.aclose()
 
             assert ["STARTED", "COMPLETED", "FINALIZED"] == _events(server)
-            assert (3, None) == (poster.posted, pause_s)
+            assert pause_s is None
             first = server.asked[0]
             assert ("POST", "/hook", "application/json") == (
                 first.method,
@@ -99,9 +99,34 @@ def test_after_a_day_a_notice_is_given_up(tmp_path: Path) -> None:
         await poster._client.aclose()
 
         assert 0 == await engine.database.read(deliveries.next_due_ms)
-        assert 0 == poster.posted
 
     run(tmp_path, body, clock=clock, timers=False)
+
+
+def test_only_the_status_of_an_answer_is_read(tmp_path: Path) -> None:
+    """What follows may unfold to gigabytes or never end; and no server's cookie comes back."""
+
+    async def never_end(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nSet-Cookie: a=b\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        await writer.drain()
+        await asyncio.Event().wait()
+
+    async def body(engine: Engine) -> None:
+        async with far_end(never_end) as server:
+            await _start_listened(engine, server.url)
+            poster = Notices(engine)
+            async with asyncio.timeout(10):
+                pause_s = await poster._round()
+            await poster._client.aclose()
+
+            assert ["STARTED", "COMPLETED", "FINALIZED"] == _events(server)
+            assert pause_s is None
+            assert [None] * 3 == [asked.header("cookie") for asked in server.asked]
+
+    run(tmp_path, body)
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[", "https://127.0.0.1:1"])
