@@ -5,6 +5,7 @@ What a message does stands in ``edge.events``.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,7 @@ async def add_handlers(call: Call) -> Response:
     """Register a handler, or all of a list: the two servers differ, and clients send either."""
     document = await call.document()
     documents = document if isinstance(document, list) else [document]
-    handlers = [_parsed(call, one) for one in _bounded(documents)]
+    handlers = [await _parsed(call, one) for one in _bounded(documents)]
     await call.house.engine.request(lambda t: store.add_handlers(t.connection, handlers))
     call.house.handlers_changed()
     return answers.void()
@@ -46,7 +47,7 @@ async def add_handlers(call: Call) -> Response:
 
 async def replace_handler(call: Call) -> Response:
     """Replace a handler that exists."""
-    handler = _parsed(call, await call.json_object())
+    handler = await _parsed(call, await call.json_object())
     await call.house.engine.request(lambda t: store.replace_handler(t.connection, handler))
     call.house.handlers_changed()
     return answers.void()
@@ -236,8 +237,11 @@ async def _signal_output(call: Call, external: dict[str, str]) -> bytes:
 # As JSON.
 
 
-def _parsed(call: Call, document: Any) -> EventHandler:
-    return parse_event_handler(document, check_script=call.house.check_script)
+async def _parsed(call: Call, document: Any) -> EventHandler:
+    # A condition is parsed in a process that may have to be started; nobody else waits for it.
+    return await asyncio.to_thread(
+        parse_event_handler, document, check_script=call.house.check_script
+    )
 
 
 def _bounded(items: list[Any]) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,36 @@ def test_a_handler_that_breaks_rules_is_refused(tmp_path: Path) -> None:
         ] == [fault["message"] for fault in answer.json()["validationErrors"]]
         assert 400 == syntax.status_code
         assert [] == await device.answer("GET", "/event")
+
+    run(tmp_path, body)
+
+
+def test_others_are_served_while_a_condition_is_parsed(tmp_path: Path) -> None:
+    """Its process may have to be started first; and a condition that would run is none."""
+
+    async def body(device: Device) -> None:
+        asked, go_on = threading.Event(), threading.Event()
+        check = device.house.check_script
+
+        def slow_check(text: str) -> str | None:
+            asked.set()
+            assert go_on.wait(10)
+            return check(text)
+
+        device.house.check_script = slow_check
+        endless = _handler(condition="});while(1);(function(){")
+        for method in ("POST", "PUT"):
+            asked.clear()
+            go_on.clear()
+            async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+                posted = group.create_task(device.call(method, "/event", json=endless))
+                assert await asyncio.to_thread(asked.wait, 10)
+                assert [] == await device.answer("GET", "/event")
+                assert not posted.done()
+                go_on.set()
+
+            assert 400 == posted.result().status_code
+            assert "SyntaxError" in posted.result().text
 
     run(tmp_path, body)
 
