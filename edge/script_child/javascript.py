@@ -90,7 +90,7 @@ class _Context:
             return _uncaught("null")
         except (TypeError, ValueError, SystemError) as error:
             return failed(f"Error evaluating the script `{error}`")
-        return _value(answer[1:]) if answer[0] == "v" else _fault(answer[1:])
+        return _fault(answer[1:]) if answer[0] == "!" else _value(answer)
 
     def parse(self, job: Job) -> Reply:
         """Whether the constructor of functions takes the text, which it parses and does not run.

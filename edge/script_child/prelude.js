@@ -1,6 +1,6 @@
 // How a script is run and how its value becomes JSON.
 // No input and no output is here; the value of this text is the one function that is called from
-// outside. It returns "v" and the value as JSON, or "f" and what went wrong.
+// outside. It returns the value as JSON, or "!" and what went wrong.
 //
 // Everything that is used later is taken hold of now: a script may change what it finds, but it
 // changes nothing for itself by that. The script's context ends with it.
@@ -13,6 +13,7 @@
   const { isArray } = Array;
   const { isView } = ArrayBuffer;
   const { apply } = Reflect;
+  const { join } = Array.prototype;
   const text = String;
   const double = Number;
   const errorText = Error.prototype.toString;
@@ -57,9 +58,10 @@
       if (raised) message = apply(errorText, error, []);
       else if (typeof error === "object" && error !== null) message = stringify(error);
       stack = raised ? text(error.stack) : "";
-      return `f${stringify([message ?? text(error), stack])}`;
+      // Joined, because the binding cannot read what the engine makes of two long texts and a "+".
+      return apply(join, ["!", stringify([message ?? text(error), stack])], [""]);
     } catch {
-      return 'f["something that cannot be shown",""]';
+      return '!["something that cannot be shown",""]';
     }
   }
 
@@ -68,7 +70,7 @@
     for (const extra of extras) extra(root, input);
     defineProperty(root, "$", { value: input, writable: true, configurable: true });
     try {
-      return `v${stringify(evaluate(source), storable)}`;
+      return stringify(evaluate(source), storable);
     } catch (error) {
       return fault(error);
     }

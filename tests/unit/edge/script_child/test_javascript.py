@@ -265,6 +265,17 @@ def test_what_was_logged_before_the_end_is_kept() -> None:
     assert (Verdict.TIMED_OUT, b'["[Log] \\"here\\""]') == (reply.verdict, reply.logs)
 
 
+@pytest.mark.parametrize("letter", ["x", "\u00e9", "\u20ac", "\U0001f600"])
+def test_long_texts_of_any_script_come_back(letter: str) -> None:
+    """As values, and the beginning of what is thrown; also those that the engine keeps in pieces."""
+    grown = f"let s = ''; for (let i = 0; i < 5000; i++) s += 'abc{letter}'; s"
+
+    assert f"abc{letter}" * 5000 == _value(grown)
+    assert {"a": f"{letter}" * 50_000} == _value(f"({{a: '{letter}'.repeat(50_000)}})")
+    assert f"abc{letter}" * 40 in _fault(f"{grown}; throw s")
+    assert f"Error: {letter * 100}" in _fault(f"throw new Error('{letter}'.repeat(50_000))")
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [
