@@ -29,9 +29,10 @@
       return;
     }
     for (let i = 0; i < values.length; i++) values[i] = spoken(values[i]);
-    let line = apply(toWellFormed, apply(join, values, [" "]), []);
+    let line = apply(join, values, [" "]);
     if (line.length > MOST_CHARACTERS) line = `${apply(slice, line, [0, MOST_CHARACTERS])}...`;
-    lines[lines.length] = `[${level}] "${line}"`;
+    // The cut may leave half a character behind, so halves are replaced after it.
+    lines[lines.length] = `[${level}] "${apply(toWellFormed, line, [])}"`;
   }
 
   // Called with the global object, it gives it a console; called with nothing, it returns the lines.

@@ -12,8 +12,9 @@ from typing import NamedTuple
 MOST_RESULT_BYTES = 10 * 1024 * 1024
 """Of a script's value as JSON: Conductor's own limit of a task's output."""
 
-MOST_LOG_BYTES = 1024 * 1024
-"""Of the lines that a script has logged, as JSON; the evaluators stay far below."""
+MOST_LOG_BYTES = 2 * 1024 * 1024
+"""Of the lines that a script has logged, as JSON. The evaluators keep 100 lines of 2,000 characters,
+of which each may take six bytes (``\\u0001``): 1.2 MB."""
 
 _JOB = struct.Struct("!BBIII")
 _REPLY = struct.Struct("!BII")

@@ -32,6 +32,10 @@ def _text(name: str) -> str:
 
 _PRELUDE, _CONSOLE, _JAVA = _text("prelude.js"), _text("console.js"), _text("java.js")
 
+_NOT_BEGUN = "0"
+_NOTHING_RUNS = f"throw {_NOT_BEGUN};"
+"""What stands behind it is parsed and never reached."""
+
 _LINE = re.compile(r"<input>:(\d+)")
 _CALLS_JAVA = re.compile(
     r"\b(?:get|getOrDefault|set|put|putAll|add|addAll|remove|size|isEmpty|contains|containsKey"
@@ -85,7 +89,7 @@ class _Context:
             answer: str = self._run(expression, scope, *extras)
         except _quickjs.JSException as error:
             # What JavaScript itself cannot catch: the end of its time, or of its memory.
-            return _uncaught(str(error).split("\n", 1)[0])
+            return _uncaught(_first_line(error))
         except MemoryError:
             return _uncaught("null")
         except (TypeError, ValueError, SystemError) as error:
@@ -93,22 +97,44 @@ class _Context:
         return _fault(answer[1:]) if answer[0] == "!" else _value(answer)
 
     def parse(self, job: Job) -> Reply:
-        """Whether the constructor of functions takes the text, which it parses and does not run.
+        """Whether the text is a script; nothing of it is run.
 
-        A script is no function's body, but all that a completion value adds is legal there too.
+        The constructor of functions alone would run a text that closes the function around itself,
+        such as ``});while(1);(function(){``. So the text first has to be a script by itself, behind
+        a statement that ends it before it begins; the constructor then sees what ``"use strict"``
+        at its head forbids. It is taken hold of before: a script's functions are there even when
+        the script is not run, and one may be called ``Function``.
         """
+        function = self._context.get("Function")
         try:
-            self._context.get("Function")(job.expression.decode())
+            text = job.expression.decode()
+            fault = self._thrown(f"{_NOTHING_RUNS}\n{text}")
+            if fault == _NOT_BEGUN:
+                function(text)
+                return Reply(Verdict.VALUE, b"null")
         except (_quickjs.JSException, ValueError) as error:
-            return failed(str(error).split("\n", 1)[0])
-        return Reply(Verdict.VALUE, b"null")
+            fault = _first_line(error)
+        return failed(fault)
+
+    def _thrown(self, text: str) -> str:
+        """What a text throws, which it does in any case."""
+        try:
+            self._context.get("eval")(text)
+        except _quickjs.JSException as error:
+            return _first_line(error)
+        raise AssertionError("the text ends with what it throws")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
 
 
 def _value(text: str) -> Reply:
-    if len(text) > MOST_RESULT_BYTES:
+    # A character is a byte or more: what is far too long is not encoded first.
+    if len(text) > MOST_RESULT_BYTES or len(body := text.encode()) > MOST_RESULT_BYTES:
         return failed("the result is larger than 10 megabytes")
     if not _DOUBTFUL.search(text):
-        return Reply(Verdict.VALUE, text.encode())
+        return Reply(Verdict.VALUE, body)
     try:
         # JavaScript writes an integer beyond 2**53 with zeros at its end: it has no others.
         return reply_with(json.loads(text, parse_int=double, parse_float=double))

@@ -5,9 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
-from edge.script_child.frames import MOST_RESULT_BYTES, Job, Kind, Reply, Verdict
+from edge.script_child.frames import (
+    MOST_RESULT_BYTES,
+    Job,
+    Kind,
+    Reply,
+    Verdict,
+    decode_reply,
+    encode_reply,
+)
 from edge.script_child.javascript import JavaScript
 
 _SCOPE: dict[str, Any] = {
@@ -244,6 +253,22 @@ def test_the_log_is_bounded() -> None:
     assert "(further lines are left out)" == lines[-1]
 
 
+def test_a_line_is_not_cut_through_a_character() -> None:
+    """What is left of it is replaced, as every half character is."""
+    reply = _run("console.log('x'.repeat(1999) + '\\u{1F600}')", console=True)
+
+    assert [f'[Log] "{"x" * 1999}\ufffd..."'] == msgspec.json.decode(reply.logs)
+
+
+def test_the_longest_log_fits_its_frame() -> None:
+    """A hundred lines of nothing but characters that JSON writes with six letters."""
+    script = "for (let i = 0; i < 200; i++) console.log('\\u0001'.repeat(3000)); 'ok'"
+    reply = _run(script, console=True)
+
+    assert len(reply.logs) > 1_000_000
+    assert reply == decode_reply(encode_reply(reply))
+
+
 @pytest.mark.parametrize(
     "script",
     [
@@ -282,6 +307,7 @@ def test_long_texts_of_any_script_come_back(letter: str) -> None:
         ("'\\ud800'", "half a character"),
         ("({'\\udfff': 1})", "half a character"),
         (f"'x'.repeat({MOST_RESULT_BYTES})", "larger than 10 megabytes"),
+        ("'\u20ac'.repeat(3_600_000)", "larger than 10 megabytes"),
         ("let a = 2 ** 62; for (let i = 0; i < 3000; i++) a = [a]; a", "nested too deeply"),
     ],
 )
@@ -334,3 +360,19 @@ def test_syntax_is_checked_without_running() -> None:
     assert Verdict.VALUE == _run("while (true) {}", kind=Kind.SYNTAX).verdict
     assert Verdict.VALUE == _run("$.n < 15 ? 'SHORT' : 'LONG'", kind=Kind.SYNTAX).verdict
     assert "SyntaxError" in _fault("if (", kind=Kind.SYNTAX)
+    assert "SyntaxError" in _fault("'use strict'; with ($) {}", kind=Kind.SYNTAX)
+
+
+@pytest.mark.parametrize(
+    "work", ["while (true);", "'a'.repeat(4e5).indexOf('a'.repeat(2e5) + 'b');", ""]
+)
+def test_no_text_closes_what_stands_around_it(work: str) -> None:
+    """One that brings its own end of a function is no script, and what it holds is never run."""
+    assert "SyntaxError" in _fault(f"}});{work}(function(){{", kind=Kind.SYNTAX)
+
+
+def test_no_function_of_a_text_is_run_in_place_of_ours() -> None:
+    """Its functions are known before its first statement; they may bear the names that we use."""
+    text = "function Function() { throw 1; } function eval() { throw 1; }"
+
+    assert Verdict.VALUE == _run(text, kind=Kind.SYNTAX).verdict
