@@ -292,6 +292,10 @@ def _step_faults(
     if task.start_delay < 0:
         message = f"startDelay: {task.start_delay} must be >= 0"
         yield FieldError(f"{path}.startDelay", message, str(task.start_delay))
+    # A text in the Struct: definitions that were stored before this was asked must still open.
+    if task.join_mode not in (None, "SYNC", "ASYNC"):
+        message = "joinMode should be SYNC or ASYNC"
+        yield FieldError(f"{path}.joinMode", message, _short(task.join_mode))
     yield from _cache_faults(f"{path}.cacheConfig", task.cache_config or {})
     for message in rules_of(task, surrounds):
         yield FieldError(path, message)

@@ -291,6 +291,24 @@ def test_a_wrong_type_names_its_place(document: Any, place: str) -> None:
     assert place in caught.value.message
 
 
+@pytest.mark.parametrize("mode", ["SYNC", "ASYNC", None])
+def test_the_modes_of_a_join(mode: str | None) -> None:
+    """Those that Conductor knows; null is as good as none."""
+    assert mode == parse(flow(simple(type="JOIN", joinMode=mode))).tasks[0].join_mode
+
+
+def test_a_join_mode_that_is_none() -> None:
+    """Refused when it is registered, in a branch as well; a definition that is stored still opens."""
+    odd = simple("j", type="JOIN", joinMode="sync")
+    with pytest.raises(ValidationFailed) as caught:
+        parse(flow(simple(type="FORK_JOIN", forkTasks=[[odd]])))
+
+    (fault,) = caught.value.fields
+    assert "workflowDef.tasks[0].forkTasks[0][0].joinMode" == fault.path
+    assert ("joinMode should be SYNC or ASYNC", "sync") == (fault.message, fault.invalidValue)
+    assert "sync" == msgspec.convert(flow(odd), WorkflowDefinition).tasks[0].join_mode
+
+
 def test_numbers_may_come_as_texts() -> None:
     """Lax numbers, as Conductor's own parser takes them."""
     assert 7 == parse(flow(simple(), version="7")).version

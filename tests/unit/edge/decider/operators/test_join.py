@@ -95,6 +95,25 @@ def test_members_that_were_done_before_the_join() -> None:
     assert WorkflowStatus.COMPLETED == play.status
 
 
+@pytest.mark.parametrize("mode", ["SYNC", "ASYNC", None])
+def test_every_join_is_synchronous(mode: str | None) -> None:
+    """Whatever its mode, the decision about its last branch ends it and goes on behind it."""
+    play = started(
+        fork("f", [step("a")], [step("b")]), join("j", "a", "b", joinMode=mode), step("z")
+    )
+    play.complete("a", {"n": 1})
+    assert TaskStatus.IN_PROGRESS == play.task("j").status
+
+    decision = play.complete("b", {"n": 2})
+
+    assert ["b", "j", "z"] == [task.ref for task in decision.tasks]
+    assert {"a": {"n": 1}, "b": {"n": 2}} == play.output("j")
+    assert (TaskStatus.COMPLETED, TaskStatus.SCHEDULED) == (
+        play.task("j").status,
+        play.task("z").status,
+    )
+
+
 def test_a_retry_is_waited_for() -> None:
     """A member that fails and is tried again is not finished."""
     play = started(
