@@ -155,9 +155,8 @@ class World:
             snapshot = live.load(self.connection, workflow.id)
             assert snapshot is not None
             assert snapshot.workflow == workflow
-            assert list(snapshot.tasks.values()) == self.tasks(workflow) or (
-                sorted(snapshot.tasks) == [task.ordinal for task in self.tasks(workflow)]
-            )
+            in_order = [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.tasks)]
+            assert self.tasks(workflow) == in_order
 
     def _judge_running(
         self, workflow: Workflow, tasks: list[Task], by_id: dict[bytes, Workflow]

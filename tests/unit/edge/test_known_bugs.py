@@ -14,7 +14,7 @@ import pytest
 from edge.decider.decide import decide
 from edge.engine import Engine
 from edge.model.decision import Lease, TimerDue, UpdateTask
-from edge.model.executions import TaskStatus, WorkflowStatus, workflow_uuid
+from edge.model.executions import Task, TaskStatus, WorkflowStatus, workflow_uuid
 from tests.unit.edge.engine_house import (
     answer,
     claim,
@@ -198,14 +198,33 @@ def test_branches_that_fail_together_are_each_retried() -> None:
     assert "COMPLETED" == play.status
 
 
-def test_a_paused_child_holds_its_parent_up() -> None:
+def test_a_paused_child_holds_its_parent_up(tmp_path: Path) -> None:
     """N402: the JOIN of the parent went on while the sub-workflow was paused."""
-    child = step("c", "SUB_WORKFLOW", subWorkflowParam={"name": "child"})
-    play = Playbook(fork("f", [child], [step("b")]), join("j", "c", "b"))
-    play.start()
-    play.complete("b")
 
-    assert "IN_PROGRESS" == play.task("j").status
+    async def body(engine: Engine) -> None:
+        child = step("c", "SUB_WORKFLOW", subWorkflowParam={"name": "child"})
+        await define(engine, "child", simple("a"), simple("z"))
+        await define(engine, "parent", fork("f", [child], [simple("b")]), join("j", "c", "b"))
+        parent = await start(engine, "parent")
+
+        async def tasks() -> dict[str, Task]:
+            return {task.ref: task for task in (await engine.execution(parent)).tasks}
+
+        inner = workflow_uuid((await tasks())["c"].child)
+        await engine.pause(inner)
+        await answer(engine, await claim(engine, "a"))
+        await answer(engine, await claim(engine, "b"))
+        held = await tasks()
+
+        assert WorkflowStatus.PAUSED is (await engine.workflow(inner)).status
+        assert ("IN_PROGRESS", "COMPLETED") == (held["c"].status, held["b"].status)
+        assert "IN_PROGRESS" == held["j"].status
+        await engine.resume(inner)
+        await answer(engine, await claim(engine, "z"))
+        assert "COMPLETED" == (await tasks())["j"].status
+        assert WorkflowStatus.COMPLETED is await ended(engine, parent)
+
+    run(tmp_path, body)
 
 
 def test_optional_tasks_that_all_fail_do_not_leave_it_running() -> None:
