@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,7 +18,7 @@ from edge.cli import main
 from edge.config import Settings
 from edge.decider.operators import SUPPORTED
 from edge.model.errors import BatonError
-from tests.tidiness.tree import ROOT, files, report, shown
+from tests.tidiness.tree import ROOT, files, report, shown, syntax_of
 
 DOCS = ROOT / "docs"
 
@@ -28,6 +29,7 @@ _LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 _OUTSIDE = re.compile(r"^[a-z][a-z+.-]*:")
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$", re.MULTILINE)
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_TEST = re.compile(r"`(tests/[\w/.*]+)(?:::(\w+))?`")
 
 
 def _pages() -> list[Path]:
@@ -198,3 +200,21 @@ def test_every_error_code_has_a_heading() -> None:
 
     assert {"not_found", "forbidden", "device_refused"} <= codes
     assert [] == findings, report(findings, "docs/errors.md has no heading for:")
+
+
+def _tests_in(path: Path) -> set[str]:
+    """The names of the tests of a file."""
+    return {node.name for node in ast.walk(syntax_of(path)) if isinstance(node, ast.FunctionDef)}
+
+
+def test_what_shows_a_feature_exists() -> None:
+    """Each test, and each file of tests, that the page of compatibility names is there."""
+    named = _TEST.findall((DOCS / "compatibility.md").read_text())
+    findings = [
+        f"{path}::{name}" if name else path
+        for path, name in named
+        if not any(ROOT.glob(path)) or (name and name not in _tests_in(ROOT / path))
+    ]
+
+    assert any(name for _, name in named)
+    assert [] == findings, report(findings, "docs/compatibility.md names tests that are not there:")
