@@ -5,16 +5,40 @@ Nothing is doubled here.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 _READY_WITHIN_S = 20.0
+
+_ANSWER_WITHIN_S = 30.0
+"""A daemon that hangs is found out, and one on a busy machine is not."""
+
+# No proxy of the environment stands between a test and its own machine.
+_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+
+
+class Refused(Exception):
+    """The daemon answered with an error.
+
+    Args:
+        status: of HTTP.
+        text: the body of the answer.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status} {text}")
+        self.status = status
+        self.text = text
 
 
 class Daemon:
@@ -54,7 +78,7 @@ class Daemon:
         return self._process.pid
 
     def start(self) -> Daemon:
-        """Start it and wait for its ready line."""
+        """Start it, or start it again, and wait for its ready line."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         command = [
             str(Path(sys.executable).with_name("baton")), self._role,
@@ -85,6 +109,44 @@ class Daemon:
                 break
         self.kill()
         raise AssertionError(f"the daemon did not get ready: {self.errors()}")
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One request under ``/api``; the decoded answer, or its text where that is no JSON.
+
+        Args:
+            method: of HTTP.
+            path: with its query, if it has one.
+            body: a text is sent as it is, anything else as JSON.
+
+        Raises:
+            Refused: the status of the answer is none of success.
+            OSError, http.client.HTTPException: there was no answer, or not the whole of it.
+        """
+        kind = "text/plain" if isinstance(body, str) else "application/json"
+        data = body if isinstance(body, str) else None if body is None else json.dumps(body)
+        request = urllib.request.Request(
+            f"{self.url}/api{path}",
+            None if data is None else data.encode(),
+            {"Content-Type": kind},
+            method=method,
+        )
+        try:
+            with _open(request, timeout=_ANSWER_WITHIN_S) as answer:
+                text = answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise Refused(error.code, error.read().decode()) from None
+        return json.loads(text) if text.startswith(("[", "{")) else text
+
+    def ended(self, workflow_id: str, within_s: float = 40) -> dict[str, Any]:
+        """An execution once it has ended."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            execution: dict[str, Any] = self.call("GET", f"/workflow/{workflow_id}")
+            if execution["status"] not in ("RUNNING", "PAUSED"):
+                return execution
+            time.sleep(0.05)
+        raise AssertionError(f"{workflow_id} has not ended: {execution}")
 
     def errors(self) -> str:
         """What it wrote to its standard error."""

@@ -229,7 +229,8 @@ def test_health_is_open(root: tuple[Daemon, dict[str, str]]) -> None:
     daemon, _ = root
 
     for path in ("/health", "/api/health", "/api/version", "/", "/swagger-ui/index.html"):
-        assert 200 == httpx.get(f"{daemon.url}{path}", trust_env=False).status_code, path
+        answer = httpx.get(f"{daemon.url}{path}", timeout=30, trust_env=False)
+        assert 200 == answer.status_code, path
 
 
 def test_workers_that_the_platform_hosts(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.daemon import Daemon
+
+pytestmark = pytest.mark.timeout(120)
 
 _OPEN = ("RUNNING", "PAUSED")
 
@@ -23,8 +24,11 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     with Daemon(tmp_path_factory.mktemp("bad")) as running:
         register(running, "plain", simple("a"))
         yield running
-        assert httpx.get(f"{running.url}/health").json()["healthy"]
+        assert httpx.get(f"{running.url}/health", timeout=30).json()["healthy"]
         assert "Traceback" not in running.errors()
+        # Nothing of all this is left lying about.
+        names = {path.name for path in running.data_dir.iterdir()}
+        assert not [name for name in names if "core" in name or name.endswith(".tmp")]
 
 
 def call(daemon: Daemon, method: str, path: str, **options: Any) -> httpx.Response:
@@ -75,7 +79,7 @@ LISTS = b'{"name":"plain","input":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}
         (b'{"name": "plain", "input": NaN}', {400}),
         (b'{"name": "plain", "input": {"x": Infinity}}', {400}),
         (b'{"name": "plain", "input": {"x": "\xff"}}', {400}),
-        (b'{"name": "plain", "input": {"x": "\\ud800"}}', {200, 400}),
+        (b'{"name": "plain", "input": {"x": "\\ud800"}}', {400}),
         (b'{"name": "plain", "priority": 100}', {400}),
         (b'{"name": "plain", "priority": "high"}', {400}),
         (b'{"name": "plain", "input": []}', {400}),
@@ -115,7 +119,7 @@ def test_a_body_of_64_megabytes_is_refused_unread(daemon: Daemon) -> None:
 
     try:
         answer = call(daemon, "POST", "/workflow", content=chunks())
-    except httpx.WriteError:
+    except (httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError):
         # The connection was closed while we were still writing, which is an answer as well.
         return
     assert answer.status_code == 413
@@ -131,10 +135,7 @@ def test_a_body_of_64_megabytes_is_refused_unread(daemon: Daemon) -> None:
         ({"schemaVersion": 1}, "schemaVersion"),
         ({"tasks": [simple("f", "FORK_JOIN", forkTasks=[[]])]}, "forkTasks"),
         ({"tasks": [simple("w", "WAIT", inputParameters={"duration": "soon"})]}, "tasks"),
-        (
-            {"tasks": [simple("a", inputParameters={"x": "${b.output"})] * 1, "version": -1},
-            "version",
-        ),
+        ({"tasks": [simple("a", inputParameters={"x": "${b.output"})], "version": -1}, "version"),
     ],
 )
 def test_definitions_that_break_rules(daemon: Daemon, fields: dict[str, Any], field: str) -> None:
@@ -258,10 +259,3 @@ def test_a_worker_that_answers_nonsense(daemon: Daemon) -> None:
         assert answer.status_code == status, answer.text
     assert call(daemon, "POST", "/tasks", json=good).status_code == 200
     assert ended(daemon, one)["status"] == "COMPLETED"
-
-
-def test_the_data_directory_is_as_it_was(daemon: Daemon) -> None:
-    """Nothing of all this is left lying about."""
-    names = {path.name for path in Path(daemon.data_dir).iterdir()}
-
-    assert not [name for name in names if "core" in name or name.endswith(".tmp")]

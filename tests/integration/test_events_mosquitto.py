@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
@@ -86,12 +85,6 @@ def _config(port: int, section: str = "events", **keys: Any) -> str:
     return "\n".join([*lines, *(f"{key} = {value}" for key, value in keys.items())]) + "\n"
 
 
-def _call(daemon: Daemon, method: str, path: str, body: Any = None) -> Any:
-    answer = httpx.request(method, f"{daemon.url}/api{path}", json=body, timeout=10)
-    assert answer.status_code < 300, answer.text
-    return answer.json() if answer.content and "json" in answer.headers["content-type"] else None
-
-
 def _until(true: Callable[[], bool], what: str, limit_s: float = 20) -> None:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
@@ -102,7 +95,7 @@ def _until(true: Callable[[], bool], what: str, limit_s: float = 20) -> None:
 
 
 def _define(daemon: Daemon, event: str, **action: Any) -> None:
-    _call(daemon, "POST", "/metadata/workflow", {"name": "heard", "tasks": [_WAIT]})
+    daemon.call("POST", "/metadata/workflow", {"name": "heard", "tasks": [_WAIT]})
     start = {"name": "heard", "input": {"all": "${$}"}, **action}
     handler = {
         "name": "h",
@@ -110,22 +103,22 @@ def _define(daemon: Daemon, event: str, **action: Any) -> None:
         "active": True,
         "actions": [{"action": "start_workflow", "start_workflow": start}],
     }
-    _call(daemon, "POST", "/event", handler)
+    daemon.call("POST", "/event", handler)
 
 
 def _listens(daemon: Daemon, *filters: str) -> bool:
-    mqtt = _call(daemon, "GET", "/v1/events")["mqtt"]
+    mqtt = daemon.call("GET", "/v1/events")["mqtt"]
     return bool(mqtt["connected"]) and sorted(filters) == mqtt["filters"]
 
 
 def _heard(daemon: Daemon) -> list[dict[str, Any]]:
     """The workflows that messages have started, oldest first."""
-    ids = _call(daemon, "GET", "/workflow/running/heard")
-    return [_call(daemon, "GET", f"/workflow/{one}?includeTasks=false") for one in ids]
+    ids = daemon.call("GET", "/workflow/running/heard")
+    return [daemon.call("GET", f"/workflow/{one}?includeTasks=false") for one in ids]
 
 
 def _count(daemon: Daemon) -> int:
-    return len(_call(daemon, "GET", "/workflow/running/heard"))
+    return len(daemon.call("GET", "/workflow/running/heard"))
 
 
 @pytest.mark.parametrize("section", ["events", "sync"])
@@ -148,7 +141,7 @@ def test_a_message_starts_a_workflow(tmp_path: Path, section: str) -> None:
             site.say("site/yard/door", b"21.5")
             _until(lambda: _count(daemon) == 2, "started")
             first, second = _heard(daemon)
-            mqtt = _call(daemon, "GET", "/v1/events")["mqtt"]
+            mqtt = daemon.call("GET", "/v1/events")["mqtt"]
 
     assert {"state": "open", "n": [1]} == first["input"]["all"]
     assert "mqtt:site/gate/door" == first["event"] == first["input"]["conductor.event.name"]
@@ -217,12 +210,12 @@ def test_a_workflow_hears_what_another_says(tmp_path: Path) -> None:
         wait_for_port(port)
         with Daemon(tmp_path / "data", config=_config(port)) as daemon:
             _define(daemon, "mqtt:site/#", correlationId="${n}")
-            _call(daemon, "POST", "/metadata/workflow", {"name": "says", "tasks": [say]})
+            daemon.call("POST", "/metadata/workflow", {"name": "says", "tasks": [say]})
             _until(lambda: _listens(daemon, "site/#"), "subscribed")
             broker.kill()
             for number in range(5):
                 body = {"name": "says", "input": {"n": number, "where": "roof"}}
-                _call(daemon, "POST", "/workflow", body)
+                daemon.call("POST", "/workflow", body)
             daemon.kill()
         broker.start()
         wait_for_port(port)
@@ -239,16 +232,9 @@ def test_a_workflow_hears_what_another_says(tmp_path: Path) -> None:
 
 
 def test_what_is_retained_is_heard_once(tmp_path: Path) -> None:
-    """Neither a restart of the daemon nor one of the broker, which forgets us, repeats it."""
+    """Neither a restart of the daemon nor another subscription to the same repeats it."""
     port = free_port()
     broker = mosquitto(tmp_path, port)
-    config = tmp_path / "mosquitto.conf"
-    config.write_text(
-        config.read_text().replace(
-            "persistence false", f"persistence true\npersistence_location {tmp_path}/"
-        )
-        + "user root\n"
-    )
 
     with running(broker):
         broker.start()
@@ -261,11 +247,11 @@ def test_what_is_retained_is_heard_once(tmp_path: Path) -> None:
                 daemon.kill()
             with Daemon(tmp_path / "data", config=_config(port)) as daemon:
                 _until(lambda: _listens(daemon, "state"), "subscribed")
-                # As if the broker had lost its sessions: all is subscribed anew.
-                handlers = _call(daemon, "GET", "/event")
-                _call(daemon, "DELETE", "/event/h")
+                # With every subscription the broker sends again what it retains.
+                handlers = daemon.call("GET", "/event")
+                daemon.call("DELETE", "/event/h")
                 _until(lambda: _listens(daemon), "unsubscribed")
-                _call(daemon, "POST", "/event", handlers)
+                daemon.call("POST", "/event", handlers)
                 _until(lambda: _listens(daemon, "state"), "subscribed again")
                 site.say("state", {"is": "off"}, retain=True)
                 _until(lambda: _count(daemon) == 2, "the next word is heard")
@@ -295,7 +281,7 @@ def test_a_name_of_the_sender_makes_one_of_two(tmp_path: Path) -> None:
             site.say("a", {"n": 6})
             _until(lambda: _count(daemon) == 5, "heard")
             heard = sorted(one["input"]["all"]["n"] for one in _heard(daemon))
-            mqtt = _call(daemon, "GET", "/v1/events")["mqtt"]
+            mqtt = daemon.call("GET", "/v1/events")["mqtt"]
 
     assert [1, 2, 3, 3, 6] == heard
     assert 1 == mqtt["dropped"]
@@ -311,13 +297,13 @@ def test_handlers_come_and_go(tmp_path: Path, make_broker: Callable[[Path, int],
         broker.start()
         wait_for_port(port)
         with Daemon(tmp_path / "data", config=_config(port)) as daemon:
-            before = _call(daemon, "GET", "/v1/events")["mqtt"]
+            before = daemon.call("GET", "/v1/events")["mqtt"]
             _define(daemon, "mqtt:a/#")
             _until(lambda: _listens(daemon, "a/#"), "subscribed")
-            handler = _call(daemon, "GET", "/event/handler/h")
-            _call(daemon, "PUT", "/event", {**handler, "event": "mqtt:b"})
+            handler = daemon.call("GET", "/event/handler/h")
+            daemon.call("PUT", "/event", {**handler, "event": "mqtt:b"})
             _until(lambda: _listens(daemon, "b"), "moved")
-            _call(daemon, "PUT", "/event", {**handler, "active": False})
+            daemon.call("PUT", "/event", {**handler, "active": False})
             _until(lambda: _listens(daemon), "asleep")
 
     assert before["connected"] is False

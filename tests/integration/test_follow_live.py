@@ -8,10 +8,8 @@ import os
 import subprocess
 import sys
 import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,19 +26,6 @@ _FLOW = {
         {"name": "person", "taskReferenceName": "person", "type": "HUMAN"},
     ],
 }
-
-
-def ask(daemon: Daemon, method: str, path: str, body: Any) -> str:
-    """One request; the text of its answer."""
-    request = urllib.request.Request(
-        daemon.url + path,
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-        method=method,
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        text: str = answer.read().decode()
-    return text
 
 
 @contextlib.contextmanager
@@ -71,7 +56,7 @@ def traffic(daemon: Daemon) -> Iterator[None]:
 
     def start() -> None:
         while not stop.wait(0.1):
-            ask(daemon, "POST", "/api/workflow/asks", {})
+            daemon.call("POST", "/workflow/asks", {})
 
     thread = threading.Thread(target=start)
     thread.start()
@@ -93,20 +78,20 @@ def line_with(process: subprocess.Popen[str], words: str) -> str:
 
 def test_who_waits_survives_a_kill_of_the_daemon(tmp_path: Path) -> None:
     """The execution goes on where it was, and so does the one who waits for it."""
-    daemon = Daemon(tmp_path / "data", config=_CONFIG).start()
-    ask(daemon, "PUT", "/api/metadata/workflow", [_FLOW])
-    words = ("start", "asks", "--wait", "--correlation-id", "mine")
-    with baton(daemon, *words) as waiting:
-        line_with(waiting, "person IN_PROGRESS")
-        daemon.kill()
-        with Daemon(daemon.data_dir, config=_CONFIG, port=daemon.port) as again:
-            workflow_id = said(again, "search", "--correlation-id", "mine", "--ids")
-            done = said(again, "complete-task", workflow_id, "person", "-o", "answer=42")
-            line_with(waiting, "person COMPLETED")
-            # Not communicate: what has been read ahead for the lines above would be missing.
-            assert waiting.stdout is not None
-            rest = waiting.stdout.read()
-        status = waiting.wait(30)
+    with Daemon(tmp_path / "data", config=_CONFIG) as daemon:
+        daemon.call("PUT", "/metadata/workflow", [_FLOW])
+        words = ("start", "asks", "--wait", "--correlation-id", "mine")
+        with baton(daemon, *words) as waiting:
+            line_with(waiting, "person IN_PROGRESS")
+            daemon.kill()
+            with Daemon(daemon.data_dir, config=_CONFIG, port=daemon.port) as again:
+                workflow_id = said(again, "search", "--correlation-id", "mine", "--ids")
+                done = said(again, "complete-task", workflow_id, "person", "-o", "answer=42")
+                line_with(waiting, "person COMPLETED")
+                # Not communicate: what has been read ahead for the lines above would be missing.
+                assert waiting.stdout is not None
+                rest = waiting.stdout.read()
+            status = waiting.wait(30)
 
     assert f"completed person of {workflow_id}" == done
     assert 0 == status
@@ -115,20 +100,20 @@ def test_who_waits_survives_a_kill_of_the_daemon(tmp_path: Path) -> None:
 
 def test_all_executions_are_followed(tmp_path: Path) -> None:
     """A line when one is first seen and one when its status changes, across a restart."""
-    daemon = Daemon(tmp_path / "data", config=_CONFIG).start()
-    ask(daemon, "PUT", "/api/metadata/workflow", [_FLOW])
-    with baton(daemon, "tail", "--all", "--json") as tail:
-        with traffic(daemon):
-            first = json.loads(line_with(tail, '"RUNNING"'))["workflowId"]
-        ask(daemon, "DELETE", f"/api/workflow/{first}?reason=enough", None)
-        ended = json.loads(line_with(tail, '"TERMINATED"'))
-        daemon.kill()
-        with Daemon(daemon.data_dir, config=_CONFIG, port=daemon.port) as again:
-            before = set(said(again, "search", "--size", "5000", "--ids").split())
-            with traffic(again):
-                line = json.loads(line_with(tail, '"RUNNING"'))
-                while line["workflowId"] in before:
+    with Daemon(tmp_path / "data", config=_CONFIG) as daemon:
+        daemon.call("PUT", "/metadata/workflow", [_FLOW])
+        with baton(daemon, "tail", "--all", "--json") as tail:
+            with traffic(daemon):
+                first = json.loads(line_with(tail, '"RUNNING"'))["workflowId"]
+            daemon.call("DELETE", f"/workflow/{first}?reason=enough")
+            ended = json.loads(line_with(tail, '"TERMINATED"'))
+            daemon.kill()
+            with Daemon(daemon.data_dir, config=_CONFIG, port=daemon.port) as again:
+                before = set(said(again, "search", "--size", "5000", "--ids").split())
+                with traffic(again):
                     line = json.loads(line_with(tail, '"RUNNING"'))
+                    while line["workflowId"] in before:
+                        line = json.loads(line_with(tail, '"RUNNING"'))
 
     assert (first, "asks", "enough") == (ended["workflowId"], ended["name"], ended["reason"])
     assert "asks" == line["name"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -25,16 +24,6 @@ MODULE = Path(__file__).with_name("hosted_module.py")
 _NAMES = ("hosted_greet", "hosted_add", "hosted_slow", "hosted_eat")
 
 
-def ask(daemon: Daemon, method: str, path: str, body: Any = None) -> Any:
-    """One request; the decoded answer, or its text."""
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(daemon.url + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        text = answer.read().decode()
-    return json.loads(text) if text.startswith(("[", "{")) else text
-
-
 def until(condition: Callable[[], Any], what: str, within_s: float = 40) -> Any:
     """What the condition gives, once it gives something."""
     deadline = time.monotonic() + within_s
@@ -49,7 +38,7 @@ def until(condition: Callable[[], Any], what: str, within_s: float = 40) -> Any:
 def define(daemon: Daemon) -> None:
     """Register a task type and a workflow of one step for each function, and one of two."""
     tasks = [{"name": n, "retryCount": 3, "retryDelaySeconds": 0} for n in _NAMES]
-    ask(daemon, "POST", "/api/metadata/taskdefs", tasks)
+    daemon.call("POST", "/metadata/taskdefs", tasks)
 
     def step(task: str, **inputs: Any) -> dict[str, Any]:
         return {"name": task, "taskReferenceName": task, "inputParameters": inputs}
@@ -62,28 +51,17 @@ def define(daemon: Daemon) -> None:
         {"name": "slow", "tasks": [slow]},
         {"name": "eat", "tasks": [step("hosted_eat", megabytes="${workflow.input.megabytes}")]},
     ]  # fmt: skip
-    ask(daemon, "PUT", "/api/metadata/workflow", flows)
+    daemon.call("PUT", "/metadata/workflow", flows)
 
 
 def start(daemon: Daemon, workflow: str, **values: Any) -> str:
     """The id of a new execution."""
-    return str(ask(daemon, "POST", f"/api/workflow/{workflow}", values))
-
-
-def ended(daemon: Daemon, workflow_id: str) -> dict[str, Any]:
-    """An execution once it has ended."""
-
-    def look() -> Any:
-        execution = ask(daemon, "GET", f"/api/workflow/{workflow_id}")
-        return execution if execution["status"] != "RUNNING" else None
-
-    execution: dict[str, Any] = until(look, f"the end of {workflow_id}")
-    return execution
+    return str(daemon.call("POST", f"/workflow/{workflow}", values))
 
 
 def workers(daemon: Daemon) -> dict[str, dict[str, Any]]:
     """The hosted processes by name."""
-    return {one["name"]: one for one in ask(daemon, "GET", "/api/v1/workers")}
+    return {one["name"]: one for one in daemon.call("GET", "/v1/workers")}
 
 
 def alive(pid: int) -> bool:
@@ -116,8 +94,10 @@ def _all_up(daemon: Daemon) -> bool:
 
 def test_functions_of_a_module_complete_a_workflow(daemon: Daemon) -> None:
     """A function and a coroutine, each in a process of its own; what one prints is in the log."""
-    execution = ended(daemon, start(daemon, "both", name="Ada"))
+    execution = daemon.ended(start(daemon, "both", name="Ada"))
     shown = workers(daemon)
+    with urllib.request.urlopen(f"{daemon.url}/metrics", timeout=30) as answer:
+        metrics = answer.read().decode()
 
     assert "COMPLETED" == execution["status"]
     assert {"greeting": "welcome Ada", "sum": 3} == execution["output"]
@@ -127,7 +107,7 @@ def test_functions_of_a_module_complete_a_workflow(daemon: Daemon) -> None:
     assert 4 == len({shown[name]["pid"] for name in _NAMES})
     # A module that is not there harms nobody, and is shown.
     assert "there is no file" in shown["nowhere"]["lastEnd"]
-    assert 'baton_worker_up{worker="hosted_add"} 1' in ask(daemon, "GET", "/metrics")
+    assert 'baton_worker_up{worker="hosted_add"} 1' in metrics
 
 
 def test_a_killed_worker_is_started_again(daemon: Daemon, tmp_path: Path) -> None:
@@ -136,7 +116,7 @@ def test_a_killed_worker_is_started_again(daemon: Daemon, tmp_path: Path) -> Non
     workflow_id = start(daemon, "slow", seconds=60, once=str(once))
     pid = int(until(lambda: once.exists() and once.read_text(), "the task to begin"))
     os.kill(pid, signal.SIGKILL)
-    execution = ended(daemon, workflow_id)
+    execution = daemon.ended(workflow_id)
     first, second = execution["tasks"]
 
     assert "COMPLETED" == execution["status"]
@@ -149,11 +129,11 @@ def test_a_killed_worker_is_started_again(daemon: Daemon, tmp_path: Path) -> Non
 def test_a_worker_that_eats_memory_meets_its_limit(daemon: Daemon) -> None:
     """It is ended, started again and works; the daemon and the other workers go on."""
     before = workers(daemon)
-    execution = ended(daemon, start(daemon, "eat", megabytes=100_000))
+    execution = daemon.ended(start(daemon, "eat", megabytes=100_000))
     until(lambda: workers(daemon)["hosted_eat"]["state"] == "running", "it to run again")
     after = workers(daemon)
-    modest = ended(daemon, start(daemon, "eat", megabytes=1))
-    both = ended(daemon, start(daemon, "both", name="Bob"))
+    modest = daemon.ended(start(daemon, "eat", megabytes=1))
+    both = daemon.ended(start(daemon, "both", name="Bob"))
 
     assert "FAILED" == execution["status"]
     reasons = {task["reasonForIncompletion"] for task in execution["tasks"]}
@@ -168,7 +148,7 @@ def test_no_worker_outlives_a_killed_daemon(daemon: Daemon) -> None:
     """SIGKILL leaves the daemon no time to end them."""
     pids = [workers(daemon)[name]["pid"] for name in _NAMES]
     os.kill(daemon.pid, signal.SIGKILL)
-    until(lambda: not any(alive(pid) for pid in pids), "all workers to be gone", within_s=5)
+    until(lambda: not any(alive(pid) for pid in pids), "all workers to be gone")
 
 
 def test_a_stop_waits_for_the_task_in_hand(daemon: Daemon, tmp_path: Path) -> None:
@@ -181,13 +161,13 @@ def test_a_stop_waits_for_the_task_in_hand(daemon: Daemon, tmp_path: Path) -> No
 
     assert not any(alive(pid) for pid in pids)
     with Daemon(daemon.data_dir, config=(daemon.data_dir / "config.toml").read_text()) as again:
-        done = ended(again, first)
+        done = again.ended(first)
         assert [("COMPLETED", 1)] == [(t["status"], t["pollCount"]) for t in done["tasks"]]
         second = start(again, "slow", seconds=60, once=str(endless))
         until(endless.exists, "the task to begin")
         assert 0 == again.stop(20)
     with Daemon(daemon.data_dir, config=(daemon.data_dir / "config.toml").read_text()) as last:
-        done = ended(last, second)
+        done = last.ended(second)
         assert ["COMPLETED"] == [task["status"] for task in done["tasks"]]
 
 
@@ -227,13 +207,13 @@ def test_workers_run_standalone(tmp_path: Path) -> None:
         words = ("worker", "run", str(MODULE), "--url", daemon.url, "--stop-within", "5")
         with command(*words) as process:
             pids = _started(process, 4)
-            done = ended(daemon, start(daemon, "both", name="Eve"))
+            done = daemon.ended(start(daemon, "both", name="Eve"))
             once = tmp_path / "once"
             killed = start(daemon, "slow", seconds=60, once=str(once))
             os.kill(
                 int(until(lambda: once.exists() and once.read_text(), "its task")), signal.SIGKILL
             )
-            tried = ended(daemon, killed)
+            tried = daemon.ended(killed)
             process.send_signal(signal.SIGTERM)
             status = process.wait(20)
 
@@ -251,4 +231,4 @@ def test_a_killed_command_leaves_no_worker(tmp_path: Path) -> None:
         with command(*words) as process:
             pids = _started(process, 1)
             process.kill()
-            until(lambda: not any(alive(pid) for pid in pids), "it to be gone", within_s=5)
+            until(lambda: not any(alive(pid) for pid in pids), "it to be gone")

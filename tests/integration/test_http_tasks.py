@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.daemon import Daemon
@@ -52,20 +51,15 @@ def far_end() -> Iterator[tuple[str, list[str]]]:
     thread.join()
 
 
-def _ask(daemon: Daemon, method: str, path: str, body: Any = None) -> Any:
-    answer = httpx.request(method, f"{daemon.url}/api/{path}", json=body, trust_env=False)
-    assert answer.is_success, answer.text
-    return answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
-
-
-def _until(daemon: Daemon, workflow_id: str, holds: Any) -> dict[str, Any]:
+def _waiting(daemon: Daemon, workflow_id: str) -> dict[str, Any]:
+    """The first task, once it has been put back for a while."""
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
-        execution: dict[str, Any] = _ask(daemon, "GET", f"workflow/{workflow_id}")
-        if holds(execution):
-            return execution
+        task: dict[str, Any] = daemon.call("GET", f"/workflow/{workflow_id}")["tasks"][0]
+        if task["callbackAfterSeconds"] > 0:
+            return task
         time.sleep(0.05)
-    raise AssertionError(f"in vain: {execution}")
+    raise AssertionError(f"in vain: {task}")
 
 
 def _define(daemon: Daemon, kind: str, **request: Any) -> str:
@@ -75,8 +69,8 @@ def _define(daemon: Daemon, kind: str, **request: Any) -> str:
     }  # fmt: skip
     definition = {"name": kind.lower(), "tasks": [step], "outputParameters": {
         "count": "${ask.output.response.body.count}"}}  # fmt: skip
-    _ask(daemon, "POST", "metadata/workflow?overwrite=true", definition)
-    return str(_ask(daemon, "POST", f"workflow/{kind.lower()}", {}))
+    daemon.call("POST", "/metadata/workflow?overwrite=true", definition)
+    return str(daemon.call("POST", f"/workflow/{kind.lower()}", {}))
 
 
 def test_a_request_and_its_answer(tmp_path: Path, far_end: tuple[str, list[str]]) -> None:
@@ -84,7 +78,7 @@ def test_a_request_and_its_answer(tmp_path: Path, far_end: tuple[str, list[str]]
     url, asked = far_end
     with Daemon(tmp_path / "data", config=_CONFIG) as daemon:
         started = _define(daemon, "HTTP", uri=f"{url}/once")
-        done = _until(daemon, started, lambda one: one["status"] != "RUNNING")
+        done = daemon.ended(started)
 
     assert ("COMPLETED", {"count": 1}) == (done["status"], done["output"])
     assert ["/once"] == asked
@@ -98,14 +92,14 @@ def test_a_poll_goes_on_after_a_kill(tmp_path: Path, far_end: tuple[str, list[st
         started = _define(
             first, "HTTP_POLL", uri=f"{url}/poll", terminationCondition=condition, pollingInterval=2
         )
-        waiting = _until(first, started, lambda one: one["tasks"][0]["callbackAfterSeconds"] > 0)
+        waiting = _waiting(first, started)
         first.kill()
     before = len(asked)
     with Daemon(tmp_path / "data", config=_CONFIG) as second:
-        done = _until(second, started, lambda one: one["status"] != "RUNNING")
+        done = second.ended(started)
 
-    assert "SCHEDULED" == waiting["tasks"][0]["status"]
-    assert 2 == waiting["tasks"][0]["callbackAfterSeconds"]
+    assert "SCHEDULED" == waiting["status"]
+    assert 2 == waiting["callbackAfterSeconds"]
     assert before < 3
     assert ("COMPLETED", {"count": 3}) == (done["status"], done["output"])
     assert 3 == len(asked)

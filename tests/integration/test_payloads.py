@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import json
 import random
 import sqlite3
 import threading
 import time
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -33,16 +30,6 @@ FLOW = {
     "outputParameters": {"size": "${work.output.text.length()}"},
 }
 ROUNDS = 6
-
-
-def _call(daemon: Daemon, method: str, path: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(
-        f"{daemon.url}/api{path}", data, {"Content-Type": "application/json"}, method=method
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        text = answer.read().decode()
-    return json.loads(text) if text.startswith(("[", "{")) else text
 
 
 def _text(number: int) -> str:
@@ -66,20 +53,20 @@ def _burst(daemon: Daemon, acknowledged: dict[str, int], first: int, chance: ran
     """Starts and answers, and a kill while one more start is under way."""
     last = first + chance.randint(3, 12)
     for number in range(first, last):
-        started = _call(daemon, "POST", "/workflow/bulky", {"text": _text(number)})
+        started = daemon.call("POST", "/workflow/bulky", {"text": _text(number)})
         acknowledged[started] = number
-        for task in _call(daemon, "GET", "/tasks/poll/batch/work?count=1&timeout=0"):
+        for task in daemon.call("GET", "/tasks/poll/batch/work?count=1&timeout=0"):
             result = {
                 "workflowInstanceId": task["workflowInstanceId"],
                 "taskId": task["taskId"],
                 "status": "COMPLETED",
                 "outputData": {"text": task["inputData"]["text"] + "!"},
             }
-            _call(daemon, "POST", "/tasks", result)
+            daemon.call("POST", "/tasks", result)
 
     def one_more() -> None:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            started = _call(daemon, "POST", "/workflow/bulky", {"text": _text(last)})
+            started = daemon.call("POST", "/workflow/bulky", {"text": _text(last)})
             acknowledged[started] = last
 
     thread = threading.Thread(target=one_more)
@@ -94,10 +81,10 @@ def test_what_was_acknowledged_is_whole_after_kills(tmp_path: Path) -> None:
     data, chance = tmp_path / "data", random.Random(20_240_601)
     acknowledged: dict[str, int] = {}
     for number in range(ROUNDS):
-        daemon = Daemon(data, config=CONFIG).start()
-        if number == 0:
-            _call(daemon, "POST", "/metadata/workflow", FLOW)
-        _burst(daemon, acknowledged, number * 1_000, chance)
+        with Daemon(data, config=CONFIG) as daemon:
+            if number == 0:
+                daemon.call("POST", "/metadata/workflow", FLOW)
+            _burst(daemon, acknowledged, number * 1_000, chance)
         assert _needed(data) <= _files(data)
     # An orphan, as a power cut between the file and the COMMIT leaves one.
     orphan = data / "payloads" / "ab" / "cd"
@@ -107,7 +94,7 @@ def test_what_was_acknowledged_is_whole_after_kills(tmp_path: Path) -> None:
     with Daemon(data, config=CONFIG) as last:
         assert acknowledged
         for workflow_id, number in acknowledged.items():
-            shown = _call(last, "GET", f"/workflow/{workflow_id}")
+            shown = last.call("GET", f"/workflow/{workflow_id}")
             assert _text(number) == shown["input"]["text"]
             assert _text(number) == shown["tasks"][0]["inputData"]["text"]
             if shown["status"] == "COMPLETED":
@@ -118,21 +105,21 @@ def test_what_was_acknowledged_is_whole_after_kills(tmp_path: Path) -> None:
             time.sleep(0.1)
         assert _files(data) == _needed(data)
         for workflow_id in acknowledged:
-            _call(last, "DELETE", f"/workflow/{workflow_id}/remove?archiveWorkflow=false")
+            last.call("DELETE", f"/workflow/{workflow_id}/remove?archiveWorkflow=false")
         assert 0 == last.stop()
 
 
 def test_conductors_own_sizes(tmp_path: Path) -> None:
     """Four megabytes go into a file; eleven fail the task, with Conductor's words."""
     with Daemon(tmp_path / "data") as daemon:
-        _call(daemon, "POST", "/metadata/workflow", FLOW)
-        started = _call(daemon, "POST", "/workflow/bulky", {"text": "x" * 4_000_000})
-        (task,) = _call(daemon, "GET", "/tasks/poll/batch/work?count=1&timeout=1000")
+        daemon.call("POST", "/metadata/workflow", FLOW)
+        started = daemon.call("POST", "/workflow/bulky", {"text": "x" * 4_000_000})
+        (task,) = daemon.call("GET", "/tasks/poll/batch/work?count=1&timeout=1000")
         assert "x" * 4_000_000 == task["inputData"]["text"]
         assert 1 == len(_files(tmp_path / "data"))
         result = {"workflowInstanceId": started, "taskId": task["taskId"], "status": "COMPLETED"}
-        _call(daemon, "POST", "/tasks", {**result, "outputData": {"text": "y" * 11_000_000}})
-        (ended,) = _call(daemon, "GET", f"/workflow/{started}")["tasks"]
+        daemon.call("POST", "/tasks", {**result, "outputData": {"text": "y" * 11_000_000}})
+        (ended,) = daemon.call("GET", f"/workflow/{started}")["tasks"]
 
         assert "FAILED_WITH_TERMINAL_ERROR" == ended["status"]
         assert (

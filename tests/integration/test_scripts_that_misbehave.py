@@ -13,6 +13,8 @@ import pytest
 
 from tests.daemon import Daemon
 
+pytestmark = pytest.mark.timeout(120)
+
 _TIMED_OUT = "Script not evaluated within 2 seconds, interrupted."
 
 _BAD: dict[str, tuple[dict[str, Any], str]] = {

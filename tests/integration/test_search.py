@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from conductor.client.configuration.configuration import Configuration
 from conductor.client.http.models.start_workflow_request import StartWorkflowRequest
@@ -26,7 +25,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon with one workflow, which waits for a person."""
     with Daemon(tmp_path_factory.mktemp("search") / "data") as running:
         definition = {"name": "order", "version": 1, "tasks": [_STEP], "ownerEmail": "a@b.invalid"}
-        httpx.post(f"{running.url}/api/metadata/workflow", json=definition).raise_for_status()
+        running.call("POST", "/metadata/workflow", definition)
         yield running
 
 
@@ -62,12 +61,12 @@ def test_the_sdk_finds_executions(client: Any, daemon: Daemon) -> None:
     assert line.end_time.endswith("Z")
     assert [ids[1]] == [one.workflow_id for one in by_text.results]
     assert 3 == len(umlaut.results)
-    whole = httpx.get(f"{daemon.url}/api/workflow/search?query=correlationId=sdk&size=1").json()
+    whole = daemon.call("GET", "/workflow/search?query=correlationId=sdk&size=1")
     assert (3, 1) == (whole["totalHits"], len(whole["results"]))
     with pytest.raises(ApiException, match="Incorrectly formatted query string"):
         client.search(query="status ~ FAILED")
-    tasks = httpx.get(f"{daemon.url}/api/tasks/search", params={"query": f"workflowId={ids[1]}"})
-    assert "IN_PROGRESS" == tasks.json()["results"][0]["status"]
+    tasks = daemon.call("GET", f"/tasks/search?query=workflowId={ids[1]}")
+    assert "IN_PROGRESS" == tasks["results"][0]["status"]
 
 
 def test_the_sdk_removes_executions(client: Any) -> None:
@@ -91,19 +90,19 @@ def test_old_executions_go_by_themselves(tmp_path: Path) -> None:
     config = "[retention]\nmax_count = 1\n"
     with Daemon(tmp_path / "data") as daemon:
         definition = {"name": "order", "version": 1, "tasks": [_STEP], "ownerEmail": "a@b.invalid"}
-        httpx.post(f"{daemon.url}/api/metadata/workflow", json=definition).raise_for_status()
-        ids = [httpx.post(f"{daemon.url}/api/workflow/order", json={}).text for _ in range(4)]
+        daemon.call("POST", "/metadata/workflow", definition)
+        ids = [daemon.call("POST", "/workflow/order", {}) for _ in range(4)]
         for one in ids[:3]:
-            httpx.delete(f"{daemon.url}/api/workflow/{one}").raise_for_status()
+            daemon.call("DELETE", f"/workflow/{one}")
         assert 0 == daemon.stop()
     with Daemon(tmp_path / "data", config=config) as daemon:
         deadline = time.monotonic() + 20
         left: list[str] = []
         while time.monotonic() < deadline and len(left) != 2:
-            answer = httpx.get(f"{daemon.url}/api/workflow/search").json()
+            answer = daemon.call("GET", "/workflow/search")
             left = [one["workflowId"] for one in answer["results"]]
             time.sleep(0.05)
-        shown = httpx.get(f"{daemon.url}/api/admin/config").json()
+        shown = daemon.call("GET", "/admin/config")
 
     assert [ids[3], ids[2]] == left
     assert "1" == shown["retention.max_count"]

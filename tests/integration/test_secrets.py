@@ -5,37 +5,18 @@ from __future__ import annotations
 import http.server
 import json
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.daemon import Daemon
+from tests.daemon import Daemon, Refused
 
 pytestmark = pytest.mark.timeout(120)
 
 SECRET = "s3cr3t-bytes-that-nobody-may-find-8f31"
 SECOND = "0ther-s3cret-bytes-d2a9"
-
-
-def _call(daemon: Daemon, method: str, path: str, body: Any = None) -> Any:
-    data = (
-        None
-        if body is None
-        else body.encode()
-        if isinstance(body, str)
-        else json.dumps(body).encode()
-    )
-    kind = "text/plain" if isinstance(body, str) else "application/json"
-    request = urllib.request.Request(
-        f"{daemon.url}/api{path}", data, {"Content-Type": kind}, method=method
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        text = answer.read().decode()
-    return json.loads(text) if text.startswith(("[", "{")) else text
 
 
 @pytest.fixture
@@ -89,7 +70,7 @@ def _flow(uri: str) -> dict[str, Any]:
 
 def _polled(daemon: Daemon) -> dict[str, Any]:
     for _ in range(200):
-        tasks = _call(daemon, "GET", "/tasks/poll/batch/work?workerid=w&timeout=500")
+        tasks = daemon.call("GET", "/tasks/poll/batch/work?workerid=w&timeout=500")
         if tasks:
             return dict(tasks[0])
     raise AssertionError("the workflow did not come to its worker")
@@ -108,28 +89,24 @@ def test_a_secret_is_used_and_found_nowhere(tmp_path: Path, echo: tuple[str, lis
     uri, seen = echo
     config = '[sync]\nbroker = "mqtt://127.0.0.1:1"\n[daemon]\nlog_level = "debug"\n'
     with Daemon(tmp_path / "data", config=config) as daemon:
-        _call(daemon, "PUT", "/secrets/TOKEN", SECRET)
-        _call(daemon, "PUT", "/secrets/GONE", SECOND)
-        _call(daemon, "DELETE", "/secrets/GONE")
-        _call(daemon, "POST", "/metadata/workflow", _flow(uri))
-        workflow_id = _call(daemon, "POST", "/workflow", {"name": "discreet"})
+        daemon.call("PUT", "/secrets/TOKEN", SECRET)
+        daemon.call("PUT", "/secrets/GONE", SECOND)
+        daemon.call("DELETE", "/secrets/GONE")
+        daemon.call("POST", "/metadata/workflow", _flow(uri))
+        workflow_id = daemon.call("POST", "/workflow", {"name": "discreet"})
         task = _polled(daemon)
         result = {
             "workflowInstanceId": workflow_id,
             "taskId": task["taskId"],
             "status": "COMPLETED",
         }
-        _call(daemon, "POST", "/tasks", {**result, "outputData": {"length": len(SECRET)}})
-        for _ in range(100):
-            run = _call(daemon, "GET", f"/workflow/{workflow_id}")
-            if run["status"] != "RUNNING":
-                break
-            time.sleep(0.1)
+        daemon.call("POST", "/tasks", {**result, "outputData": {"length": len(SECRET)}})
+        run = daemon.ended(workflow_id)
 
         assert SECRET == task["inputData"]["token"]
         assert [f"Bearer {SECRET}"] == seen
         assert "COMPLETED" == run["status"], run
-        assert SECRET == _call(daemon, "GET", "/secrets/COPY")
+        assert SECRET == daemon.call("GET", "/secrets/COPY")
         sent = run["output"]["sent"]["response"]["body"]["headers"]["Authorization"]
         assert "Bearer ${workflow.secrets.TOKEN}" == sent
         assert SECRET not in json.dumps(run)
@@ -150,19 +127,18 @@ def test_a_lost_key_stops_nothing_else(tmp_path: Path) -> None:
     """The daemon starts, says which secret it is and what to do, and works again with the key."""
     data = tmp_path / "data"
     with Daemon(data) as daemon:
-        _call(daemon, "PUT", "/secrets/TOKEN", SECRET)
+        daemon.call("PUT", "/secrets/TOKEN", SECRET)
         daemon.kill()
     key = data / "secret.key"
     assert 0o600 == key.stat().st_mode & 0o777
     key.rename(tmp_path / "away")
     with Daemon(data) as daemon:
-        assert ["TOKEN"] == _call(daemon, "GET", "/secrets")
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            _call(daemon, "GET", "/secrets/TOKEN")
-        assert "put it back" in json.loads(refused.value.read())["message"]
-        refused.value.close()
+        assert ["TOKEN"] == daemon.call("GET", "/secrets")
+        with pytest.raises(Refused) as refused:
+            daemon.call("GET", "/secrets/TOKEN")
+        assert "put it back" in json.loads(refused.value.text)["message"]
         (tmp_path / "away").rename(key)
-        assert SECRET == _call(daemon, "GET", "/secrets/TOKEN")
+        assert SECRET == daemon.call("GET", "/secrets/TOKEN")
         assert 0 == daemon.stop()
 
 
@@ -180,8 +156,8 @@ def test_secrets_and_variables_of_the_process(
         },
     }  # fmt: skip
     with Daemon(tmp_path / "data") as daemon:
-        _call(daemon, "POST", "/metadata/workflow", {"name": "w", "tasks": [step]})
-        _call(daemon, "POST", "/workflow", {"name": "w"})
+        daemon.call("POST", "/metadata/workflow", {"name": "w", "tasks": [step]})
+        daemon.call("POST", "/workflow", {"name": "w"})
 
         assert {"token": SECRET, "region": "north"} == _polled(daemon)["inputData"]
-        assert ["TOKEN"] == _call(daemon, "GET", "/secrets")
+        assert ["TOKEN"] == daemon.call("GET", "/secrets")
