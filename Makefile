@@ -9,8 +9,10 @@ PACKAGES := edge sync devices workflows
 # Debian keeps the broker where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-# Two workers: the smallest machine this has to pass on has two cores.
+# Two workers: the smallest machine this has to pass on has two cores. Tests of one group, which
+# would be in each other's way, stay in one of them.
 WORKERS ?= 2
+SHARED := -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint check quick test demo bench soak package format pin clean
@@ -42,7 +44,7 @@ quick: setup ## under three minutes: formatting, lint, layers, tidiness, unit te
 	$(PYTHON_RUN) -m ruff format --check .
 	$(PYTHON_RUN) -m ruff check .
 	$(VENV)/bin/lint-imports --no-logo
-	$(PYTEST) -q -n $(WORKERS) tests/tidiness tests/unit
+	$(PYTEST) -q $(SHARED) tests/tidiness tests/unit
 
 # The tests run even when a check has failed: a red build says all that is wrong with it.
 # Coverage is judged by pytest itself, so that its summary stays the last word.
@@ -51,7 +53,7 @@ test: setup ## everything: set-up, Debian packages tests want, checks, all tests
 	@packaging/setup/js-packages.sh
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
-	$(PYTEST) -n $(WORKERS) --cov --cov-report=term:skip-covered || status=$$?; \
+	$(PYTEST) $(SHARED) --cov --cov-report=term:skip-covered || status=$$?; \
 	exit $$status
 
 # SECONDS counts only when it is given to make itself: shells have a variable of that name.
