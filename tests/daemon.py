@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-_READY_WITHIN_S = 20.0
+_READY_WITHIN_S = 60.0
 
 _ANSWER_WITHIN_S = 30.0
 """A daemon that hangs is found out, and one on a busy machine is not."""
@@ -152,7 +152,7 @@ class Daemon:
         """What it wrote to its standard error."""
         return (self.data_dir / "stderr.log").read_text(errors="replace")
 
-    def stop(self, within_s: float = 15) -> int:
+    def stop(self, within_s: float = 30) -> int:
         """SIGTERM; returns the exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
@@ -163,7 +163,7 @@ class Daemon:
         assert self._process is not None
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._finish(10)
+        self._finish(30)
 
     def _finish(self, within_s: float) -> int:
         assert self._process is not None
@@ -184,4 +184,4 @@ class Daemon:
         if self._process is not None and self._process.poll() is None:
             self.kill()
         elif self._process is not None:
-            self._finish(1)
+            self._finish(30)

@@ -119,7 +119,7 @@ def _start(executor: WorkflowExecutor, **values: Any) -> str:
 
 def _held(clients: OrkesClients, workflow_id: str) -> Any:
     """The task that waits, once it does."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         execution = clients.get_workflow_client().get_workflow(workflow_id, include_tasks=True)
         waiting = [task for task in execution.tasks if task.status == "IN_PROGRESS"]

@@ -24,7 +24,7 @@ from conductor.client.workflow.task.wait_task import WaitTask
 
 from tests.daemon import Daemon
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.xdist_group("conductor-python")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("conductor-python")]
 
 
 def _handler(**fields: Any) -> EventHandler:
@@ -79,9 +79,9 @@ def test_handlers_by_the_stock_client(tmp_path: Path) -> None:
 
 
 def _until_heard(daemon: Daemon) -> list[str]:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        found = httpx.get(f"{daemon.url}/api/workflow/running/sdk_heard", timeout=5).json()
+        found = httpx.get(f"{daemon.url}/api/workflow/running/sdk_heard", timeout=30).json()
         if found:
             return list(found)
         time.sleep(0.02)

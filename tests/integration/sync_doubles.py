@@ -189,7 +189,7 @@ class Process:
 
 def wait_for_port(port: int) -> None:
     """Until something listens there."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with closing(socket.socket()) as one:
             if one.connect_ex(("127.0.0.1", port)) == 0:

@@ -85,7 +85,7 @@ def _config(port: int, section: str = "events", **keys: Any) -> str:
     return "\n".join([*lines, *(f"{key} = {value}" for key, value in keys.items())]) + "\n"
 
 
-def _until(true: Callable[[], bool], what: str, limit_s: float = 20) -> None:
+def _until(true: Callable[[], bool], what: str, limit_s: float = 60) -> None:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if true():
@@ -178,7 +178,7 @@ def test_each_message_acts_once_while_the_daemon_is_killed(tmp_path: Path) -> No
             _send(site, wanted, 4, 10)
             with Daemon(data, config=config) as daemon:
                 total = sum(wanted.values())
-                _until(lambda: _count(daemon) >= total, f"{total} heard", 40)
+                _until(lambda: _count(daemon) >= total, f"{total} heard")
                 time.sleep(0.5)
                 heard = Counter(one["input"]["all"]["n"] for one in _heard(daemon))
 

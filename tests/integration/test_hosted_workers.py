@@ -157,7 +157,7 @@ def test_a_stop_waits_for_the_task_in_hand(daemon: Daemon, tmp_path: Path) -> No
     first = start(daemon, "slow", seconds=1.5, once=str(quick))
     until(quick.exists, "the task to begin")
     pids = [workers(daemon)[name]["pid"] for name in _NAMES]
-    assert 0 == daemon.stop(20)
+    assert 0 == daemon.stop()
 
     assert not any(alive(pid) for pid in pids)
     with Daemon(daemon.data_dir, config=(daemon.data_dir / "config.toml").read_text()) as again:
@@ -165,7 +165,7 @@ def test_a_stop_waits_for_the_task_in_hand(daemon: Daemon, tmp_path: Path) -> No
         assert [("COMPLETED", 1)] == [(t["status"], t["pollCount"]) for t in done["tasks"]]
         second = start(again, "slow", seconds=60, once=str(endless))
         until(endless.exists, "the task to begin")
-        assert 0 == again.stop(20)
+        assert 0 == again.stop()
     with Daemon(daemon.data_dir, config=(daemon.data_dir / "config.toml").read_text()) as last:
         done = last.ended(second)
         assert ["COMPLETED"] == [task["status"] for task in done["tasks"]]

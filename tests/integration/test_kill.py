@@ -33,7 +33,7 @@ class _Client:
             self._base + path, data, {"Content-Type": "application/json"}, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 text = answer.read().decode()
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method} {path}: {error.code} {error.read()!r}") from error
@@ -67,30 +67,31 @@ def _work(client: _Client, step: str, stop: threading.Event, done: set[tuple[str
 def ride(folder: Path, kills: int, seed: int) -> None:
     """Kill a busy daemon at random moments, then count everything."""
     chance = random.Random(seed)
-    daemon = _on_the_same_port(Daemon(folder / "data").start())
-    client = _Client(daemon.port)
-    steps = [{"name": s, "taskReferenceName": s, "type": "SIMPLE"} for s in _STEPS]
-    client.once("PUT", "/metadata/workflow", [{"name": "kill", "tasks": steps}])
-    stop, done, started = threading.Event(), set[tuple[str, str]](), list[str]()
-    threads = [
-        threading.Thread(target=_work, args=(client, step, stop, done), daemon=True)
-        for step in _STEPS
-    ]
-    for thread in threads:
-        thread.start()
-    for _ in range(kills):
-        until = time.monotonic() + chance.uniform(0.05, 0.8)
-        while time.monotonic() < until:
-            workflow_id = client.once("POST", "/workflow/kill", {"n": len(started)})
-            if workflow_id is not None:
-                started.append(workflow_id)
-        daemon.kill()
-        daemon = Daemon(daemon.data_dir, port=daemon.port).start()
-    executions = [_await_end(client, workflow_id) for workflow_id in started]
-    stop.set()
-    for thread in threads:
-        thread.join(10)
-    status = daemon.stop()
+    with _on_a_port_of_its_own(folder / "data") as daemon:
+        client = _Client(daemon.port)
+        steps = [{"name": s, "taskReferenceName": s, "type": "SIMPLE"} for s in _STEPS]
+        client.once("PUT", "/metadata/workflow", [{"name": "kill", "tasks": steps}])
+        stop, done, started = threading.Event(), set[tuple[str, str]](), list[str]()
+        threads = [
+            threading.Thread(target=_work, args=(client, step, stop, done), daemon=True)
+            for step in _STEPS
+        ]
+        for thread in threads:
+            thread.start()
+        for number in range(kills):
+            until = time.monotonic() + chance.uniform(0.05, 0.8)
+            # Two at least, however slow the machine is.
+            while time.monotonic() < until or len(started) < 2 * (number + 1):
+                workflow_id = client.once("POST", "/workflow/kill", {"n": len(started)})
+                if workflow_id is not None:
+                    started.append(workflow_id)
+            daemon.kill()
+            daemon.start()
+        executions = [_await_end(client, workflow_id) for workflow_id in started]
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+        status = daemon.stop()
 
     assert kills < len(started)
     assert {"COMPLETED"} == {execution["status"] for execution in executions}
@@ -115,15 +116,15 @@ def test_nothing_acknowledged_is_lost_in_the_long_run(tmp_path: Path, seed: int)
     ride(tmp_path, kills=50, seed=seed)
 
 
-def _on_the_same_port(daemon: Daemon) -> Daemon:
-    """Take the port that the first start was given for all the next ones."""
-    port = daemon.port
-    daemon.stop()
-    return Daemon(daemon.data_dir, port=port).start()
+def _on_a_port_of_its_own(data_dir: Path) -> Daemon:
+    """A daemon that takes the port of its first start for all the next ones."""
+    with Daemon(data_dir) as first:
+        port = first.port
+    return Daemon(data_dir, port=port)
 
 
 def _await_end(client: _Client, workflow_id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         execution: dict[str, Any] | None = client.once("GET", f"/workflow/{workflow_id}")
         if execution and execution["status"] != "RUNNING":

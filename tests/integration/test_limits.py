@@ -13,7 +13,7 @@ import pytest
 
 from tests.daemon import Daemon
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 
 class _Slow(ThreadingHTTPServer):
@@ -65,6 +65,14 @@ def _poll(daemon: Daemon, kind: str, count: int = 20, timeout_ms: int = 0) -> li
     return found
 
 
+def _polled(daemon: Daemon, kind: str) -> list[dict[str, Any]]:
+    """One task, from as many of the longest polls as it takes on a slow machine."""
+    for _ in range(6):
+        if found := _poll(daemon, kind, 1, 5_000):
+            return found
+    return []
+
+
 def _complete(daemon: Daemon, task: dict[str, Any]) -> None:
     result = {
         "workflowInstanceId": task["workflowInstanceId"],
@@ -104,8 +112,8 @@ def test_calls_of_the_engine_are_limited_too(tmp_path: Path, slow: _Slow) -> Non
         assert "COMPLETED" == daemon.ended(workflow_id)["status"]
         assert 2 == slow.most
         assert 8 == len(slow.times)
-        # Four rounds of 0.15 s; a slot that waits for a sweep would cost far more.
-        assert slow.times[-1] - slow.times[0] < 3
+        # Four rounds of 0.15 s; a slot that waits for a sweep would cost minutes.
+        assert slow.times[-1] - slow.times[0] < 20
 
 
 def test_calls_of_the_engine_keep_to_their_rate(tmp_path: Path, slow: _Slow) -> None:
@@ -143,7 +151,7 @@ def test_a_kill_does_not_lift_a_limit(tmp_path: Path) -> None:
         after = _poll(daemon, "a")
         hidden = _poll(daemon, "a")
         seen: list[list[dict[str, Any]]] = []
-        thread = threading.Thread(target=lambda: seen.append(_poll(daemon, "a", 1, 20_000)))
+        thread = threading.Thread(target=lambda: seen.append(_polled(daemon, "a")))
         thread.start()
         time.sleep(0.3)
         began = time.monotonic()
@@ -182,7 +190,7 @@ def test_a_line_of_executions_outlives_a_kill(tmp_path: Path) -> None:
         waiting = daemon.call("GET", f"/workflow/{ids[1]}")
         order: list[str] = []
         for _ in range(4):
-            (task,) = _poll(daemon, "a", 1, 2_000)
+            (task,) = _polled(daemon, "a")
             order.append(task["workflowInstanceId"])
             _complete(daemon, task)
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+from edge.model.schedules import LATE_TICKS
 from tests.daemon import Daemon
 
 pytestmark = pytest.mark.timeout(180)
@@ -47,7 +48,7 @@ def _started(daemon: Daemon, name: str) -> dict[str, int]:
 
 def _dropped(daemon: Daemon) -> int:
     """Ticks that were dropped since the start, as the figures tell."""
-    with urllib.request.urlopen(f"{daemon.url}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{daemon.url}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
     (line,) = [
         one for one in lines if one.startswith('baton_schedule_ticks_total{result="dropped"}')
@@ -71,6 +72,17 @@ def _tick_every_second(daemon: Daemon) -> None:
         daemon.call("POST", "/scheduler/schedules", _schedule(name, catch_up=name == "catches"))
 
 
+def _catch_up(daemon: Daemon, until_ms: float) -> None:
+    """Wait for a tick of the time until then, and pause both schedules."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if any(one["scheduledTime"] >= until_ms for one in _records(daemon, "catches")):
+            break
+        time.sleep(0.1)
+    # One after the other: what the one without catch-up has run, the other has run as well.
+    daemon.call("PUT", "/scheduler/bulk/pause", ["drops", "catches"])
+
+
 def test_a_power_cut_neither_loses_nor_doubles_a_tick(tmp_path: Path) -> None:
     """What is recorded has been started, what was started is recorded, second by second."""
     chance = random.Random(7)
@@ -78,8 +90,7 @@ def test_a_power_cut_neither_loses_nor_doubles_a_tick(tmp_path: Path) -> None:
         _tick_every_second(daemon)
         for _ in range(_KILLS):
             _kill_around_a_tick(daemon, chance)
-        time.sleep(2.5)
-        daemon.call("PUT", "/scheduler/bulk/pause", ["catches", "drops"])
+        _catch_up(daemon, time.time() * 1000 + 1_500)
         records = {name: _records(daemon, name) for name in ("catches", "drops")}
         started = {name: _started(daemon, name) for name in ("catches", "drops")}
         assert 0 == daemon.stop()
@@ -93,10 +104,10 @@ def test_a_power_cut_neither_loses_nor_doubles_a_tick(tmp_path: Path) -> None:
     caught = [one["scheduledTime"] for one in records["catches"]]
     assert list(range(caught[0], caught[-1] + 1, _SECOND_MS)) == caught, "a tick was lost"
     assert {one["scheduledTime"] for one in records["drops"]} < set(caught)
-    # Without catch-up no tick is later than a second, but for a device that is too busy.
+    # Without catch-up a tick is late only where the device is too busy, and not by any time.
     late_ms = [one["executionTime"] - one["scheduledTime"] for one in records["drops"]]
-    assert statistics.median(late_ms) < 50
-    assert sum(late > 1_500 for late in late_ms) <= len(late_ms) // 10
+    assert statistics.median(late_ms) < 1_000
+    assert max(late_ms) <= LATE_TICKS * _SECOND_MS
 
 
 def test_a_schedule_of_a_device_that_was_off(tmp_path: Path) -> None:
@@ -109,8 +120,7 @@ def test_a_schedule_of_a_device_that_was_off(tmp_path: Path) -> None:
         time.sleep(5)
         starting_ms = time.time() * 1000
         daemon.start()
-        time.sleep(2.5)
-        daemon.call("PUT", "/scheduler/bulk/pause", ["catches", "drops"])
+        _catch_up(daemon, time.time() * 1000 + 1_500)
         records = {name: _records(daemon, name) for name in ("catches", "drops")}
         dropped = _dropped(daemon)
     # The daemon takes a moment to stop; what is a second old at its start is in time.

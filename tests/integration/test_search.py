@@ -96,7 +96,7 @@ def test_old_executions_go_by_themselves(tmp_path: Path) -> None:
             daemon.call("DELETE", f"/workflow/{one}")
         assert 0 == daemon.stop()
     with Daemon(tmp_path / "data", config=config) as daemon:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         left: list[str] = []
         while time.monotonic() < deadline and len(left) != 2:
             answer = daemon.call("GET", "/workflow/search")

@@ -118,7 +118,7 @@ async def answer(
     await engine.update(TaskResult("", id_of(view), status, payload, **fields))
 
 
-async def ended(engine: Engine, workflow_id: str, within_s: float = 10) -> WorkflowStatus:
+async def ended(engine: Engine, workflow_id: str, within_s: float = 25) -> WorkflowStatus:
     """Wait until a workflow has ended; returns how."""
     changed = asyncio.Event()
     unsubscribe = engine.subscribe(lambda _: changed.set())

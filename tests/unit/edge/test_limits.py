@@ -48,7 +48,7 @@ def test_a_freed_slot_is_given_to_who_waits(tmp_path: Path) -> None:
         (view,) = await waiting
 
         assert TaskStatus.SCHEDULED is hidden
-        assert time.perf_counter() - began < 1
+        assert time.perf_counter() - began < 10
         assert WorkflowStatus.COMPLETED is (await engine.workflow(first)).status
         assert (await engine.workflow(second)).id == view.workflow.id
 

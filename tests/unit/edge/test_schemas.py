@@ -139,7 +139,8 @@ def test_a_pattern_cannot_hang() -> None:
     found = _faults(schema, "a" * 100_000 + "!")
 
     assert 1 == len(found)
-    assert time.perf_counter() - began < 5
+    # Backtracking would go on for longer than the universe is old.
+    assert time.perf_counter() - began < 25
 
 
 def _doubled(levels: int) -> dict[str, Any]:

@@ -60,7 +60,7 @@ async def _running(engine: Engine, count: int) -> list[dict[str, Any]]:
     """Inputs of the executions, once there are that many."""
     changed = asyncio.Event()
     end = engine.subscribe(lambda _: changed.set())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         while len(ids := await engine.running("w", None)) < count:
             await changed.wait()
             changed.clear()

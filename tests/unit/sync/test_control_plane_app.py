@@ -409,7 +409,7 @@ class StreamReader:
 
     async def chunk(self) -> str:
         """The next piece of the body."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             body: bytes = (await self._messages.get()).get("body", b"")
             return body.decode()
 
@@ -422,7 +422,7 @@ class StreamReader:
 
     async def ended(self) -> bool:
         """True when the body ends."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             while (await self._messages.get()).get("more_body"):
                 pass
         return True

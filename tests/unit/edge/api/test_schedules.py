@@ -233,7 +233,7 @@ def test_searching_schedules(tmp_path: Path) -> None:
 
 async def _ticked(device: Device, count: int) -> list[dict[str, Any]]:
     """Records of ticks, once there are enough of them."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(25):
         while True:
             answer = await device.answer("GET", "/scheduler/search/executions")
             if answer["totalHits"] >= count:

@@ -112,7 +112,7 @@ def test_ticks_are_shown_with_their_schedule(type_: Type, tmp_path: Path) -> Non
         _schedule("cli_good", **every_second),
         _schedule("cli_none", startWorkflowRequest={"name": "nobody_knows"}, **every_second),
     )  # fmt: skip
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 25
     while time.monotonic() < deadline:
         found = json.loads(type_("schedule", "show", "cli_none", "--json").output)
         if found["executions"]:

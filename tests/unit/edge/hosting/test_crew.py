@@ -46,7 +46,7 @@ class World:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until what was told fulfils this."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(25):
             while not condition():
                 self._changed.clear()
                 try:
@@ -65,7 +65,7 @@ def play(spec: Spec, body: Callable[[World], Awaitable[None]]) -> World:
             running = group.create_task(world.crew.run())
             world.begun()
             await body(world)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(25):
                 await world.crew.stop()
                 await running
         return world

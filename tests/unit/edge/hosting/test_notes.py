@@ -79,7 +79,7 @@ def test_readiness_is_told_at_once() -> None:
         process_end = os.dup(notes.writer)
         notes.started()
         os.write(process_end, b"ready\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(25):
             await ready.wait()
         os.close(process_end)
         notes.close()

@@ -18,7 +18,7 @@ def lived(
     text: str,
     *,
     stop: bool = False,
-    stop_within_s: float = 5.0,
+    stop_within_s: float = 20.0,
     task_limit_s: float = 0.0,
 ) -> tuple[Process, list[str]]:
     """A process from its start to its end, and what it said; told to end at its first line."""
@@ -32,7 +32,7 @@ def lived(
                 until.set()
 
         process = await Process.start(program(folder, text), [], dict(os.environ), SystemClock())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(25):
             await process.accompany(
                 until=until, stop_within_s=stop_within_s, task_limit_s=task_limit_s, say=say
             )
@@ -96,7 +96,7 @@ def test_what_it_has_started_ends_with_it(tmp_path: Path) -> None:
 
     async def gone() -> None:
         state = Path(f"/proc/{pid}/stat")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(25):
             # What nobody waits for may still be listed, as dead.
             while state.exists() and state.read_text().split()[2] != "Z":  # noqa: ASYNC240
                 await asyncio.sleep(0.01)

@@ -345,7 +345,7 @@ def test_hedging_takes_the_first_success() -> None:
             calls = HttpCalls()
             values = {"uri": there.url, "method": "GET", "hedgingConfig": {"maxAttempts": 4}}
             done = await calls(view_of(values))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(25):
                 await there.gone.wait()
             await calls.close()
 
@@ -431,7 +431,7 @@ def test_terminating_the_workflow_ends_the_request(tmp_path: Path) -> None:
             step = {"name": "h", "taskReferenceName": "h", "type": "HTTP"}
             await define(engine, "w", {**step, "inputParameters": values})
             workflow_id = await start(engine, "w")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(25):
                 while not there.asked:
                     await asyncio.sleep(0)
                 await engine.terminate(workflow_id, "enough")

@@ -42,14 +42,14 @@ async def polling(folder: Path, clock: ManualClock) -> AsyncIterator[Engine]:
 
 
 async def _asked(there: FarEnd, times: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         while len(there.asked) < times:
             await asyncio.sleep(0.001)
 
 
 async def _waiting(engine: Engine, workflow_id: str, polls: int) -> Task:
     """The task's record once it has been written after so many polls."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         while True:
             task = (await engine.execution(workflow_id)).tasks[-1]
             if task.polls == polls and task.status is TaskStatus.SCHEDULED:

@@ -161,7 +161,7 @@ def test_the_loop_wakes_for_what_is_committed(
             loop: Any = group.create_task(Notices(engine).run())
             await asyncio.sleep(0)
             await _start_listened(engine, server.url)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(25):
                 await arrived.wait()
             loop.cancel()
 
