@@ -30,14 +30,23 @@ class SystemClock:
     Args:
         floor_ms: the latest time that is known to have passed, as a rule the last one written:
             boxes without a battery-backed clock start in 1970.
+        wall_ns, monotonic_ns: read the two clocks; the machine's by default.
     """
 
-    def __init__(self, floor_ms: int = 0) -> None:
+    def __init__(
+        self,
+        floor_ms: int = 0,
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._floor_ms = floor_ms
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
 
     def now_ms(self) -> int:
         """Epoch milliseconds."""
-        now = time.time_ns() // 1_000_000
+        now = self._wall_ns() // 1_000_000
         if now < self._floor_ms:
             return self._floor_ms
         self._floor_ms = now
@@ -45,7 +54,7 @@ class SystemClock:
 
     def monotonic_ms(self) -> int:
         """Milliseconds since the machine started."""
-        return time.monotonic_ns() // 1_000_000
+        return self._monotonic_ns() // 1_000_000
 
 
 class Ids(Protocol):

@@ -98,6 +98,7 @@ class Engine:
         *,
         scripts: Evaluators,
         clock: Clock | None = None,
+        clock_from: Callable[[int], Clock] = SystemClock,
         ids: Ids | None = None,
         syncing: bool = False,
         lookups: Lookups | None = None,
@@ -111,6 +112,7 @@ class Engine:
             path: the database file; its folder must exist.
             scripts: evaluates scripts.
             clock, ids: the machine's when None.
+            clock_from: makes the clock from a time that has certainly passed, when none is given.
             syncing: whether history is kept for a control plane.
             lookups: what expressions ask of the device; None = there is nothing to ask.
             listeners: who is told of changes of status; None = whom definitions name.
@@ -123,7 +125,7 @@ class Engine:
         """
         database = await Database.open(path, migrate, connect)
         boot = await database.transact(facts.note_boot)
-        clock = clock or SystemClock(boot.floor_ms)
+        clock = clock or clock_from(boot.floor_ms)
         lookups = lookups or Lookups()
         payloads = Payloads(PayloadFiles(path.parent / "payloads", files), lookups.limits)
         disk = Disk(

@@ -132,6 +132,52 @@ class Lost(msgspec.Struct, frozen=True):
 LinkEvent = Received | Subscribed | Unsubscribed | Taken | Lost
 
 
+class Wire(Protocol):
+    """One connection to a broker, as those who hold it need it. ``Link`` is one over MQTT."""
+
+    async def open(self) -> None:
+        """Connect. Raises LinkError."""
+        ...
+
+    def news(self) -> list[LinkEvent]:
+        """What has happened since this was last asked."""
+        ...
+
+    def subscribe(self, filters: Sequence[str]) -> None:
+        """Ask for messages; the answer comes as a `Subscribed`."""
+        ...
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, message_id: str | None = None
+    ) -> int:
+        """Send a message; the ticket returns in a `Taken`."""
+        ...
+
+    def settle(self, message: Received) -> None:
+        """A message has been dealt with."""
+        ...
+
+    async def close(self) -> None:
+        """Say goodbye and let go."""
+        ...
+
+
+class Wiring(Protocol):
+    """Makes connections: ``Link`` itself, or something else that leads to a broker."""
+
+    def __call__(
+        self,
+        broker: Broker,
+        *,
+        client_id: str,
+        dialect: Dialect,
+        on_news: Callable[[], None],
+        will: Will | None = None,
+    ) -> Wire:
+        """A connection that is still to be opened; see ``Link``."""
+        ...
+
+
 class _Outgoing(NamedTuple):
     ticket: int
     topic: str

@@ -29,6 +29,8 @@ from sync.link import (
     Received,
     Taken,
     Will,
+    Wire,
+    Wiring,
 )
 from sync.publishing import Publications, Publisher
 from sync.records import (
@@ -127,6 +129,7 @@ class Uplink:
         version: str,
         now_ms: Callable[[], int],
         chance: Chance,
+        wiring: Wiring = Link,
     ) -> None:
         """Prepare; nothing is opened.
 
@@ -140,8 +143,10 @@ class Uplink:
             version: this release, shown in the control plane.
             now_ms: the wall clock, which never steps back.
             chance: draws the jitter between attempts, usually a seeded `random.Random`.
+            wiring: makes the connections.
         """
         self._broker = broker
+        self._wiring = wiring
         self._identity = identity
         self._outbox = outbox
         self._publisher = None if publications is None else Publisher(publications)
@@ -218,7 +223,7 @@ class Uplink:
         self._last_session = max(self._last_session + 1, self._now_ms())
         session_no = self._last_session
         address = self._identity.address
-        link = Link(
+        link = self._wiring(
             self._broker,
             client_id=f"baton-{address.tenant}-{address.device}",
             dialect=self._dialect,
@@ -244,7 +249,7 @@ class Uplink:
         finally:
             await self._part(link, session_no)
 
-    async def _part(self, link: Link, session_no: int) -> None:
+    async def _part(self, link: Wire, session_no: int) -> None:
         """Leave in good order where there is still something to leave."""
         if self._connected:
             link.publish(
@@ -265,7 +270,7 @@ class Uplink:
             }
         )
 
-    async def _carry(self, link: Link, session: Session) -> None:
+    async def _carry(self, link: Wire, session: Session) -> None:
         """Everything that happens on one connection, one thing at a time."""
         while True:
             self._news.clear()
@@ -328,7 +333,7 @@ class Uplink:
         if durable:
             await self._outbox.acknowledge(session.epoch, durable)
 
-    async def _feed(self, link: Link, session: Session) -> None:
+    async def _feed(self, link: Wire, session: Session) -> None:
         """Hand records over until nothing more is wanted; the windows bound how many."""
         stuck = False
         while not stuck:
@@ -347,7 +352,7 @@ class Uplink:
                 session.note_bounds(await self._outbox.bounds())
             self._send(link, session)
 
-    def _send(self, link: Link, session: Session) -> None:
+    def _send(self, link: Wire, session: Session) -> None:
         for message in session.to_send(_monotonic_s()):
             self._frames_sent += 1
             self._bytes_sent += len(message.payload)

@@ -18,7 +18,18 @@ from sync import frames, receiver, topics
 from sync.control_plane.ledger import DEFAULT_TENANT, Ledger, LedgerUnavailable
 from sync.control_plane.truth import Presence
 from sync.frames import Announcement
-from sync.link import Backoff, Broker, Chance, Dialect, Link, LinkError, Lost, Received
+from sync.link import (
+    Backoff,
+    Broker,
+    Chance,
+    Dialect,
+    Link,
+    LinkError,
+    Lost,
+    Received,
+    Wire,
+    Wiring,
+)
 from sync.receiver import Arrival
 from sync.records import Count
 
@@ -74,6 +85,7 @@ class Ingest:
         chance: Chance,
         tenants: Sequence[str] = (DEFAULT_TENANT,),
         client_id: str = "",
+        wiring: Wiring = Link,
     ) -> None:
         """Prepare; nothing is opened.
 
@@ -84,8 +96,10 @@ class Ingest:
             chance: draws the jitter between attempts, usually a seeded `random.Random`.
             tenants: whose devices are told that a control plane has begun to listen.
             client_id: empty lets the broker choose.
+            wiring: makes the connections.
         """
         self._broker = broker
+        self._wiring = wiring
         self._ledger = ledger
         self._now_ms = now_ms
         self._backoff = Backoff(chance)
@@ -130,7 +144,7 @@ class Ingest:
         """One connection, from its opening to its loss."""
         # Without the broker nothing is known of any device; the retained births say it anew.
         await self._ledger.note_broker_lost()
-        link = Link(
+        link = self._wiring(
             self._broker,
             client_id=self._client_id,
             dialect=self._dialect,
@@ -152,7 +166,7 @@ class Ingest:
             self._connected = False
         await self._ledger.note_broker_lost()
 
-    async def _serve(self, link: Link) -> None:
+    async def _serve(self, link: Wire) -> None:
         busy = True
         while True:
             if not busy:
@@ -166,7 +180,7 @@ class Ingest:
                     self._sort(link, event)
             busy = await self._work(link)
 
-    async def _work(self, link: Link) -> bool:
+    async def _work(self, link: Wire) -> bool:
         """One step of what waits; False when nothing does."""
         try:
             if self._presence_waiting:
@@ -186,7 +200,7 @@ class Ingest:
         self._note_resumed()
         return bool(done or self._frames_waiting)
 
-    def _sort(self, link: Link, message: Received) -> None:
+    def _sort(self, link: Wire, message: Received) -> None:
         """Put a message where it waits for the next step."""
         arrival = receiver.read(message.topic, message.payload, received_ms=self._now_ms())
         if arrival is not None:
@@ -199,7 +213,7 @@ class Ingest:
             self._presence_waiting.append(presence)
         link.settle(message)
 
-    async def _commit(self, link: Link) -> None:
+    async def _commit(self, link: Wire) -> None:
         count = min(ROUND_FRAMES, len(self._frames_waiting))
         batch = [self._frames_waiting[index] for index in range(count)]
         arrivals = [arrival for arrival, _ in batch]

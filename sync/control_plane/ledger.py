@@ -24,7 +24,7 @@ from sync.control_plane.views import (
     LagReport,
     Summary,
 )
-from sync.database import Database
+from sync.database import Connect, Database, on_a_thread
 from sync.receiver import Arrival, Outgoing
 
 T = TypeVar("T")
@@ -57,9 +57,11 @@ class Ledger:
         self._changed = asyncio.Event()
 
     @classmethod
-    async def open(cls, path: Path, *, now_ms: Callable[[], int]) -> Ledger:
+    async def open(
+        cls, path: Path, *, now_ms: Callable[[], int], connect: Connect = on_a_thread
+    ) -> Ledger:
         """Open the ledger's file, creating it when it is not there."""
-        return cls(await Database.open(path, truth.create_schema), now_ms=now_ms)
+        return cls(await Database.open(path, truth.create_schema, connect), now_ms=now_ms)
 
     async def close(self) -> None:
         """Close the file; nothing may be asked afterwards."""
