@@ -198,9 +198,11 @@ class Disk:
     def _keep(self, connection: sqlite3.Connection, transaction: Transaction) -> None:
         """The request has gone well: what it staged belongs to the batch."""
         for step in self._steps:
-            self._outbox.publish(step.decision.publications)
-            self._departures.publish(step.decision.publications)
-            self.outputs.add(step.decision.kept)
+            if step.decision.publications:
+                self._outbox.publish(step.decision.publications)
+                self._departures.publish(step.decision.publications)
+            if step.decision.kept:
+                self.outputs.add(step.decision.kept)
             if self._syncing:
                 self._record(connection, step)
             self._effects.see(step)
@@ -223,8 +225,10 @@ class Disk:
             figures.workflows_started.count(workflow.name)
         if step.ended:
             figures.workflows_ended.count(workflow.name, workflow.status)
+        if not step.decision.ended:
+            return
         ended = frozenset(step.decision.ended)
-        for task in step.decision.tasks if ended else ():
+        for task in step.decision.tasks:
             if task.ordinal in ended:
                 figures.tasks_ended.count(task.type, task.status)
 
@@ -315,6 +319,8 @@ class Disk:
         It ends: executions can stand in each other so deep and no deeper, and a request starts so
         many and no more.
         """
+        if not decision.calls:
+            return
         waiting: list[tuple[bytes, Call]] = []
 
         def ask(asking: bytes, calls: Sequence[Call]) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge.decider import children, lifecycle, messages, moves, state_changes, updates
-from edge.decider.discreet import DiscreetScripts
 from edge.decider.draft import Draft, FlowBroken, Sources
 from edge.decider.flow import fail_broken, run_agenda
 from edge.model import decision as model
@@ -62,8 +61,7 @@ def decide(snapshot: Snapshot, command: Command, now_ms: int, sources: Sources) 
     Raises:
         BatonError: the command cannot be obeyed in this state; the snapshot is as it was.
     """
-    scripts = DiscreetScripts(sources.scripts, sources.outside)
-    draft = Draft(snapshot, now_ms, sources._replace(scripts=scripts))
+    draft = Draft(snapshot, now_ms, sources)
     try:
         if snapshot.lost:
             _give_up(snapshot)

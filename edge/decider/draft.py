@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from edge.decider import policies
+from edge.decider.discreet import DiscreetScripts
 from edge.decider.expressions import SnapshotLookup, resolve
 from edge.decider.outside import NOBODY, NOTHING, NOWHERE, Outputs, Outside, Polls
 from edge.decider.schemas import task_output_fault
@@ -137,8 +138,8 @@ class Draft:
         self.snapshot = snapshot
         self.now_ms = now_ms
         self.sources = sources
-        self.scripts = sources.scripts
         self.outside = sources.outside
+        self._task_most = sources.outside.limits.task_most
         self.agenda: deque[int] = deque()
         """Ordinals of finished records whose consequences are still to be drawn."""
         self.ending: Ending | None = None
@@ -155,12 +156,18 @@ class Draft:
 
     # Looking up.
 
+    @property
+    def scripts(self) -> Scripts:
+        """Evaluates scripts, whose input may refer to secrets."""
+        return DiscreetScripts(self.sources.scripts, self.outside)
+
     def step(self, task: Task) -> WorkflowTask:
         """The step of the definition that a record is an attempt at."""
-        own = step_of(task)
+        own = step_of(task) if task.step is not None else None
         if own is not None:
             return own
-        place = self.snapshot.outline_of(task.step_ref).place(task.step_ref)
+        ref = task.step_ref
+        place = self.snapshot.pinned.outline.place(ref) or self.snapshot.outline_of(ref).place(ref)
         if place is None:
             raise FlowBroken(f"the definition has no task with the reference {task.step_ref}")
         return place.step
@@ -278,9 +285,12 @@ class Draft:
 
     def _admitted(self, task: Task) -> Task:
         """A new record, or what becomes of it when its payloads are not to be had."""
-        status, reason, output = self._judged(task, task.status, task.reason, task.output)
+        if task.status is TaskStatus.SCHEDULED and len(task.input) <= self._task_most:
+            return task
+        said = (task.status, task.reason, task.output, task.output_path)
+        status, reason, output = self._judged(task, *said)
         fields: JsonObject = {"status": status, "reason": reason, "output": output}
-        if len(task.input) > self.outside.limits.task_most:
+        if len(task.input) > self._task_most:
             reason = self._too_large(task, len(task.input))
             fields |= {"status": _FAILED_FOR_GOOD, "reason": reason, "input": EMPTY}
         if fields["status"] is task.status:
@@ -290,10 +300,10 @@ class Draft:
         return msgspec.structs.replace(task, **fields, **over)
 
     def _judged(
-        self, task: Task, status: TaskStatus, reason: str | None, output: bytes
+        self, task: Task, status: TaskStatus, reason: str | None, output: bytes, path: str | None
     ) -> tuple[TaskStatus, str | None, bytes]:
         """What a record comes to when its output is held to its limit and to its schema."""
-        if len(output) > self.outside.limits.task_most and task.output_path is None:
+        if len(output) > self._task_most and path is None:
             return _FAILED_FOR_GOOD, self._too_large(task, len(output)), EMPTY
         if status is not TaskStatus.COMPLETED:
             return status, reason, output
@@ -306,12 +316,14 @@ class Draft:
         return (
             f"The payload size: {size} of task: {self.task_id(task.ordinal)} in workflow: "
             f"{workflow_id}  is greater than the permissible limit: "
-            f"{self.outside.limits.task_most} bytes"
+            f"{self._task_most} bytes"
         )
 
     def _with_deadline(self, step: WorkflowTask, task: Task) -> Task:
-        moments = [m for m in (task.due_ms, policies.next_deadline_ms(step, task)) if m]
-        return msgspec.structs.replace(task, due_ms=min(moments, default=0))
+        moment = policies.next_deadline_ms(step, task)
+        if not moment or 0 < task.due_ms <= moment:
+            return task
+        return msgspec.structs.replace(task, due_ms=moment)
 
     def put(self, task: Task) -> None:
         """Add or replace a record."""
@@ -322,9 +334,10 @@ class Draft:
         """Replace fields of a record; a finished record stops waiting for anything."""
         if "output" in fields:
             fields.setdefault("output_path", None)
+        status: TaskStatus = fields.get("status", task.status)
+        if status.terminal:
+            fields["due_ms"] = fields["deliver_ms"] = 0
         changed: Task = msgspec.structs.replace(task, **fields)
-        if changed.status.terminal:
-            changed = msgspec.structs.replace(changed, due_ms=0, deliver_ms=0)
         self.put(changed)
         return changed
 
@@ -335,16 +348,14 @@ class Draft:
     def finish(self, task: Task, status: TaskStatus, **fields: Any) -> Task:
         """End a record and put it on the agenda; an output that must not be fails it."""
         reason, output = fields.get("reason", task.reason), fields.get("output", task.output)
-        status, reason, judged = self._judged(task, status, reason, output)
+        path = None if "output" in fields else task.output_path
+        path = fields.get("output_path", path)
+        status, reason, judged = self._judged(task, status, reason, output, path)
         if judged is not output:
             fields["output"] = judged
-        done = self.change(
-            task,
-            **{**fields, "reason": reason},
-            status=status,
-            ended_ms=self.now_ms,
-            updated_ms=self.now_ms,
-        )
+        fields |= {"reason": reason, "status": status}
+        fields["ended_ms"] = fields["updated_ms"] = self.now_ms
+        done = self.change(task, **fields)
         self.agenda.append(task.ordinal)
         return done
 
@@ -386,39 +397,46 @@ class Draft:
 
     def changes(self) -> list[tuple[Task, Task | None]]:
         """The records that are not as they were, with what they were; None = they are new."""
+        records = self.snapshot.tasks
         return [
             (task, old)
             for ordinal, old in sorted(self._before.items())
-            if (task := self.snapshot.tasks[ordinal]) != old
+            if (task := records[ordinal]) is not old and task != old
         ]
 
     def decision(self) -> Decision:
         """Everything that is not as it was."""
-        workflow, tasks = self.snapshot.workflow, self.changes()
+        workflow, before = self.snapshot.workflow, self._workflow_before
+        tasks: list[Task] = []
+        moved: list[int] = []
+        queued: list[int] = []
+        ended: list[int] = []
+        for task, old in self.changes():
+            tasks.append(task)
+            was = None if old is None else old.status
+            if was is not task.status:
+                moved.append(task.ordinal)
+                if task.status.terminal and (was is None or not was.terminal):
+                    ended.append(task.ordinal)
+            if self._enters_queue(task, was):
+                queued.append(task.ordinal)
         return Decision(
-            workflow=None if workflow == self._workflow_before else workflow,
-            tasks=tuple(task for task, _ in tasks),
+            workflow=None if workflow is before or workflow == before else workflow,
+            tasks=tuple(tasks),
             dropped=tuple(self._dropped),
             publications=tuple(self.publications),
             logs=tuple(self.logs),
             calls=tuple(self.calls),
             kept=tuple(self.kept),
-            moved=tuple(
-                task.ordinal for task, old in tasks if old is None or old.status is not task.status
-            ),
-            queued=tuple(task.ordinal for task, old in tasks if self._enters_queue(task, old)),
-            ended=tuple(
-                task.ordinal
-                for task, old in tasks
-                if task.status.terminal and (old is None or not old.status.terminal)
-            ),
+            moved=tuple(moved),
+            queued=tuple(queued),
+            ended=tuple(ended),
         )
 
-    def _enters_queue(self, task: Task, old: Task | None) -> bool:
+    def _enters_queue(self, task: Task, was: TaskStatus | None) -> bool:
         if task.queue is None or task.status is not TaskStatus.SCHEDULED:
             return False
-        new = old is None or old.status is not TaskStatus.SCHEDULED
-        return new or task.ordinal in self._queued
+        return was is not TaskStatus.SCHEDULED or task.ordinal in self._queued
 
 
 def brought_step(step: WorkflowTask) -> bytes:

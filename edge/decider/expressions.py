@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -337,77 +337,77 @@ class SnapshotLookup:
 
     def _root(self, name: str) -> Any:
         if name == "workflow":
-            return _workflow_fields(self._snapshot)
+            return _Fields(_WORKFLOW_FIELDS, self._snapshot)
         # Inside a loop a reference means its newest iteration.
         task = self._snapshot.find_named(name)
-        return None if task is None else _task_fields(self._snapshot, task)
+        return None if task is None else _Fields(_TASK_FIELDS, (self._snapshot, task))
 
 
 class _Fields(dict[str, Any]):
-    """A map whose values are made when they are asked for."""
+    """A map whose values are made when they are asked for.
 
-    def __init__(self, makers: dict[str, Callable[[], Any]]) -> None:
+    Args:
+        makers: gives each value from the holder.
+        holder: what the values are made from.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[Any], Any]], holder: Any) -> None:
         super().__init__()
         self._makers = makers
+        self._holder = holder
 
     def get(self, key: str, default: Any = None) -> Any:
         maker = self._makers.get(key)
-        return default if maker is None else maker()
+        return default if maker is None else maker(self._holder)
 
     def whole(self) -> dict[str, Any]:
         """Every field, made."""
-        return {key: maker() for key, maker in self._makers.items()}
+        return {key: maker(self._holder) for key, maker in self._makers.items()}
 
 
-def _workflow_fields(snapshot: Snapshot) -> _Fields:
-    workflow, definition = snapshot.workflow, snapshot.pinned.definition
-    return _Fields(
-        {
-            "input": lambda: snapshot.parsed(0, "input"),
-            "output": lambda: snapshot.parsed(0, "output"),
-            "variables": lambda: snapshot.parsed(0, "variables"),
-            "status": lambda: str(workflow.status),
-            "workflowId": lambda: workflow_uuid(workflow.id),
-            "workflowType": lambda: workflow.name,
-            "version": lambda: workflow.version,
-            "schemaVersion": lambda: definition.schema_version,
-            "correlationId": lambda: workflow.correlation_id,
-            "priority": lambda: workflow.priority,
-            "parentWorkflowId": lambda: (
-                (workflow.parent and workflow_uuid(workflow.parent_id)) or None
-            ),
-            "parentWorkflowTaskId": lambda: (
-                (workflow.parent and task_uuid(workflow.parent_id, workflow.parent_ordinal)) or None
-            ),
-            "reasonForIncompletion": lambda: workflow.reason,
-            "createTime": lambda: workflow.created_ms,
-            "idempotencyKey": lambda: workflow.idempotency_key,
-            "taskToDomain": lambda: workflow.task_to_domain,
-        }
-    )
+_WORKFLOW_FIELDS: Mapping[str, Callable[[Snapshot], Any]] = {
+    "input": lambda s: s.parsed(0, "input"),
+    "output": lambda s: s.parsed(0, "output"),
+    "variables": lambda s: s.parsed(0, "variables"),
+    "status": lambda s: str(s.workflow.status),
+    "workflowId": lambda s: workflow_uuid(s.workflow.id),
+    "workflowType": lambda s: s.workflow.name,
+    "version": lambda s: s.workflow.version,
+    "schemaVersion": lambda s: s.pinned.definition.schema_version,
+    "correlationId": lambda s: s.workflow.correlation_id,
+    "priority": lambda s: s.workflow.priority,
+    "parentWorkflowId": lambda s: (
+        (s.workflow.parent and workflow_uuid(s.workflow.parent_id)) or None
+    ),
+    "parentWorkflowTaskId": lambda s: (
+        (s.workflow.parent and task_uuid(s.workflow.parent_id, s.workflow.parent_ordinal)) or None
+    ),
+    "reasonForIncompletion": lambda s: s.workflow.reason,
+    "createTime": lambda s: s.workflow.created_ms,
+    "idempotencyKey": lambda s: s.workflow.idempotency_key,
+    "taskToDomain": lambda s: s.workflow.task_to_domain,
+}
 
+_Seen = tuple[Snapshot, Task]
 
-def _task_fields(snapshot: Snapshot, task: Task) -> _Fields:
-    return _Fields(
-        {
-            "input": lambda: snapshot.parsed(task.ordinal, "input"),
-            "output": lambda: snapshot.parsed(task.ordinal, "output"),
-            "status": lambda: str(task.status),
-            "taskId": lambda: task_uuid(snapshot.workflow.id, task.ordinal),
-            "taskType": lambda: task.type,
-            "taskDefName": lambda: task.name,
-            "referenceTaskName": lambda: task.ref,
-            "subWorkflowId": lambda: workflow_uuid(task.child) if task.child else None,
-            "retryCount": lambda: task.attempt,
-            "pollCount": lambda: task.polls,
-            "iteration": lambda: task.iteration,
-            "correlationId": lambda: snapshot.workflow.correlation_id,
-            "workflowInstanceId": lambda: workflow_uuid(snapshot.workflow.id),
-            "scheduledTime": lambda: task.scheduled_ms,
-            "startTime": lambda: task.started_ms,
-            "endTime": lambda: task.ended_ms,
-            "reasonForIncompletion": lambda: task.reason,
-            "callbackAfterSeconds": lambda: task.callback_after_s,
-            "workerId": lambda: task.worker,
-        }
-    )
+_TASK_FIELDS: Mapping[str, Callable[[_Seen], Any]] = {
+    "input": lambda seen: seen[0].parsed(seen[1].ordinal, "input"),
+    "output": lambda seen: seen[0].parsed(seen[1].ordinal, "output"),
+    "status": lambda seen: str(seen[1].status),
+    "taskId": lambda seen: task_uuid(seen[0].workflow.id, seen[1].ordinal),
+    "taskType": lambda seen: seen[1].type,
+    "taskDefName": lambda seen: seen[1].name,
+    "referenceTaskName": lambda seen: seen[1].ref,
+    "subWorkflowId": lambda seen: workflow_uuid(seen[1].child) if seen[1].child else None,
+    "retryCount": lambda seen: seen[1].attempt,
+    "pollCount": lambda seen: seen[1].polls,
+    "iteration": lambda seen: seen[1].iteration,
+    "correlationId": lambda seen: seen[0].workflow.correlation_id,
+    "workflowInstanceId": lambda seen: workflow_uuid(seen[0].workflow.id),
+    "scheduledTime": lambda seen: seen[1].scheduled_ms,
+    "startTime": lambda seen: seen[1].started_ms,
+    "endTime": lambda seen: seen[1].ended_ms,
+    "reasonForIncompletion": lambda seen: seen[1].reason,
+    "callbackAfterSeconds": lambda seen: seen[1].callback_after_s,
+    "workerId": lambda seen: seen[1].worker,
+}

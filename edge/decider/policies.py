@@ -102,6 +102,12 @@ def next_deadline_ms(step: WorkflowTask, task: Task) -> int:
     if task.status.terminal:
         return 0
     definition = settings(step)
+    if definition.timeout_policy == "ALERT_ONLY" or not (
+        definition.total_timeout_seconds
+        or definition.timeout_seconds
+        or definition.poll_timeout_seconds
+    ):
+        return 0
     moments = [
         _after(task.first_scheduled_ms, definition.total_timeout_seconds),
         _after(
@@ -112,8 +118,6 @@ def next_deadline_ms(step: WorkflowTask, task: Task) -> int:
     if task.status is TaskStatus.SCHEDULED and not task.started_ms:
         start = task.scheduled_ms + (task.start_delay_s + task.callback_after_s) * 1000
         moments.append(_after(start, definition.poll_timeout_seconds or 0))
-    if definition.timeout_policy == "ALERT_ONLY":
-        moments = []
     return min((moment for moment in moments if moment), default=0)
 
 

@@ -23,7 +23,7 @@ from edge.model.decision import (
     TimerDue,
     UpdateTask,
 )
-from edge.model.definitions import WorkflowTask
+from edge.model.definitions import JsonObject, WorkflowTask
 from edge.model.errors import NotFound
 from edge.model.executions import Task, TaskStatus, WorkflowStatus
 
@@ -42,29 +42,29 @@ def update_task(draft: Draft, command: UpdateTask) -> None:
     draft.logs += [LogLine(task.ordinal, line, time_ms) for line, time_ms in command.logs]
     if task.status.terminal or draft.snapshot.workflow.status.terminal:
         return
-    task = _with_lease(draft, task, command.lease)
     output = command.output
     if command.merge:
         stored = draft.snapshot.parsed(task.ordinal, "output")
         output = msgspec.json.encode({**stored, **msgspec.json.decode(command.output)})
-    task = draft.change(
-        task,
-        output=output,
-        output_path=command.output_path,
-        reason=command.reason[:_REASON_LIMIT] if command.reason else None,
-        worker=command.worker or task.worker,
-        callback_after_s=command.callback_after_s,
-        updated_ms=draft.now_ms,
-        started_ms=task.started_ms or draft.now_ms,
-    )
+    lease = command.lease or Lease(None, draft.now_ms, task.polls)
+    said: JsonObject = {
+        "output": output,
+        "output_path": command.output_path,
+        "reason": command.reason[:_REASON_LIMIT] if command.reason else None,
+        "worker": command.worker or lease.worker or task.worker,
+        "callback_after_s": command.callback_after_s,
+        "updated_ms": draft.now_ms,
+        "started_ms": task.started_ms or lease.started_ms,
+        "polls": lease.polls,
+    }
     if command.status.terminal:
         give_up_child(draft, task, f"The task that started it was reported {command.status}")
-        draft.finish(task, command.status)
+        draft.finish(task, command.status, **said)
     elif len(output) > draft.outside.limits.task_most and command.output_path is None:
         # What is said of it, the end says, too.
-        draft.finish(task, TaskStatus.FAILED_WITH_TERMINAL_ERROR)
+        draft.finish(task, TaskStatus.FAILED_WITH_TERMINAL_ERROR, **said)
     else:
-        _keep_going(draft, task)
+        _keep_going(draft, draft.change(task, **said))
 
 
 def _keep_going(draft: Draft, task: Task) -> None:

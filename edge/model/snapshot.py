@@ -154,11 +154,22 @@ class Snapshot:
         Raises:
             IllegalChange: when the table of status changes does not know the change.
         """
-        old = self.tasks.get(task.ordinal)
-        if old is not None and old.status is not task.status:
+        ordinal = task.ordinal
+        old = self.tasks.get(ordinal)
+        if old is None:
+            self._index(task)
+            return
+        if old.output is not task.output:
+            self._parsed.pop((ordinal, "output"), None)
+        if old.input is not task.input:
+            self._parsed.pop((ordinal, "input"), None)
+        if old.status is not task.status:
             check_task_change(old.status, task.status)
-        self._parsed.pop((task.ordinal, "input"), None)
-        self._parsed.pop((task.ordinal, "output"), None)
+        elif old.executed is task.executed and old.step is task.step:
+            # Nothing that an index is made from: a record never changes its name or its place.
+            self.tasks[ordinal] = task
+            self._count_bulk(ordinal, task)
+            return
         self._index(task)
 
     def put_workflow(self, workflow: Workflow) -> None:
@@ -167,10 +178,15 @@ class Snapshot:
         Raises:
             IllegalChange: when the table of status changes does not know the change.
         """
-        if workflow.status is not self.workflow.status:
-            check_workflow_change(self.workflow.status, workflow.status)
-        for part in ("input", "output", "variables"):
-            self._parsed.pop((0, part), None)
+        old = self.workflow
+        if workflow.status is not old.status:
+            check_workflow_change(old.status, workflow.status)
+        if workflow.input is not old.input:
+            self._parsed.pop((0, "input"), None)
+        if workflow.output is not old.output:
+            self._parsed.pop((0, "output"), None)
+        if workflow.variables is not old.variables:
+            self._parsed.pop((0, "variables"), None)
         self.workflow = workflow
         self._count_bulk(0, workflow)
 
@@ -245,26 +261,30 @@ class Snapshot:
         return task is not None and task.settled
 
     def _index(self, task: Task) -> None:
-        self.tasks[task.ordinal] = task
-        self._count_bulk(task.ordinal, task)
-        self.next_seq = max(self.next_seq, task.seq + 1)
-        self.next_ordinal = max(self.next_ordinal, task.ordinal + 1)
-        if self.latest.get(task.ref, 0) <= task.ordinal:
-            self.latest[task.ref] = task.ordinal
-            self._tell_joins(task)
+        ordinal, ended = task.ordinal, task.status.terminal
+        self.tasks[ordinal] = task
+        self._count_bulk(ordinal, task)
+        if task.seq >= self.next_seq:
+            self.next_seq = task.seq + 1
+        if ordinal >= self.next_ordinal:
+            self.next_ordinal = ordinal + 1
+        if self.latest.get(task.ref, 0) <= ordinal:
+            self.latest[task.ref] = ordinal
+            if self._waiting:
+                self._tell_joins(task)
         if task.loop:
             self._index_lap(task)
         if task.step is not None and task.kind in CONTAINERS:
             self._take_up(task)
-        if task.status.terminal and not task.executed:
-            self.unfollowed[task.ordinal] = None
+        if ended and not task.executed:
+            self.unfollowed[ordinal] = None
         else:
-            self.unfollowed.pop(task.ordinal, None)
-        if task.status.terminal:
-            self.open.pop(task.ordinal, None)
-            self.unfinished.pop(task.ordinal, None)
+            self.unfollowed.pop(ordinal, None)
+        if ended:
+            self.open.pop(ordinal, None)
+            self.unfinished.pop(ordinal, None)
         else:
-            self.open[task.ordinal] = None
+            self.open[ordinal] = None
 
     def _take_up(self, task: Task) -> None:
         """Know the steps inside the one that a record brought along; the newest record counts."""
@@ -280,6 +300,8 @@ class Snapshot:
     def _count_bulk(self, ordinal: int, record: Task | Workflow | None) -> None:
         """Count what a record weighs in place of what it weighed before; None = it is gone."""
         size = 0 if record is None else len(record.input) + len(record.output)
+        if size <= _SMALL and not self._bulks:
+            return
         self.bulk -= self._bulks.pop(ordinal, 0)
         if size > _SMALL:
             self._bulks[ordinal] = size // KB

@@ -124,8 +124,7 @@ def test_a_retry_waits_anew() -> None:
     play.snapshot.workflow = msgspec.structs.replace(play.workflow, variables=b'{"d":"10 s"}')
     play.start()
     play.terminate()
-    play.snapshot.workflow = msgspec.structs.replace(play.workflow, variables=b"{}")
-    play.snapshot.put_workflow(play.workflow)
+    play.snapshot.put_workflow(msgspec.structs.replace(play.workflow, variables=b"{}"))
 
     play.after(60).retry()
 
