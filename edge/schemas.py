@@ -4,7 +4,7 @@ What follows from a fault is decided elsewhere.
 
 The library is imported when it is first used: most devices enforce no schema. Patterns are matched
 by an engine whose time grows with the text and never explodes, references lead nowhere but into the
-schema itself, and a schema that would have to be gone through too often is refused.
+schema itself, and how often it has to be gone through is known before it is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from edge.model.definitions import JsonObject, SchemaRef
+from edge.unfolding import Unfolding, unfolded, widths_of
 
 _KEPT = 64
 """Compiled schemas that are kept, some ten kilobytes each; the one not used longest goes."""
@@ -29,13 +30,12 @@ _MAX_MESSAGE = 300
 _PATTERN_BYTES = 1_000_000
 """A pattern as a machine; ``x{1000}`` has some ten thousand."""
 
-_MAX_STEPS = 100_000
-"""Schemas that one payload may have to be held against, counted along all references. Forty
-references to the same schema twice, a schema of a few lines, would be a million million."""
+_MAX_WORK = 20_000_000
+"""Schemas that one payload may be held against, each time counted: two seconds."""
 
-_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-_NO_SCHEMAS = ("$defs", "definitions", "enum", "const", "examples", "default")
-"""Keywords whose values are data, or are schemas only where something refers to them."""
+_MAX_TOLD = 300_000
+"""The same for a payload whose faults are told: that takes up to a hundred times as long as to find
+out whether there are some."""
 
 Fault = tuple[str, str]
 """Where in the payload, as ``a.b[0]``, and what is wrong there."""
@@ -46,13 +46,13 @@ class Schemas:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._compiled: OrderedDict[bytes, Any] = OrderedDict()
+        self._compiled: OrderedDict[bytes, _Compiled] = OrderedDict()
 
     def fault(self, schema: JsonObject) -> str | None:
         """What is wrong with a schema; None = it can be enforced."""
         try:
             self._validator(schema)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return _first_line(str(error))
         return None
 
@@ -67,22 +67,21 @@ class Schemas:
             version = f", version {schema.version}" if schema.version else ""
             return [("", f"the schema {schema.name}{version} is not registered")]
         try:
-            validator = self._validator(schema.data)
-        except ValueError as error:
+            compiled = self._validator(schema.data)
+        except (ValueError, RecursionError) as error:
             return [("", f"the schema cannot be used: {_first_line(str(error))}")]
-        found: list[Fault] = []
-        for wrong in validator.iter_errors(payload):
-            if len(found) == _MAX_FAULTS:
-                found.append(("", "and more"))
-                break
-            found.append((_path(wrong.instance_path), wrong.message[:_MAX_MESSAGE]))
-        return found
+        try:
+            return compiled.faults(payload)
+        except (ValueError, RecursionError):
+            # The library reads some hundred levels. What it says of it may hold the value.
+            return [("", "the schema cannot be applied: the value is nested too deeply")]
 
-    def _validator(self, schema: JsonObject) -> Any:
+    def _validator(self, schema: JsonObject) -> _Compiled:
         """The schema, compiled.
 
         Raises:
             ValueError: it is no schema that can be enforced here.
+            RecursionError: it is nested too deeply.
         """
         key = msgspec.json.encode(schema)
         with self._lock:
@@ -93,7 +92,8 @@ class Schemas:
         import jsonschema_rs
 
         schema = _as_meant(schema)
-        _refuse_explosions(schema)
+        # Before it is compiled: nothing leads anywhere that was not counted.
+        unfolding = unfolded(schema)
         validator = jsonschema_rs.validator_for(
             schema,
             pattern_options=jsonschema_rs.RegexOptions(
@@ -103,11 +103,45 @@ class Schemas:
             # What is wrong may be a secret: values stay out of what is written and answered.
             mask="the value",
         )
+        compiled = _Compiled(validator, unfolding)
         with self._lock:
-            self._compiled[key] = validator
+            self._compiled[key] = compiled
             while len(self._compiled) > _KEPT:
                 self._compiled.popitem(last=False)
-        return validator
+        return compiled
+
+
+class _Compiled:
+    """A schema that can be enforced."""
+
+    def __init__(self, validator: Any, unfolding: Unfolding) -> None:
+        self._validator = validator
+        self._unfolding = unfolding
+
+    def faults(self, payload: Any) -> list[Fault]:
+        """What is wrong with a payload.
+
+        Raises:
+            ValueError, RecursionError: it is nested too deeply.
+        """
+        widths = widths_of(payload)
+        steps = self._unfolding.steps(widths)
+        if steps is None:
+            most = len(self._unfolding.levels)
+            return [("", f"nested {len(widths)} levels deep; the schema can be followed {most}")]
+        if steps > _MAX_WORK:
+            return [("", f"too large for its schema: {steps} steps, {_MAX_WORK} are allowed")]
+        if steps > _MAX_TOLD:
+            if self._validator.is_valid(payload):
+                return []
+            return [("", "the value is not as its schema wants it, and too large to say where")]
+        found: list[Fault] = []
+        for wrong in self._validator.iter_errors(payload):
+            if len(found) == _MAX_FAULTS:
+                found.append(("", "and more"))
+                break
+            found.append((_path(wrong.instance_path), wrong.message[:_MAX_MESSAGE]))
+        return found
 
 
 def _as_meant(schema: JsonObject) -> JsonObject:
@@ -129,62 +163,6 @@ def _as_meant(schema: JsonObject) -> JsonObject:
 
 def _refuse_remote(uri: str) -> NoReturn:
     raise ValueError(f"{uri} is not fetched; a schema may refer to its own parts only")
-
-
-def _refuse_explosions(schema: JsonObject) -> None:
-    """Refuse a schema through which one payload goes too often.
-
-    Raises:
-        ValueError: it does.
-    """
-    steps = _steps(schema, schema, {}, set())
-    if steps > _MAX_STEPS:
-        raise ValueError(f"it unfolds into {steps} schemas; {_MAX_STEPS} are allowed")
-
-
-def _steps(schema: Any, root: JsonObject, known: dict[int, int], around: set[int]) -> int:
-    """Schemas that a schema unfolds into when its references are followed.
-
-    Args:
-        schema: the schema, or a list or map of them.
-        root: the document.
-        known: what has been counted, by identity.
-        around: schemas that this one stands in.
-    """
-    if isinstance(schema, list):
-        return sum(_steps(item, root, known, around) for item in schema)
-    if not isinstance(schema, dict):
-        return 0
-    here = id(schema)
-    if here in known:
-        return known[here]
-    if here in around:
-        # A schema inside itself: the payload bounds how often.
-        return 1
-    around.add(here)
-    steps = 1
-    for keyword, inner in schema.items():
-        if keyword in _REFERENCES:
-            steps += _steps(_target(inner, root), root, known, around)
-        elif keyword not in _NO_SCHEMAS:
-            steps += _steps(inner, root, known, around)
-    around.discard(here)
-    known[here] = steps
-    return steps
-
-
-def _target(reference: Any, root: JsonObject) -> Any:
-    """What a reference into the same document leads to; others are judged by the library."""
-    if not isinstance(reference, str) or not reference.startswith("#"):
-        return None
-    value: Any = root
-    for step in reference[1:].split("/")[1:]:
-        key = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _path(steps: list[str | int]) -> str:

@@ -160,6 +160,55 @@ def test_a_schema_that_explodes_is_refused() -> None:
     assert Schemas().fault(_doubled(10)) is None
 
 
+def _nested(levels: int) -> Any:
+    """``{"x": {"x": …}}``."""
+    value: Any = {}
+    for _ in range(levels):
+        value = {"x": value}
+    return value
+
+
+def test_a_payload_cannot_make_a_schema_explode() -> None:
+    """What goes into itself twice doubles with each level: deep payloads are not tried."""
+    schema = {"properties": {"x": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}}
+
+    assert Schemas().fault(schema) is None
+    assert [] == _faults(schema, _nested(10))
+    ((place, why),) = _faults(schema, _nested(60))
+    assert "" == place and why.startswith("nested 61 levels deep; the schema can be followed ")
+
+
+def test_wide_payloads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large ones are only held against the schema; too large ones are not."""
+    schema = {"items": {"type": "integer"}}
+    monkeypatch.setattr(schemas, "_MAX_TOLD", 10)
+    monkeypatch.setattr(schemas, "_MAX_WORK", 20)
+
+    assert [("[9]", 'the value is not of type "integer"')] != _faults(schema, [1] * 9 + ["x"])
+    assert [("[8]", 'the value is not of type "integer"')] == _faults(schema, [1] * 8 + ["x"])
+    assert [] == _faults(schema, [1] * 10)
+    ((_, why),) = _faults(schema, [1] * 9 + ["x"])
+    assert "too large to say where" in why
+    ((_, why),) = _faults(schema, [1] * 20)
+    assert "21 steps, 20 are allowed" in why
+
+
+def test_what_is_nested_too_deeply_is_a_fault() -> None:
+    """Of the payload or of the schema, and no crash."""
+    assert [("", "the schema cannot be applied: the value is nested too deeply")] == _faults(
+        {"additionalProperties": {"const": 1}}, _nested(400)
+    )
+    deep: Any = {}
+    for _ in range(50_000):
+        deep = {"not": deep}
+    assert Schemas().fault(deep) is not None
+    ((_, why),) = _faults(deep, 1)
+    assert why.startswith("the schema cannot be used: ")
+    # Too deep to be taken apart by whoever lets go of it last.
+    while deep:
+        deep = deep.pop("not")
+
+
 def test_compiled_schemas_are_kept_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same schema is compiled once, as long as not too many others were used since."""
     monkeypatch.setattr(schemas, "_KEPT", 2)
