@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from edge.model.definitions import JsonObject, without_nulls
-from edge.model.errors import FieldError, InvalidInput, ValidationFailed
+from edge.model.definitions import JsonObject
+from edge.model.errors import FieldError, ValidationFailed
 from edge.model.tags import Tag
+from edge.model.validation import shaped
 
 CONDUCTOR = "conductor:"
 """What the name of an internal queue begins with; workflow and reference or name follow."""
@@ -162,12 +163,7 @@ def parse_event_handler(
         InvalidInput: it has not the shape of a handler; the message names the field.
         ValidationFailed: it breaks rules; all of them are listed.
     """
-    try:
-        handler = msgspec.convert(without_nulls(document), EventHandler, strict=False)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"Cannot read the event handler: {error}") from error
-    except RecursionError as error:
-        raise InvalidInput("Cannot read the event handler: it is nested too deeply") from error
+    handler = shaped(document, EventHandler, "event handler")
     faults = [*_faults(handler), *_condition_faults(handler, check_script)]
     if faults:
         raise ValidationFailed(faults)

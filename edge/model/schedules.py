@@ -17,11 +17,11 @@ import msgspec
 
 from edge.model import cron
 from edge.model.cron_fields import CronError
-from edge.model.definitions import JsonObject, WorkflowDefinition, without_nulls
+from edge.model.definitions import JsonObject, WorkflowDefinition
 from edge.model.errors import InvalidInput, ValidationFailed
 from edge.model.requests import StartRequest
 from edge.model.tags import MAX_TAGS, Tag
-from edge.model.validation import parse_start_request
+from edge.model.validation import parse_start_request, shaped
 
 CATCH_UP_TICKS = 10_000
 """Missed ticks that a schedule runs after one downtime: a week of minutes. Of more, the newest run
@@ -151,12 +151,7 @@ def parse_schedule(document: Any) -> Schedule:
     Raises:
         InvalidInput: it breaks some; the message names the fields.
     """
-    try:
-        schedule = msgspec.convert(without_nulls(document), Schedule, strict=False)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"Cannot read the schedule: {error}") from error
-    except RecursionError as error:
-        raise InvalidInput("Cannot read the schedule: it is nested too deeply") from error
+    schedule = shaped(document, Schedule, "schedule")
     faults = [
         *_name_faults(schedule.name),
         *_cron_faults(schedule),
@@ -255,7 +250,7 @@ def start_request(schedule: Schedule, tick: Tick, execution_id: str, now_ms: int
     definition = None
     if posted.workflow_def is not None:
         inline = {"name": posted.name, **posted.workflow_def}
-        definition = msgspec.convert(without_nulls(inline), WorkflowDefinition, strict=False)
+        definition = shaped(inline, WorkflowDefinition, "workflow definition")
     values = {
         **posted.input,
         "_startedByScheduler": schedule.name,

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from edge.model.definitions import JsonObject, without_nulls
-from edge.model.errors import FieldError, InvalidInput, ValidationFailed
+from edge.model.definitions import JsonObject
+from edge.model.errors import FieldError, ValidationFailed
+from edge.model.validation import shaped
 
 MAX_SCHEMA_BYTES = 256 * 1024
 """Of one schema as JSON; it is kept with each definition that executions start from."""
@@ -43,12 +44,7 @@ def parse_schema(document: Any, path: str = "schema") -> SchemaDefinition:
         InvalidInput: it has not the shape of a schema; the message names the field.
         ValidationFailed: it breaks rules; all of them are listed.
     """
-    try:
-        schema = msgspec.convert(without_nulls(document), SchemaDefinition, strict=False)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"Cannot read the {path}: {error}") from error
-    except RecursionError as error:
-        raise InvalidInput(f"Cannot read the {path}: it is nested too deeply") from error
+    schema = shaped(document, SchemaDefinition, path)
     faults = []
     if not schema.name.strip():
         faults.append(FieldError(f"{path}.name", "SchemaDef name cannot be null or empty"))

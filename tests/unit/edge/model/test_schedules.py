@@ -301,6 +301,14 @@ def test_a_definition_may_come_along() -> None:
     assert ["t"] == [task.task_reference_name for task in request.definition.tasks]
 
 
+def test_a_definition_that_is_none_is_told() -> None:
+    """A tick fails by its name like any other that cannot start anything."""
+    schedule = _schedule(startWorkflowRequest={"name": "inline", "workflowDef": {"tasks": 5}})
+
+    with pytest.raises(InvalidInput, match="Cannot read the workflow definition: .*tasks"):
+        start_request(schedule, Tick(1, "@daily", "UTC"), "id", 1)
+
+
 def test_a_large_request_is_not_kept_with_each_tick() -> None:
     """A small one is kept as it is, of a large one what it starts."""
     small = {"name": "flow", "input": {"x": 1}}
