@@ -16,7 +16,7 @@ from devices.inventory import DRIVERS
 from edge.api import app as _app
 from edge.cli import main
 from edge.config import Settings
-from edge.decider.operators import SUPPORTED
+from edge.decider.operators import OPERATORS
 from edge.model.errors import BatonError
 from tests.tidiness.tree import ROOT, files, report, shown, syntax_of
 
@@ -177,7 +177,7 @@ def test_every_driver_is_told(driver: str) -> None:
     assert f'driver = "{driver}"' in (DOCS / "devices.md").read_text()
 
 
-@pytest.mark.parametrize("operator", sorted(SUPPORTED))
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
 def test_every_task_type_is_told(operator: str) -> None:
     """Each task type that a definition may use is explained to those who write one."""
     assert f"`{operator}`" in (DOCS / "workflows.md").read_text()

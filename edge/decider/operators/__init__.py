@@ -66,8 +66,6 @@ OPERATORS: dict[str, Operator] = {
 """Task types by the name they have in a definition. Every other name is a type of the user's own,
 and its tasks wait for a worker."""
 
-SUPPORTED = frozenset(OPERATORS)
-
 
 def operator_for(kind: str) -> Operator:
     """The operator of a task type."""
