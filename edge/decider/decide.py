@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.decider import children, lifecycle, messages, moves, state_changes, updates
 from edge.decider.draft import Draft, FlowBroken, Sources
-from edge.decider.flow import fail_broken, run_agenda
+from edge.decider.flow import TOO_DEEP, fail_broken, run_agenda
 from edge.model import decision as model
 from edge.model.decision import Command, Decision
 from edge.model.errors import PayloadLost
@@ -68,11 +68,25 @@ def decide(snapshot: Snapshot, command: Command, now_ms: int, sources: Sources) 
         obey = _COMMANDS.get(type(command))
         assert obey is not None, f"{command!r} is no command"
         obey(draft, command)
-        run_agenda(draft)
+        _draw_consequences(draft)
     except FlowBroken as error:
         fail_broken(draft, error)
     state_changes.publish(draft)
     return draft.decision()
+
+
+def _draw_consequences(draft: Draft) -> None:
+    """What follows from a command that was obeyed.
+
+    Whoever gave it is not to blame for data too deep, and would try it in vain for ever.
+
+    Raises:
+        FlowBroken: it cannot be followed from here.
+    """
+    try:
+        run_agenda(draft)
+    except RecursionError as error:
+        raise FlowBroken(TOO_DEEP) from error
 
 
 def _give_up(snapshot: Snapshot) -> None:

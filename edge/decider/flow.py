@@ -5,12 +5,15 @@ No task type's own rules stand here; those are in ``operators``.
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from edge.decider import children, policies, reuse
 from edge.decider.draft import Draft, Ending, FlowBroken, Lap, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators import operator_for
+from edge.decider.operators.do_while import sealed_output
 from edge.decider.schemas import output_fault, task_input_fault
 from edge.model.definitions import WorkflowTask
 from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, workflow_uuid
@@ -19,6 +22,9 @@ STEPS_AT_ONCE = 500
 """Records whose consequences one decision draws. The rest follows in the next one, at once but
 behind whatever else waits for the disk: a loop that never ends holds up nobody, and can be
 terminated."""
+
+TOO_DEEP = "The values of the workflow are nested too deeply"
+"""Why one fails whose data put inside each other are more than JSON can be read back from."""
 
 
 def schedule(draft: Draft, visit: Visit) -> None:
@@ -206,8 +212,7 @@ def _complete_if_done(draft: Draft) -> None:
 def end_workflow(draft: Draft, ending: Ending) -> None:
     """Give the workflow its end: output, cancelled tasks, failed references, and who is told."""
     draft.agenda.clear()
-    output = ending.output if ending.output is not None else _output(draft, ending)
-    ending, output = _judged(draft, ending, output)
+    ending, output = _with_output(draft, ending)
     for task in draft.snapshot.open_tasks():
         cancel(draft, task, f"Parent workflow has been terminated with reason: {ending.reason}")
     failed = [
@@ -234,15 +239,26 @@ def end_workflow(draft: Draft, ending: Ending) -> None:
 def cancel(draft: Draft, task: Task, reason: str) -> None:
     """Give a task up, and the execution that it has started."""
     children.give_up_child(draft, task, reason)
-    fields = {} if task.kind != "DO_WHILE" else {"output": sealed_output(draft, task)}
+    output = task.output
+    if task.kind == "DO_WHILE":
+        # Where its iterations' outputs nest too deeply to stand in one, the record says less.
+        with contextlib.suppress(RecursionError):
+            output = sealed_output(draft, task)
+    fields = {} if output is task.output else {"output": output}
     draft.change(
         task, status=TaskStatus.CANCELED, ended_ms=draft.now_ms, updated_ms=draft.now_ms, **fields
     )
 
 
-def sealed_output(draft: Draft, loop: Task) -> bytes:
-    """The output of a loop that ends: from here on its record holds all of it."""
-    return msgspec.json.encode(draft.snapshot.parsed(loop.ordinal, "output"))
+def _with_output(draft: Draft, ending: Ending) -> tuple[Ending, bytes]:
+    """The end and its output; none is so deep that an execution could not be brought to its end."""
+    try:
+        output = ending.output if ending.output is not None else _output(draft, ending)
+        return _judged(draft, ending, output)
+    except RecursionError:
+        if ending.status is WorkflowStatus.COMPLETED:
+            ending = ending._replace(status=WorkflowStatus.FAILED, reason=TOO_DEEP)
+        return ending, EMPTY
 
 
 def _judged(draft: Draft, ending: Ending, output: bytes) -> tuple[Ending, bytes]:

@@ -54,14 +54,20 @@ def _items(draft: Draft, step: WorkflowTask, values: JsonObject) -> list[Any] | 
 def _begin_lap(
     draft: Draft, loop: Task, step: WorkflowTask, iteration: int, schedule: Schedule
 ) -> None:
+    output = _encode(lap_output(draft, loop, iteration))
+    loop = draft.change(loop, laps=iteration, output=output, updated_ms=draft.now_ms)
+    schedule(draft, Visit(step.loop_over[0], Lap.of(loop, iteration)))
+
+
+def lap_output(draft: Draft, loop: Task, iteration: int) -> JsonObject:
+    """What a loop that runs keeps in its record: where it is."""
     output: JsonObject = {"iteration": iteration}
     items = draft.snapshot.parsed(loop.ordinal, "input").get(_ITEMS)
     if items is not None and iteration <= len(items):
         item = items[iteration - 1]
         # Conductor's names, and the one that Orkes gives the item.
         output |= {"loopIndex": iteration - 1, "loopItem": item, "item": item}
-    loop = draft.change(loop, laps=iteration, output=_encode(output), updated_ms=draft.now_ms)
-    schedule(draft, Visit(step.loop_over[0], Lap.of(loop, iteration)))
+    return output
 
 
 def _lap_done(draft: Draft, loop: Task, schedule: Schedule) -> None:
@@ -163,8 +169,12 @@ def _records_of(draft: Draft, loop: int, iteration: int) -> list[int]:
 
 
 def _finish(draft: Draft, loop: Task, status: TaskStatus, reason: str | None) -> None:
-    output = _encode(draft.snapshot.parsed(loop.ordinal, "output"))
-    draft.finish(loop, status, output=output, reason=reason)
+    draft.finish(loop, status, output=sealed_output(draft, loop), reason=reason)
+
+
+def sealed_output(draft: Draft, loop: Task) -> bytes:
+    """The output of a loop that ends: from here on its record holds all of it."""
+    return _encode(draft.snapshot.parsed(loop.ordinal, "output"))
 
 
 def _encode(output: JsonObject) -> bytes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from edge.decider.draft import Draft, Visit
-from edge.decider.flow import run_agenda
+from edge.decider.flow import TOO_DEEP, run_agenda
 from edge.model.decision import Start
 from edge.model.executions import ORDINAL_BITS, Task, TaskStatus, WorkflowStatus
 from tests.unit.edge.playbook import (
@@ -345,3 +347,77 @@ def test_terminate_beside_other_branches_of_the_same_decision() -> None:
 
     assert WorkflowStatus.FAILED == play.status
     assert {"f": "COMPLETED", "t": "COMPLETED", "b": "CANCELED", "j": "CANCELED"} == play.states()
+
+
+def deepest(most: int = 100_000) -> int:
+    """Lists inside each other that JSON can be read back from at the depth of a test."""
+    low, high = 1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            msgspec.json.decode(b"[" * middle + b"]" * middle)
+            low = middle
+        except RecursionError:
+            high = middle
+    return low
+
+
+def too_deep(**fields: Any) -> Playbook:
+    """An execution whose output would be deeper than anything that it was given."""
+    depth = deepest() - 70
+    output: Any = "${workflow.input.deep}"
+    for _ in range(90):
+        output = [output]
+    play = Playbook(*fields.pop("steps", [step("a")]), outputParameters={"out": output}, **fields)
+    document = b"[" * depth + b"]" * depth
+    play.snapshot.workflow = msgspec.structs.replace(
+        play.workflow, input=b'{"deep":' + document + b"}"
+    )
+    play.do(Start())
+    return play
+
+
+def test_an_output_that_is_too_deep_keeps_no_execution_from_its_end() -> None:
+    """It has none then, and one that would have completed fails."""
+    ended = too_deep()
+    ended.terminate("enough")
+    completed = too_deep()
+    completed.complete("a")
+
+    assert ("TERMINATED", "enough", b"{}") == (
+        ended.status, ended.workflow.reason, ended.workflow.output,
+    )  # fmt: skip
+    assert ("FAILED", TOO_DEEP, b"{}") == (
+        completed.status, completed.workflow.reason, completed.workflow.output,
+    )  # fmt: skip
+
+
+def test_an_input_that_is_too_deep_fails_the_workflow() -> None:
+    """Whoever finished the task before it is not refused."""
+    deep: Any = "${workflow.input.deep}"
+    for _ in range(90):
+        deep = [deep]
+    play = too_deep(steps=[step("a"), step("b", inputParameters={"in": deep})])
+    play.complete("a")
+
+    assert ("FAILED", TOO_DEEP) == (play.status, play.workflow.reason)
+    assert "COMPLETED" == play.task("a").status
+
+
+def test_loops_that_gather_what_is_too_deep_can_be_cancelled() -> None:
+    """Their records then say where they were."""
+    body = step("s")
+    for number in range(25):
+        body = step(f"loop{number}", "DO_WHILE", loopOver=[body], loopCondition="$.more",
+                    inputParameters={"more": True})  # fmt: skip
+    play = Playbook(body)
+    play.start()
+    done = play.complete("s" + "__1" * 25, {"x": 1}).tasks[0]
+    # Alone it can be read; inside the iterations of so many loops it cannot.
+    depth = deepest() - 70
+    deep = b'{"x":' + b"[" * depth + b"]" * depth + b"}"
+    play.snapshot.put(msgspec.structs.replace(play.snapshot.tasks[done.ordinal], output=deep))
+    play.terminate("enough")
+
+    assert "TERMINATED" == play.status
+    assert {"iteration": 1} == play.output("loop24")
