@@ -8,11 +8,13 @@ from __future__ import annotations
 import msgspec
 
 from edge.decider import policies
+from edge.decider.branches import Beside
 from edge.decider.children import give_up_child, reopen_parent
 from edge.decider.draft import Draft, Lap, Visit
 from edge.decider.flow import cancel, new_attempt, schedule
 from edge.decider.lifecycle import look_again, reopen, reopen_workflow, start
 from edge.decider.operators import operator_for
+from edge.decider.operators.do_while import lap_output
 from edge.model.decision import (
     Jump,
     Rerun,
@@ -41,6 +43,7 @@ _MADE_ANEW = frozenset(
         "WAIT",
         "JSON_JQ_TRANSFORM",
         "EXCLUSIVE_JOIN",
+        "PULL_WORKFLOW_MESSAGES",
     }
 )
 """Kinds that are run by coming to their step: a rerun comes to it once more, with a new record."""
@@ -76,12 +79,11 @@ def rerun(draft: Draft, command: Rerun) -> None:
 
 
 def _rerun_from(draft: Draft, target: Task, task_input: bytes | None) -> None:
-    snapshot = draft.snapshot
+    joins: set[int] = set()
     if target.kind != "SUB_WORKFLOW":
-        later = [task.ordinal for task in snapshot.in_order() if task.seq > target.seq]
-        draft.drop(later)
+        joins = _drop_later(draft, target)
     _rewind_loops(draft, target)
-    waiting = _reopen_others(draft, target)
+    waiting = _reopen_others(draft, target, joins)
     if target.kind in _MADE_ANEW:
         _come_again(draft, target, task_input)
     elif target.kind in JOINS:
@@ -90,6 +92,24 @@ def _rerun_from(draft: Draft, target: Task, task_input: bytes | None) -> None:
     else:
         _reset(draft, target, task_input)
     look_again(draft, waiting)
+
+
+def _drop_later(draft: Draft, target: Task) -> set[int]:
+    """Take away what came of a task; returns the JOINs that wait for it once more.
+
+    Other branches of the forks around it did not come of it, though they are younger: nobody would
+    begin them again. The JOINs of these forks were opened with the branches.
+    """
+    beside = Beside(draft.snapshot, target)
+    later = [task for task in draft.snapshot.in_order() if task.seq > target.seq]
+    draft.drop(
+        [
+            task.ordinal
+            for task in later
+            if task.ordinal not in beside.joins and not beside.holds(task)
+        ]
+    )
+    return beside.joins
 
 
 def _come_again(draft: Draft, target: Task, task_input: bytes | None) -> None:
@@ -105,7 +125,7 @@ def _rewind_loops(draft: Draft, target: Task) -> None:
     inner = target
     while inner.loop:
         loop = draft.snapshot.tasks[inner.loop]
-        output = msgspec.json.encode({"iteration": inner.iteration})
+        output = msgspec.json.encode(lap_output(draft, loop, inner.iteration))
         loop = draft.change(loop, laps=inner.iteration)
         if loop.status.terminal:
             reopen(draft, loop)
@@ -113,8 +133,11 @@ def _rewind_loops(draft: Draft, target: Task) -> None:
         inner = draft.change(loop, output=output)
 
 
-def _reopen_others(draft: Draft, target: Task) -> list[Task]:
-    """Let what had failed, or was cancelled, beside the target go on; returns who waits."""
+def _reopen_others(draft: Draft, target: Task, joins: set[int]) -> list[Task]:
+    """Let what had failed, or was cancelled, beside the target go on; returns who waits.
+
+    The JOINs wait in any case: what followed them is gone, and comes again with their end.
+    """
     snapshot = draft.snapshot
     waiting: list[Task] = []
     for task in [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.latest.values())]:
@@ -122,7 +145,9 @@ def _reopen_others(draft: Draft, target: Task) -> list[Task]:
             continue
         if task.kind in JOINS:
             members = (snapshot.find(ref) for ref in join_refs(task))
-            undone = any(m is None or m.ordinal == target.ordinal for m in members)
+            undone = task.ordinal in joins or any(
+                m is None or m.ordinal == target.ordinal for m in members
+            )
             if task.status.terminal and (undone or not task.status.successful):
                 reopen(draft, task)
                 waiting.append(task)

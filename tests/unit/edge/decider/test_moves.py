@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from edge.model.calls import Launch
+from edge.model.calls import Launch, Pull
 from edge.model.decision import Admit, Jump, Launched, Rerun, Skip, Upgrade
 from edge.model.errors import Conflict, IllegalState, InvalidInput
 from edge.model.executions import TaskStatus
@@ -108,6 +108,63 @@ def test_a_rerun_from_inside_a_loop_goes_back_to_that_iteration() -> None:
     assert 1 == play.task("loop").laps
     play.complete("s__1")
     assert "COMPLETED" == play.status
+
+
+def test_a_rerun_from_inside_a_branch_leaves_the_other_branches() -> None:
+    """They are younger, and nobody would begin them again; neither would anybody open the JOIN."""
+    play = Playbook(
+        fork("f", [step("a"), step("b")], [step("c"), step("d")]), join("j", "b", "d"), step("z")
+    )
+    play.start()
+    for ref in ("a", "c", "b", "d", "z"):
+        play.complete(ref)
+    play.do(Rerun(play.task("a").ordinal))
+
+    assert {
+        "f": "COMPLETED", "a": "SCHEDULED", "c": "COMPLETED", "d": "COMPLETED", "j": "IN_PROGRESS",
+    } == play.states()  # fmt: skip
+    for ref in ("a", "b", "z"):
+        play.complete(ref)
+    assert "COMPLETED" == play.status
+
+
+def test_a_rerun_from_a_join_leaves_its_branches() -> None:
+    """It was opened before their later tasks, yet waits for them."""
+    play = Playbook(fork("f", [step("a"), step("b")], [step("c")]), join("j", "b", "c"), step("z"))
+    play.start()
+    for ref in ("a", "c", "b", "z"):
+        play.complete(ref)
+    play.do(Rerun(play.task("j").ordinal))
+
+    assert {
+        "f": "COMPLETED", "a": "COMPLETED", "b": "COMPLETED", "c": "COMPLETED", "j": "COMPLETED",
+        "z": "SCHEDULED",
+    } == play.states()  # fmt: skip
+
+
+def test_a_rerun_inside_a_loop_over_a_list_keeps_the_item() -> None:
+    """The body sees what it saw the first time."""
+    item = {"item": "${loop.output.loopItem}", "at": "${loop.output.loopIndex}"}
+    body = [step("s"), step("t", inputParameters=item)]
+    play = Playbook(step("loop", "DO_WHILE", loopOver=body, items="${workflow.input.list}"))
+    play.start({"list": ["a", "b"]})
+    for ref in ("s__1", "t__1", "s__2"):
+        play.complete(ref)
+    play.terminate("enough")
+    play.do(Rerun(play.task("s__1").ordinal))
+    play.complete("s__1")
+
+    assert {"item": "a", "at": 0} == play.input("t__1")
+
+
+def test_a_rerun_from_a_task_that_takes_messages_asks_for_them_again() -> None:
+    """Some may wait already, and nobody would say so."""
+    play = Playbook(step("p", "PULL_WORKFLOW_MESSAGES"))
+    play.start()
+    play.terminate("enough")
+    (call,) = play.do(Rerun(1)).calls
+
+    assert Pull(play.task("p").ordinal, batch=1, blocking=True) == call
 
 
 def test_a_rerun_from_a_sub_workflow_starts_a_new_child() -> None:
