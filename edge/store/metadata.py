@@ -45,6 +45,8 @@ _PIN = "INSERT INTO pinned_definition (digest, document) VALUES (?, ?)"
 _WORKFLOW_DECODER = msgspec.json.Decoder(WorkflowDefinition)
 _TASK_DECODER = msgspec.json.Decoder(TaskDefinition)
 
+_LARGEST_VERSION = 2**31 - 1
+
 _MAX_CACHED = 500
 """Pinned definitions kept parsed, about 20 KB each."""
 
@@ -55,6 +57,9 @@ def read_workflow_definition(
     """A registered workflow; the highest version when none is named."""
     if version is None:
         row = connection.execute(_LATEST_WORKFLOW, (name,)).fetchone()
+    elif abs(version) > _LARGEST_VERSION:
+        # JSON knows numbers that no column holds.
+        return None
     else:
         row = connection.execute(_WORKFLOW, (name, version)).fetchone()
     return None if row is None else _WORKFLOW_DECODER.decode(row[0])

@@ -137,7 +137,8 @@ def _sub_workflow(values: JsonObject, workflow: Any, element: JsonObject) -> Jso
     if isinstance(version, int) and not isinstance(version, bool):
         param["version"] = version
     elif isinstance(version, str) and _WHOLE_NUMBER.fullmatch(version):
-        param["version"] = int(version)
+        # Whoever starts the child reads it as a number.
+        param["version"] = version
     if isinstance(element.get("taskToDomain"), dict):
         param["taskToDomain"] = element["taskToDomain"]
     return param
@@ -159,10 +160,10 @@ def _tasks_and_inputs(draft: Draft, step: WorkflowTask, values: JsonObject) -> I
         )
     for document in documents:
         own = (inputs or {}).get(document["taskReferenceName"])
-        parameters = {
-            **(document.get("inputParameters") or {}),
-            **(own if isinstance(own, dict) else {}),
-        }
+        parameters = document.get("inputParameters") or {}
+        # Anything but a map is left for the step to refuse.
+        if isinstance(parameters, dict):
+            parameters = {**parameters, **(own if isinstance(own, dict) else {})}
         whole = {**document, "inputParameters": parameters}
         yield _Branch(_step_of(draft, whole), document)
 

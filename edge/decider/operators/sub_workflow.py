@@ -71,14 +71,22 @@ def _input(draft: Draft, param: SubWorkflowParams, given: JsonObject) -> JsonObj
     }
 
 
+_LARGEST = 2**31 - 1
+"""Numbers saturate here, as no record could hold some that JSON can say; no version is as large."""
+
+_LONGEST_NUMBER = 20
+"""Characters of a number's text that are read: more than the largest has."""
+
+
 def _number(value: Any) -> int | None:
     """A whole number, or the text of one."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     try:
-        return int(value)
+        number = int(value[:_LONGEST_NUMBER]) if isinstance(value, str) else value
     except ValueError:
         return None
+    return max(-_LARGEST, min(number, _LARGEST))
 
 
 def _launch(draft: Draft, task: Task) -> Launch:

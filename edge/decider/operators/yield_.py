@@ -1,6 +1,6 @@
 """YIELD: waits until somebody signals.
 
-What a signal is stands in ``signals``.
+No signal is known here: it comes as the result of the task.
 """
 
 from __future__ import annotations

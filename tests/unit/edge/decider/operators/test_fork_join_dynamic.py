@@ -78,6 +78,17 @@ def test_sub_workflows_for_each_input() -> None:
     assert {"x": 1, "__index": 0} == play.input("_df_0")["workflowInput"]
 
 
+def test_a_version_longer_than_any_number() -> None:
+    """It is none that anybody registered, and breaks nothing."""
+    play = Playbook(
+        uniform(forkTaskWorkflow="child", forkTaskWorkflowVersion="9" * 5_000), join("j")
+    )
+    (call,) = play.start({"list": [{}]}).calls
+
+    assert isinstance(call, Launch)
+    assert 2**31 - 1 == call.version
+
+
 def test_settings_inside_an_input_are_settings_of_the_step() -> None:
     """``optional`` of the element, or of the fork itself."""
     play = Playbook(uniform(forkTaskName="t"), join("j"))
@@ -199,6 +210,11 @@ def test_a_failing_branch_ends_the_workflow() -> None:
         (
             pair(),
             {"tasks": [{"name": "a", "taskReferenceName": "r", "optional": {}}], "inputs": {}},
+            "Dynamic tasks could not be created. The task ",
+        ),
+        (
+            pair(),
+            {"tasks": [{"taskReferenceName": "r", "inputParameters": "no"}], "inputs": {}},
             "Dynamic tasks could not be created. The task ",
         ),
         (

@@ -81,3 +81,14 @@ def test_without_a_name_the_task_fails(name: str | None) -> None:
 
     assert "FAILED_WITH_TERMINAL_ERROR" == play.task("c").status
     assert "subWorkflowParam.name" in (play.task("c").reason or "")
+
+
+def test_numbers_that_no_record_could_hold() -> None:
+    """They saturate, however long their text; a version like that is none."""
+    most = 2**31 - 1
+    param = {"name": "child", "version": "${workflow.input.n}", "priority": "${workflow.input.n}"}
+    for number in (10**30, "9" * 30, "9" * 5_000):
+        call = launched(param, {"n": number})
+
+        assert (most, most) == (call.version, call.priority)
+    assert -most == launched(param, {"n": "-" + "9" * 30}).version
