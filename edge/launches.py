@@ -5,10 +5,13 @@ Nothing is started here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
-from edge.model.calls import Launch
-from edge.model.executions import Pinned, TaskStatus
+from edge.model.calls import MAX_DEPTH, Launch
+from edge.model.errors import Conflict
+from edge.model.executions import Pinned, TaskStatus, Workflow, workflow_uuid
 from edge.model.requests import StartRequest
 from edge.model.snapshot import Snapshot
 from edge.model.validation import parse_inline_definition
@@ -39,6 +42,46 @@ def still_wanted(snapshot: Snapshot, call: Launch) -> bool:
         and task.status is TaskStatus.SCHEDULED
         and not snapshot.workflow.status.terminal
     )
+
+
+def refuse_adoption(
+    workflow: Workflow, task: bytes, find: Callable[[bytes], Snapshot | None]
+) -> None:
+    """See to it that an execution may become the child of a task.
+
+    Args:
+        workflow: the execution, which an idempotency key has led to.
+        task: id of the task.
+        find: an execution by its id.
+
+    Raises:
+        Conflict: another task waits for it already, or the task stands inside it.
+    """
+    if _stands_inside(task, workflow.id, find):
+        fault = "stands around the task, which would wait for itself"
+    elif workflow.parent and not workflow.status.terminal:
+        fault = "is the child of another task"
+    else:
+        return
+    raise Conflict(
+        f"Workflow {workflow_uuid(workflow.id)}, which the idempotency key "
+        f"{workflow.idempotency_key} names, {fault}"
+    )
+
+
+def _stands_inside(
+    task: bytes, workflow_id: bytes, find: Callable[[bytes], Snapshot | None]
+) -> bool:
+    around = task[:12] + bytes(4)
+    for _ in range(MAX_DEPTH + 1):
+        if around == workflow_id:
+            return True
+        snapshot = find(around)
+        if snapshot is None or not snapshot.workflow.parent:
+            return False
+        around = snapshot.workflow.parent_id
+    # What was adopted can stand deeper than what was started; it ends here as well.
+    return True
 
 
 def start_request(snapshot: Snapshot, call: Launch, encoder: Encoder) -> StartRequest:

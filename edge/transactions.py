@@ -21,7 +21,13 @@ from edge.decider.scripts import ScriptNeedsTime
 from edge.effects import Effects, Step
 from edge.figures import Figures
 from edge.history import records_of
-from edge.launches import failed_child, start_request, still_wanted, with_template
+from edge.launches import (
+    failed_child,
+    refuse_adoption,
+    start_request,
+    still_wanted,
+    with_template,
+)
 from edge.listeners import Listeners
 from edge.lookups import Lookups
 from edge.memory import Memory, Outcome
@@ -391,14 +397,11 @@ class Disk:
         """Make an execution that an idempotency key has led to the child of a task.
 
         Raises:
-            Conflict: another task waits for it already.
+            Conflict: another task waits for it already, or the task stands inside it.
         """
-        workflow = existing.workflow
-        if workflow.parent and not workflow.status.terminal:
-            raise Conflict(
-                f"Workflow {workflow_uuid(workflow.id)}, which the idempotency key "
-                f"{workflow.idempotency_key} names, is the child of another task"
-            )
+        refuse_adoption(
+            existing.workflow, parent, lambda one: self.executions.load(connection, one)
+        )
         return self._step(connection, existing, Adopted(parent)).calls
 
     def start(
@@ -584,7 +587,7 @@ class Transaction:
             masked_fields=pinned.definition.masked_fields,
         )
         # The records stay as they are until the decision changes them.
-        self.executions.replace(Snapshot(workflow, pinned, list(snapshot.tasks.values())))
+        self.executions.replace(snapshot.by_definition(workflow, pinned))
 
     def retry(self, workflow_id: bytes, *, resume_children: bool) -> None:
         """Try failed tasks again, in the execution itself or in the child that they come from."""

@@ -33,9 +33,10 @@ SYSTEM_KINDS = BUILT_IN | frozenset(
         "NOOP",
     }
     | {"SUB_WORKFLOW", "START_WORKFLOW", "TERMINATE_WORKFLOW", "UPDATE_TASK", "GET_WORKFLOW"}
-    | {"YIELD", "FORK_JOIN_DYNAMIC", "PULL_WORKFLOW_MESSAGES"}
+    | {"YIELD", "PULL_WORKFLOW_MESSAGES"}
 )
-"""Kinds that the engine runs itself: an IN_PROGRESS update leaves them in progress."""
+"""Kinds that the engine runs itself: an IN_PROGRESS update leaves them in progress. HTTP_POLL is
+none of them: it asks to be called back, as workers do."""
 
 _NO_DEFINITION = TaskDefinition(retry_count=0, response_timeout_seconds=0)
 

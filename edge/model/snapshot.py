@@ -81,6 +81,12 @@ class Snapshot:
             if task.kind in JOINS and not task.status.terminal:
                 self.await_refs(task.ordinal, join_refs(task))
 
+    def by_definition(self, workflow: Workflow, pinned: Pinned) -> Snapshot:
+        """The same records, seen by another definition."""
+        other = Snapshot(workflow, pinned, list(self.tasks.values()))
+        other.lost = self.lost
+        return other
+
     # Reading.
 
     def find(self, ref: str) -> Task | None:

@@ -390,3 +390,40 @@ def test_a_request_is_undone_with_all_that_it_did_to_others(tmp_path: Path) -> N
         assert WorkflowStatus.RUNNING is (await engine.workflow(good)).status
 
     run(tmp_path, body)
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_an_execution_never_waits_for_itself(tmp_path: Path, depth: int) -> None:
+    """An idempotency key that leads to what stands around the task fails the task."""
+
+    async def body(engine: Engine) -> None:
+        again = {"idempotencyKey": "key", "idempotencyStrategy": "RETURN_EXISTING"}
+        inner = child("again", "top", param=again)
+        await define(engine, "middle", inner)
+        await define(engine, "top", child("m", "middle") if depth else inner)
+        top = await start(engine, "top", idempotency_key="key")
+        around = await child_of(engine, top, "m") if depth else top
+        task = (await tasks_of(engine, around))["again"]
+
+        assert WorkflowStatus.FAILED is (await engine.workflow(top)).status
+        assert TaskStatus.FAILED is task.status or task.status.terminal
+        assert "which would wait for itself" in (task.reason or "")
+        assert b"" == (await engine.workflow(top)).parent
+
+    run(tmp_path, body)
+
+
+def test_a_version_that_no_definition_can_have(tmp_path: Path) -> None:
+    """It is not found, like any other that is not there."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "child", simple("a"))
+        request = {"startWorkflow": {"name": "child", "version": "${workflow.input.n}"}}
+        begin = {"name": "s", "taskReferenceName": "s", "type": "START_WORKFLOW"}
+        await define(engine, "parent", {**begin, "inputParameters": request})
+        parent = await start(engine, "parent", input={"n": 10**30})
+        task = (await tasks_of(engine, parent))["s"]
+
+        assert f"No such workflow defined. name=child, version={10**30}" in (task.reason or "")
+
+    run(tmp_path, body)

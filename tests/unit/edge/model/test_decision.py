@@ -239,3 +239,12 @@ def test_cleared_records_leave_no_steps() -> None:
     found.put(_bringing(4, "b1"))
     assert found.outline_of("b1").place("b1") is not None
     assert found.outline_of("a1").place("a1") is None
+
+
+def test_another_definition_leaves_what_is_known_of_the_records() -> None:
+    """Above all that a payload of theirs is lost."""
+    found = snapshot(record(1, "a"))
+    found.lost = "gone"
+    other = found.by_definition(msgspec.structs.replace(found.workflow, pinned=2), pin(step("b")))
+
+    assert ("gone", 2, found.tasks) == (other.lost, other.workflow.pinned, other.tasks)
