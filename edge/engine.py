@@ -34,6 +34,7 @@ from edge.model.executions import (
     TaskStatus,
     Workflow,
     parse_uuid,
+    parse_workflow_id,
     task_key,
     task_uuid,
     workflow_uuid,
@@ -195,7 +196,7 @@ class Engine:
             NotFound: no such execution.
             BatonError: it cannot be obeyed in this state.
         """
-        key = _workflow_id(workflow_id)
+        key = parse_workflow_id(workflow_id)
         await self.request(lambda t: t.decide(key, command))
 
     async def pause(self, workflow_id: str) -> None:
@@ -214,17 +215,17 @@ class Engine:
 
     async def retry(self, workflow_id: str, *, resume_children: bool = False) -> None:
         """Try failed tasks once more. Raises NotFound while running, Conflict without any."""
-        key = _workflow_id(workflow_id)
+        key = parse_workflow_id(workflow_id)
         await self.request(lambda t: t.retry(key, resume_children=resume_children))
 
     async def restart(self, workflow_id: str, *, latest: bool) -> None:
         """Run it again from the beginning. Raises Conflict while it is running."""
-        key = _workflow_id(workflow_id)
+        key = parse_workflow_id(workflow_id)
         await self.request(lambda t: t.restart(key, latest=latest))
 
     async def remove(self, workflow_id: str) -> None:
         """Take an execution away; one that is running is terminated first."""
-        key = _workflow_id(workflow_id)
+        key = parse_workflow_id(workflow_id)
 
         def remove(transaction: Transaction) -> None:
             snapshot = transaction.snapshot(key)
@@ -244,7 +245,7 @@ class Engine:
         Raises:
             NotFound: no such execution.
         """
-        key = _workflow_id(workflow_id)
+        key = parse_workflow_id(workflow_id)
 
         def read(connection: sqlite3.Connection) -> ExecutionView | None:
             workflow = executions.read_workflow(connection, key)
@@ -265,7 +266,7 @@ class Engine:
 
     async def workflow(self, workflow_id: str) -> Workflow:
         """The record of an execution without its tasks. Raises NotFound."""
-        key = _workflow_id(workflow_id)
+        key = parse_workflow_id(workflow_id)
 
         def read(connection: sqlite3.Connection) -> Workflow | None:
             found = executions.read_workflow(connection, key)
@@ -381,7 +382,7 @@ class Engine:
         Raises:
             NotFound: no such execution.
         """
-        key = _workflow_id(workflow_id)
+        key = parse_workflow_id(workflow_id)
 
         def update(transaction: Transaction) -> str:
             snapshot = transaction.snapshot(key)
@@ -494,13 +495,6 @@ class Engine:
     def on_effects(self, callback: Callable[[Effects], None]) -> None:
         """Be told what each commit means for timers, workers and the uplink."""
         self._effect_listeners.append(callback)
-
-
-def _workflow_id(text: str) -> bytes:
-    parsed = parse_uuid(text)
-    if parsed is None or parsed[1]:
-        raise NotFound(f"No such workflow found by id: {text}")
-    return parsed[0]
 
 
 def _task_id(text: str) -> TaskId:

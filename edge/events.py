@@ -28,7 +28,13 @@ from edge.model.events import (
     UpdateWorkflowVariables,
     expanded,
 )
-from edge.model.executions import Task, TaskStatus, parse_uuid, workflow_uuid
+from edge.model.executions import (
+    Task,
+    TaskStatus,
+    parse_uuid,
+    parse_workflow_id,
+    workflow_uuid,
+)
 from edge.model.requests import StartRequest
 from edge.model.snapshot import Snapshot
 from edge.store import events
@@ -237,7 +243,7 @@ def _find(
             return None
         task = snapshot.tasks.get(parsed[1])
     elif workflow_id and ref:
-        snapshot = transaction.snapshot(_workflow_id(workflow_id))
+        snapshot = transaction.snapshot(parse_workflow_id(workflow_id))
         task = snapshot.find_named(ref)
     else:
         return None
@@ -251,7 +257,7 @@ def _terminate(transaction: Transaction, details: TerminateWorkflow, fill: Fill)
             "terminationReason": details.termination_reason,
         }
     )
-    key = _workflow_id(_text(values["workflowId"]) or "")
+    key = parse_workflow_id(_text(values["workflowId"]) or "")
     transaction.decide(key, Terminate(_text(values["terminationReason"])))
     return values
 
@@ -263,15 +269,8 @@ def _update_variables(
     command = UpdateVariables(
         msgspec.json.encode(values["variables"]), append=details.append_array is not False
     )
-    transaction.decide(_workflow_id(_text(values["workflowId"]) or ""), command)
+    transaction.decide(parse_workflow_id(_text(values["workflowId"]) or ""), command)
     return values
-
-
-def _workflow_id(text: str) -> bytes:
-    parsed = parse_uuid(text)
-    if parsed is None or parsed[1]:
-        raise NotFound(f"No such workflow found by id: {text}")
-    return parsed[0]
 
 
 def _text(value: Any) -> str | None:

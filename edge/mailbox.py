@@ -11,7 +11,7 @@ from edge.model.decision import MessagesArrived
 from edge.model.definitions import JsonObject
 from edge.model.errors import Conflict, NotFound, Overloaded, PayloadTooLarge
 from edge.model.events import PAYLOAD_BYTES
-from edge.model.executions import WorkflowStatus, parse_uuid
+from edge.model.executions import WorkflowStatus, parse_workflow_id
 from edge.store.mailboxes import MAX_MESSAGES, Letter
 from edge.transactions import Transaction
 
@@ -25,11 +25,8 @@ def push(transaction: Transaction, workflow_id: str, message_id: str, payload: J
         Overloaded: too many of its messages wait already.
         PayloadTooLarge: so large a message could not be kept a thousand times.
     """
-    parsed = parse_uuid(workflow_id)
     try:
-        if parsed is None or parsed[1]:
-            raise NotFound(f"Workflow not found: {workflow_id}")
-        workflow = transaction.snapshot(parsed[0]).workflow
+        workflow = transaction.snapshot(parse_workflow_id(workflow_id)).workflow
     except NotFound as error:
         raise NotFound(f"Workflow not found: {workflow_id}") from error
     if workflow.status is not WorkflowStatus.RUNNING:
@@ -47,4 +44,4 @@ def push(transaction: Transaction, workflow_id: str, message_id: str, payload: J
             f"Workflow message queue for workflowId={workflow_id} has reached the maximum size "
             f"of {MAX_MESSAGES}"
         )
-    transaction.decide(parsed[0], MessagesArrived())
+    transaction.decide(workflow.id, MessagesArrived())

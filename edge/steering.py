@@ -25,6 +25,7 @@ from edge.model.executions import (
     TaskStatus,
     Workflow,
     parse_uuid,
+    parse_workflow_id,
     task_uuid,
     workflow_uuid,
 )
@@ -79,7 +80,7 @@ class Steering:
             Conflict: it is running.
             InvalidInput: no such task in it.
         """
-        key, ordinal = _workflow_id(workflow_id), 0
+        key, ordinal = parse_workflow_id(workflow_id), 0
         target = key
         if task_id:
             parsed = parse_uuid(task_id)
@@ -112,7 +113,7 @@ class Steering:
         outputs: dict[str, JsonObject],
     ) -> None:
         """Go on by another definition. Raises NotFound without it, Conflict after the end."""
-        key = _workflow_id(workflow_id)
+        key = parse_workflow_id(workflow_id)
         command = Upgrade(workflow_input, outputs)
         await self._engine.request(lambda t: t.upgrade(key, name, version, command))
 
@@ -138,7 +139,7 @@ class Steering:
         Raises:
             NotFound: no such execution, or no such task under way.
         """
-        key = _workflow_id(workflow_id)
+        key = parse_workflow_id(workflow_id)
 
         def act(transaction: Transaction) -> None:
             if ref:
@@ -173,7 +174,7 @@ class Steering:
         Raises:
             NotFound: no such execution.
         """
-        key = _workflow_id(workflow_id)
+        key = parse_workflow_id(workflow_id)
 
         def act(transaction: Transaction) -> str | None:
             found = _waiting(transaction, key)
@@ -240,7 +241,7 @@ class Steering:
 
     async def _tree(self, workflow_id: str) -> dict[str, ExecutionView]:
         """An execution and those inside it that have not ended, as of one commit."""
-        key = _workflow_id(workflow_id)
+        key = parse_workflow_id(workflow_id)
         shown = self._engine.payloads.shown
         found = await self._engine.database.read(lambda c: list(map(shown, read_tree(c, key))))
         if not found:
@@ -304,10 +305,3 @@ def _stands_in(transaction: Transaction, inner: bytes, outer: bytes) -> bool:
         if inner == outer:
             return True
     return False
-
-
-def _workflow_id(text: str) -> bytes:
-    parsed = parse_uuid(text)
-    if parsed is None or parsed[1]:
-        raise NotFound(f"No such workflow found by id: {text}")
-    return parsed[0]

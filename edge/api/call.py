@@ -181,7 +181,7 @@ class Call:
         """
         limit = self.house.body_limit_bytes
         announced = self.header(b"content-length")
-        if announced is not None and announced.isdigit() and int(announced) > limit:
+        if announced is not None and announced.isdecimal() and int(announced) > limit:
             raise _too_large(limit)
         message = await self.receive()
         if message["type"] == "http.disconnect":

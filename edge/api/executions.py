@@ -16,7 +16,7 @@ from edge.api import answers
 from edge.api.call import Call
 from edge.api.house import House
 from edge.model.errors import InvalidInput, NotFound
-from edge.model.executions import TaskStatus, Workflow, parse_uuid
+from edge.model.executions import TaskStatus, Workflow, parse_workflow_id
 from edge.store import archive
 
 ARCHIVED = {"X-Workflow-Archived": "true"}
@@ -112,7 +112,7 @@ def page_of(call: Call, *, default: int, size_name: str) -> tuple[int, int]:
 
 async def _copy_of(house: House, workflow_id: str) -> dict[str, Any] | None:
     """The copy of an execution that was removed, as clients saw it."""
-    key = _key(workflow_id)
+    key = parse_workflow_id(workflow_id)
     packed = await house.engine.database.read(lambda c: archive.read_document(c, key))
     if packed is None:
         return None
@@ -121,15 +121,9 @@ async def _copy_of(house: House, workflow_id: str) -> dict[str, Any] | None:
 
 
 async def _record_of_copy(house: House, workflow_id: str) -> Workflow | None:
-    key = _key(workflow_id)
+    key = parse_workflow_id(workflow_id)
     found = await house.engine.database.read(lambda c: archive.read(c, key))
     return None if found is None else found.workflow
-
-
-def _key(workflow_id: str) -> bytes:
-    """The id as it is stored; a text that is no workflow's id is found nowhere."""
-    parsed = parse_uuid(workflow_id)
-    return parsed[0] if parsed is not None and not parsed[1] else b""
 
 
 def _archived(value: Any) -> Response:

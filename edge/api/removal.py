@@ -16,7 +16,7 @@ from edge.api import answers
 from edge.api.call import Call
 from edge.api.house import House
 from edge.model.errors import Conflict, InvalidInput, NotFound
-from edge.model.executions import Workflow, parse_uuid
+from edge.model.executions import Workflow, parse_workflow_id
 from edge.model.requests import ExecutionView
 from edge.store import archive, executions
 from edge.store import search as store
@@ -127,16 +127,10 @@ def _exchange(view: ExecutionView, document: bytes, now_ms: int) -> Callable[[Tr
 
 
 async def _drop_copy(house: House, workflow_id: str) -> bool:
-    key = _key(workflow_id)
+    key = parse_workflow_id(workflow_id)
     return await house.engine.request(lambda t: archive.drop(t.connection, key))
 
 
 async def _has_copy(house: House, workflow_id: str) -> bool:
-    key = _key(workflow_id)
+    key = parse_workflow_id(workflow_id)
     return await house.engine.database.read(lambda c: archive.read(c, key)) is not None
-
-
-def _key(workflow_id: str) -> bytes:
-    """The id as it is stored; one that is no workflow's is found nowhere."""
-    parsed = parse_uuid(workflow_id)
-    return parsed[0] if parsed is not None and not parsed[1] else b""

@@ -223,7 +223,7 @@ def _wait_s(call: Call) -> float:
 
 def _header_wait_s(call: Call) -> float:
     given = (call.header(b"waitforseconds") or "").strip()
-    if given and not given.isdigit():
+    if given and not given.isdecimal():
         raise InvalidInput(f"waitForSeconds: {given[:80]!r} is not a whole number")
     return min(int(given[:9]) if given else 10, _MAX_WAIT_S)
 

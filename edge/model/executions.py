@@ -12,6 +12,7 @@ import uuid
 import msgspec
 
 from edge.model.definitions import WorkflowDefinition, WorkflowTask
+from edge.model.errors import NotFound
 from edge.model.outline import Outline
 
 EMPTY: bytes = b"{}"
@@ -337,6 +338,18 @@ def parse_uuid(text: str) -> tuple[bytes, int] | None:
     except ValueError:
         return None
     return raw[:12] + bytes(4), int.from_bytes(raw[12:], "big")
+
+
+def parse_workflow_id(text: str) -> bytes:
+    """A workflow's id as it is stored.
+
+    Raises:
+        NotFound: it is no id of a workflow of ours.
+    """
+    parsed = parse_uuid(text)
+    if parsed is None or parsed[1]:
+        raise NotFound(f"No such workflow found by id: {text}")
+    return parsed[0]
 
 
 class Pinned(msgspec.Struct, frozen=True, dict=True):

@@ -14,7 +14,13 @@ from edge.engine import Engine
 from edge.model.decision import LaunchNow, Terminate, UpdateTask
 from edge.model.definitions import JsonObject
 from edge.model.errors import BatonError, NotFound
-from edge.model.executions import TaskStatus, parse_uuid, task_uuid, workflow_uuid
+from edge.model.executions import (
+    TaskStatus,
+    parse_uuid,
+    parse_workflow_id,
+    task_uuid,
+    workflow_uuid,
+)
 from edge.model.requests import Answer, TaskView
 from edge.transactions import Transaction
 from edge.wire import Encoder
@@ -121,15 +127,13 @@ def _target(transaction: Transaction, view: TaskView, values: JsonObject) -> tup
             raise NotFound(f"No such task found by id: {task_id}")
         return parsed
     given = values.get("workflowId") or workflow_uuid(view.workflow.id)
-    parsed = parse_uuid(str(given))
-    if parsed is None or parsed[1]:
-        raise NotFound(f"No such workflow found by id: {given}")
-    snapshot = transaction.snapshot(parsed[0])
+    workflow_id = parse_workflow_id(str(given))
+    snapshot = transaction.snapshot(workflow_id)
     ref = str(values.get("taskRefName") or "")
     task = snapshot.find(ref) or snapshot.find_named(ref)
     if task is None:
         raise NotFound(f"No task with reference name {ref} in workflow {given}")
-    return parsed[0], task.ordinal
+    return workflow_id, task.ordinal
 
 
 def _refused(reason: str) -> Answer:

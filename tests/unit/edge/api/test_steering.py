@@ -241,8 +241,10 @@ def test_a_workflow_serves_as_an_api(tmp_path: Path) -> None:
 
         assert {"x": 1} == first == second
         assert {"x": None} == empty
-        odd = await device.call("GET", "/workflow/execute/echo", headers={"waitForSeconds": "x"})
-        assert 400 == odd.status_code
+        for text in (b"x", b"\xb2"):
+            given = {b"waitForSeconds": text}
+            odd = await device.call("GET", "/workflow/execute/echo", headers=given)
+            assert 400 == odd.status_code
         started = await device.call("POST", "/workflow/start/echo/1", json={"x": 3})
         assert 200 == started.status_code
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.model.errors import BatonError
+from edge.model.errors import BatonError, NotFound
 from edge.model.executions import (
     ORDINAL_BITS,
     TASK_CHANGES,
@@ -20,6 +20,7 @@ from edge.model.executions import (
     check_task_change,
     check_workflow_change,
     parse_uuid,
+    parse_workflow_id,
     split_task_key,
     task_key,
     task_uuid,
@@ -113,6 +114,15 @@ def test_ids(ordinal: int) -> None:
 def test_no_id(text: str) -> None:
     """Any other text is none."""
     assert parse_uuid(text) is None
+    with pytest.raises(NotFound, match=f"No such workflow found by id: {text}"):
+        parse_workflow_id(text)
+
+
+def test_ids_of_workflows() -> None:
+    """A task's id is none of them."""
+    assert WORKFLOW_ID == parse_workflow_id(workflow_uuid(WORKFLOW_ID))
+    with pytest.raises(NotFound):
+        parse_workflow_id(task_uuid(WORKFLOW_ID, 1))
 
 
 def test_records_survive_their_bytes() -> None:
