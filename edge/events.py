@@ -37,6 +37,7 @@ from edge.model.executions import (
 )
 from edge.model.requests import StartRequest
 from edge.model.snapshot import Snapshot
+from edge.model.validation import parse_start_request
 from edge.store import events
 from edge.transactions import Transaction
 
@@ -140,8 +141,8 @@ def _act(
     except BatonError as error:
         if error.retryable:
             raise
-        log.warning("event_action_failed", action=action.action, reason=error.message)
-        return "FAILED", {"exception": error.message}
+        log.warning("event_action_failed", action=action.action, reason=error.told)
+        return "FAILED", {"exception": error.told}
 
 
 Fill = Callable[[Any], Any]
@@ -167,16 +168,26 @@ def _start(
     domains = details.task_to_domain
     if domains is None:
         domains = fill("${taskToDomain}")
+    # What a message has filled in is held against what any start is.
+    posted = parse_start_request(
+        {
+            "name": _text(fill(details.name)),
+            "version": _number("version", fill(details.version)),
+            "priority": _number("priority", fill(details.priority)),
+            "idempotencyKey": _text(fill(details.idempotency_key)),
+            "idempotencyStrategy": details.idempotency_strategy,
+        }
+    )
     request = StartRequest(
-        name=_text(fill(details.name)) or "",
-        version=_number("version", fill(details.version)),
+        name=posted.name,
+        version=posted.version,
         input=msgspec.json.encode({**fill(details.input), **marks}),
         correlation_id=_text(fill(details.correlation_id)),
-        priority=_number("priority", fill(details.priority)) or 0,
+        priority=posted.priority,
         task_to_domain=_domains(domains),
         event=event,
-        idempotency_key=_text(fill(details.idempotency_key)),
-        idempotency_strategy=details.idempotency_strategy,
+        idempotency_key=posted.idempotency_key,
+        idempotency_strategy=posted.idempotency_strategy,
     )
     workflow_id, _ = transaction.start(request)
     return {"workflowId": workflow_uuid(workflow_id)}

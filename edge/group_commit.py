@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from edge.decider.scripts import ScriptNeedsTime
 from edge.effects import Effects
-from edge.memory import Memory, Outcome
+from edge.memory import Memory, Outcome, Unwritable
 from edge.model.errors import Overloaded, StorageUnavailable
 from edge.transactions import Disk, Transaction
 from sync.database import Database
@@ -116,6 +116,11 @@ class GroupCommit:
             outcomes, effects = await self._database.hop(
                 lambda connection: self._disk.run(connection, requests, memories)
             )
+        except Unwritable:
+            # The others must not suffer for the one, and nobody knows yet which it is.
+            for ticket in batch:
+                await self._commit([ticket])
+            return
         except BaseException as error:
             refusal = StorageUnavailable(f"the disk thread failed: {error}")
             for ticket in batch:

@@ -1,4 +1,4 @@
-"""One execution that starts another: what it asks for as the start that it is.
+"""Executions that start others: what they ask for as a start, and what an earlier start answers.
 
 Nothing is started here.
 """
@@ -14,7 +14,7 @@ from edge.model.errors import Conflict
 from edge.model.executions import Pinned, TaskStatus, Workflow, workflow_uuid
 from edge.model.requests import StartRequest
 from edge.model.snapshot import Snapshot
-from edge.model.validation import parse_inline_definition
+from edge.model.validation import parse_inline_definition, parse_start_request
 from edge.wire import Encoder
 
 
@@ -87,9 +87,21 @@ def _stands_inside(
 def start_request(snapshot: Snapshot, call: Launch, encoder: Encoder) -> StartRequest:
     """A launch as the start that it is.
 
+    What expressions have made of its fields is anything: it is held against what any start is.
+
     Raises:
-        InvalidInput: its own definition is none.
+        InvalidInput: it is no start, or its own definition is none.
     """
+    # Not its version, which is looked for as it is: no definition has one that is out of range.
+    posted = parse_start_request(
+        {
+            "name": call.name,
+            "priority": call.priority,
+            "taskToDomain": call.task_to_domain,
+            "idempotencyKey": call.idempotency_key,
+            "idempotencyStrategy": call.idempotency_strategy or None,
+        }
+    )
     values = call.input
     if call.explains:
         whole = encoder.workflow(snapshot.workflow, snapshot.pinned, list(snapshot.tasks.values()))
@@ -102,13 +114,30 @@ def start_request(snapshot: Snapshot, call: Launch, encoder: Encoder) -> StartRe
         version=call.version,
         input=values,
         correlation_id=call.correlation_id,
-        priority=call.priority or 0,
-        task_to_domain=call.task_to_domain,
+        priority=posted.priority,
+        task_to_domain=posted.task_to_domain,
         definition=definition,
         created_by=call.created_by,
-        idempotency_key=call.idempotency_key,
-        idempotency_strategy=call.idempotency_strategy,
+        idempotency_key=posted.idempotency_key,
+        idempotency_strategy=posted.idempotency_strategy,
     )
+
+
+def answered_by(found: Workflow, request: StartRequest) -> bool:
+    """Whether the execution that an idempotency key names is what a start with that key gets.
+
+    Raises:
+        Conflict: it gets nothing, as its strategy will have it.
+    """
+    strategy = request.idempotency_strategy or "FAIL"
+    if strategy == "RETURN_EXISTING":
+        return True
+    if strategy == "FAIL" or not found.status.terminal:
+        raise Conflict(
+            f"Workflow {found.name} has been started with the idempotency key "
+            f"{request.idempotency_key} before: {workflow_uuid(found.id)}"
+        )
+    return False
 
 
 def with_template(posted: bytes, pinned: Pinned) -> bytes:

@@ -12,6 +12,10 @@ from edge.decider.scripts import ScriptNeedsTime, Scripts
 from edge.scripts import Evaluators, RequestScripts
 
 
+class Unwritable(Exception):
+    """A batch holds what cannot be written, and is undone. Run its requests one by one."""
+
+
 class Outcome(NamedTuple):
     """What one request of a batch came to."""
 

@@ -22,6 +22,7 @@ from edge.effects import Effects, Step
 from edge.figures import Figures
 from edge.history import records_of
 from edge.launches import (
+    answered_by,
     failed_child,
     refuse_adoption,
     start_request,
@@ -30,7 +31,7 @@ from edge.launches import (
 )
 from edge.listeners import Listeners
 from edge.lookups import Lookups
-from edge.memory import Memory, Outcome
+from edge.memory import Memory, Outcome, Unwritable
 from edge.model.calls import Call, Launch, Pull, Tell
 from edge.model.decision import (
     Adopted,
@@ -44,7 +45,7 @@ from edge.model.decision import (
     Upgrade,
 )
 from edge.model.definitions import JsonObject
-from edge.model.errors import BatonError, Conflict, NotFound, StorageUnavailable
+from edge.model.errors import BatonError, InvalidInput, NotFound, StorageUnavailable
 from edge.model.executions import (
     EMPTY,
     Pinned,
@@ -58,7 +59,7 @@ from edge.model.snapshot import Snapshot
 from edge.pulls import Box, answer_to
 from edge.scripts import Evaluators
 from edge.store.departures import Departures
-from edge.store.executions import Executions
+from edge.store.executions import UNFIT, Executions
 from edge.store.mailboxes import Mailboxes
 from edge.store.metadata import Metadata
 from edge.store.outbox import OutboxWriter
@@ -143,6 +144,9 @@ class Disk:
         A request that fails, or that needs time, is undone alone. When the disk refuses, all of
         them fail, and what is in memory is read again.
         Requests without a memory wait for their scripts, however long these take.
+
+        Raises:
+            Unwritable: one of several leads to what no row can hold. Alone, it is refused.
         """
         self._effects = Effects()
         began_s = stopwatch_s()
@@ -160,6 +164,12 @@ class Disk:
             self._effects.messages, self._effects.deliveries = written
             written_s = stopwatch_s()
             connection.execute("COMMIT")
+        except UNFIT as error:
+            self._undo(connection)
+            if len(requests) > 1:
+                raise Unwritable from error
+            log.exception("request_unwritable", reason=str(error))
+            return [Outcome(None, InvalidInput(f"this cannot be written: {error}"))], Effects()
         except sqlite3.Error as error:
             self._undo(connection)
             log.error("commit_failed", reason=str(error), requests=len(requests))
@@ -471,17 +481,7 @@ class Disk:
             return None
         name = pinned.definition.name
         found = self.executions.started_with(connection, request.idempotency_key, name)
-        if found is None:
-            return None
-        strategy = request.idempotency_strategy or "FAIL"
-        if strategy == "RETURN_EXISTING":
-            return found
-        if strategy == "FAIL" or not found.status.terminal:
-            raise Conflict(
-                f"Workflow {name} has been started with the idempotency key "
-                f"{request.idempotency_key} before: {workflow_uuid(found.id)}"
-            )
-        return None
+        return found if found is not None and answered_by(found, request) else None
 
 
 class Transaction:

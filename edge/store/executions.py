@@ -22,6 +22,18 @@ from edge.store.metadata import Metadata
 from edge.store.payloads import Payloads
 from edge.store.staging import Staged
 
+UNFIT = (
+    ArithmeticError,
+    TypeError,
+    ValueError,
+    msgspec.MsgspecError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+"""What is raised for a value that no row can hold: too wide a number, a text that is none."""
+
 _WORKFLOW_BY_ID = "SELECT body FROM workflow WHERE id = ?"
 _WORKFLOW_BY_KEY = "SELECT body FROM workflow WHERE key = ?"
 _TASK = "SELECT body FROM task WHERE key = ?"

@@ -12,6 +12,7 @@ import msgspec
 
 from edge.decider import policies
 from edge.decider.draft import Draft, Visit
+from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.calls import MAX_DEPTH, Launch
 from edge.model.definitions import JsonObject, SubWorkflowParams
@@ -95,6 +96,8 @@ def _launch(draft: Draft, task: Task) -> Launch:
     domains = values["subWorkflowTaskToDomain"]
     strategy = values["idempotencyStrategy"]
     key = values["idempotencyKey"]
+    # A number is as good a key as its text, and a key is compared as text.
+    key = None if key is None else java_text(key)
     if strategy and not key:
         key = workflow.idempotency_key
     definition = values["subWorkflowDefinition"]

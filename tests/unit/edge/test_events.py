@@ -419,3 +419,30 @@ def test_inside_a_loop_the_newest_iteration_is_meant(tmp_path: Path) -> None:
         assert [1, 2, 3] == [rounds[f"wait__{number}"]["n"] for number in range(1, 4)]
 
     run(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("version", 2**70, "version: the number is out of range"),
+        ("priority", "9" * 30, "priority: "),
+        ("idempotencyKey", "k" * 300, "idempotencyKey: may hold 255 characters"),
+        ("name", None, "Workflow name cannot be null or empty"),
+    ],
+)
+def test_what_a_message_fills_in_is_checked(
+    tmp_path: Path, field: str, value: Any, reason: str
+) -> None:
+    """A start that no client may ask for is recorded as one that has failed."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", _WAIT)
+        await _register(engine, _action("start_workflow", **({"name": "w"} | {field: "${x}"})))
+        await _send(engine, {"x": value})
+        (done,) = await _done(engine)
+
+        assert "FAILED" == done.status
+        assert reason in done.output["exception"]
+        assert [] == await engine.running("w", None)
+
+    run(tmp_path, body)

@@ -427,3 +427,52 @@ def test_a_version_that_no_definition_can_have(tmp_path: Path) -> None:
         assert f"No such workflow defined. name=child, version={10**30}" in (task.reason or "")
 
     run(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("idempotencyKey", "k" * 300, "idempotencyKey: may hold 255 characters"),
+        ("idempotencyStrategy", "SOMETIMES", "Cannot read the start request: "),
+        ("version", 2**70, "No such workflow defined. name=child, version="),
+        ("version", "9" * 30, "No such workflow defined. name=child, version="),
+        ("priority", 2**70, "priority: "),
+        ("priority", -1, "priority: "),
+        ("taskToDomain", 5, "Cannot read the start request: "),
+    ],
+)
+def test_what_expressions_have_made_of_a_child_is_checked(
+    tmp_path: Path, field: str, value: Any, reason: str
+) -> None:
+    """A field that no start may have fails its task, and nothing of it is written."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "child", simple("a"))
+        given = "${workflow.input.x}"
+        param = {field: {"a": given} if field == "taskToDomain" else given}
+        await define(engine, "parent", child(param=param, retryCount=0))
+        parent = await start(engine, "parent", input={"x": value})
+        task = (await tasks_of(engine, parent))["c"]
+
+        assert TaskStatus.FAILED is task.status
+        assert reason in (task.reason or "")
+        assert await start(engine, "child")
+
+    run(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("value", "key"), [(7, "7"), (1.5, "1.5"), ({"a": [1]}, "{a=[1]}"), (None, None)]
+)
+def test_a_childs_key_is_a_text(tmp_path: Path, value: Any, key: str | None) -> None:
+    """Whatever the expression comes to, as it would stand inside of a text."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "child", simple("a"))
+        await define(engine, "parent", child(param={"idempotencyKey": "${workflow.input.x}"}))
+        parent = await start(engine, "parent", input={"x": value})
+        inner = await engine.workflow(await child_of(engine, parent))
+
+        assert key == inner.idempotency_key
+
+    run(tmp_path, body)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from edge import transactions
 from edge.engine import Engine
-from edge.model.errors import StorageUnavailable
+from edge.model.errors import InvalidInput, StorageUnavailable
 from edge.model.executions import TaskStatus, WorkflowStatus
 from edge.model.snapshot import Snapshot
 from edge.store import executions
@@ -121,3 +121,21 @@ def test_reads_see_only_what_is_committed(tmp_path: Path) -> None:
             assert TaskStatus.COMPLETED is (await engine.task(id_of(view))).task.status
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("fields", [{"priority": 2**70}, {"correlation_id": {"a": 1}}])
+def test_what_no_row_can_hold_is_refused_alone(tmp_path: Path, fields: dict[str, Any]) -> None:
+    """The engine goes on, and the others of the batch are written."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        commits = engine.counters()["commits"]
+        asked = [asyncio.ensure_future(start(engine, "w", **more)) for more in ({}, fields, {})]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+
+        assert [str, InvalidInput, str] == [type(one) for one in answers]
+        assert commits < engine.counters()["commits"]
+        assert 2 == len(await engine.running("w", None))
+        assert 2 == len(await engine.poll("a", worker="w", count=9, timeout_ms=0))
+
+    run(tmp_path, body)
