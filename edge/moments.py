@@ -34,6 +34,14 @@ _WHILE_PARKED_MS = 100
 """Between two looks at the timers while the decision on one of them waits for a slow script, and
 so still counts as due."""
 
+_AFTER_FAULT_MS = 30_000
+"""Until a timer is tried again whose decision has failed: it is due still, and must neither be tried
+without a pause nor keep the others waiting."""
+
+
+_REFUSED = (StorageUnavailable, Overloaded)
+"""Nothing is wrong with what was decided: it is to be tried again soon."""
+
 
 class Moments:
     """Has decisions taken on what is due. A decision that waits for a script holds up no other.
@@ -61,6 +69,8 @@ class Moments:
         self._counters = counters
         self._parked: set[TaskId] = set()
         """Timers whose decision waits for a slow script."""
+        self._failed: dict[TaskId, int] = {}
+        """Timers whose decision has failed, and when each is tried again (epoch milliseconds)."""
 
     async def fire_due(self) -> int:
         """Act on everything whose moment has come.
@@ -72,15 +82,18 @@ class Moments:
             StorageUnavailable, Overloaded: some are left; they are due still.
         """
         while True:
-            now_ms, limit = self._clock.now_ms(), _DUE_PAGE + len(self._parked)
+            now_ms = self._clock.now_ms()
+            self._failed = {one: at for one, at in self._failed.items() if at > now_ms}
+            left_out = self._parked | self._failed.keys()
+            limit = _DUE_PAGE + len(left_out)
             found = await self._database.read(partial(timers.due, now_ms=now_ms, limit=limit))
-            due = [task_id for task_id in found if task_id not in self._parked]
+            due = [task_id for task_id in found if task_id not in left_out]
             if not due:
                 break
             await self._together([(self._fire(one), partial(self._fired, one)) for one in due])
             self._counters["timers"] += len(due)
         earliest_ms = await self._database.read(timers.earliest_ms)
-        return max(earliest_ms, now_ms + _WHILE_PARKED_MS) if self._parked else earliest_ms
+        return max(earliest_ms, now_ms + _WHILE_PARKED_MS) if left_out else earliest_ms
 
     def _fire(self, task_id: TaskId) -> Ticket[Any]:
         workflow_id, ordinal = task_id
@@ -88,10 +101,13 @@ class Moments:
         return self._commits.submit(lambda t: t.decide(workflow_id, command))
 
     def _fired(self, task_id: TaskId, answer: asyncio.Future[Any]) -> None:
-        if answer.done():
-            self._parked.discard(task_id)
-        else:
+        if not answer.done():
             self._parked.add(task_id)
+            return
+        self._parked.discard(task_id)
+        error = None if answer.cancelled() else answer.exception()
+        if error is not None and not isinstance(error, _REFUSED):
+            self._failed[task_id] = self._clock.now_ms() + _AFTER_FAULT_MS
 
     async def expire_leases(self) -> None:
         """Act on workers that have been silent or busy for too long.
@@ -146,11 +162,14 @@ class Moments:
                 continue
             try:
                 ticket.answer.result()
-            except (StorageUnavailable, Overloaded) as error:
+            except _REFUSED as error:
                 refusals.append(error)
             except BatonError as error:
                 # It has been removed, or has moved on, since it was seen to be due.
                 log.info("moment_passed", reason=error.message)
+            except Exception as error:  # noqa: BLE001 - a rim: it must not stop all others
+                # Where it came from, the disk thread has told.
+                log.error("moment_failed", reason=f"{type(error).__name__}: {error}")
         if refusals:
             raise refusals[0]
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from edge import moments
 from edge.engine import Engine
+from edge.group_commit import Ticket
 from edge.model.errors import StorageUnavailable
-from edge.model.executions import TaskStatus, WorkflowStatus
+from edge.model.executions import TaskStatus, WorkflowStatus, workflow_uuid
+from edge.store.slots import TaskId
 from edge.timekeeper import Timekeeper
 from tests.unit.edge.engine_house import (
     claim,
@@ -206,3 +209,38 @@ def test_the_timekeeper_sleeps_while_a_timer_is_parked(tmp_path: Path) -> None:
         assert [TaskStatus.COMPLETED] * 2 == [task.status for task in tasks]
 
     run(tmp_path, body, timers=False)
+
+
+def test_a_timer_whose_decision_breaks_stops_no_other(tmp_path: Path) -> None:
+    """It is due still, and is tried again after a while, not at once and not never."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        await define(engine, "t", _wait("w", 5))
+        bad, good = await start(engine, "t"), await start(engine, "t")
+        fire, tries = engine.moments._fire, 0
+
+        def fragile(task_id: TaskId) -> Ticket[Any]:
+            nonlocal tries
+            if workflow_uuid(task_id[0]) != bad:
+                return fire(task_id)
+            tries += 1
+            return engine.moments._commits.submit(lambda _: 1 // 0)
+
+        engine.moments._fire = fragile  # type: ignore[method-assign]
+        clock.pass_s(5)
+        for _ in range(2):
+            assert 0 < await engine.moments.fire_due()
+        first = [tries, await _status(engine, bad), await _status(engine, good)]
+        later = await start(engine, "t")
+        clock.pass_s(moments._AFTER_FAULT_MS // 1_000)
+        await engine.moments.fire_due()
+        second = [tries, await _status(engine, later)]
+        engine.moments._fire = fire  # type: ignore[method-assign]
+        clock.pass_s(moments._AFTER_FAULT_MS // 1_000)
+
+        assert [1, WorkflowStatus.RUNNING, WorkflowStatus.COMPLETED] == first
+        assert [2, WorkflowStatus.COMPLETED] == second
+        assert 0 == await engine.moments.fire_due()
+        assert WorkflowStatus.COMPLETED == await _status(engine, bad)
+
+    _by_hand(tmp_path, body)
