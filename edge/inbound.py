@@ -16,13 +16,12 @@ import structlog
 
 from edge import events
 from edge.engine import Engine
+from edge.keeping import keep
 from edge.model.definitions import JsonObject
-from edge.model.errors import Overloaded, StorageUnavailable
 from edge.model.events import MQTT, Message
 from edge.store import events as store
 from edge.transactions import Transaction
-from sync.event_link import NotTaken
-from sync.link import Received
+from sync.link import NotTaken, Received
 
 log = structlog.get_logger()
 
@@ -59,6 +58,9 @@ class EngineInbox:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._count = 0
+        self._offered: list[tuple[Received, _Arrived]] = []
+        """What could not be taken whole. Some of it may have acted, and is the same message when
+        it is offered again."""
 
     async def filters(self) -> Sequence[str]:
         """The topics that active handlers listen to."""
@@ -70,11 +72,11 @@ class EngineInbox:
 
     async def note_subscribed(self, filters: Sequence[str]) -> None:
         """Keep that."""
-        await self._engine.request(lambda t: store.note_subscribed(t.connection, filters))
+        await keep(self._engine, lambda t: store.note_subscribed(t.connection, filters))
 
     async def begin_session(self) -> None:
         """What the broker sends again from now on, it has sent from now on."""
-        await self._engine.request(lambda t: store.begin_session(t.connection, t.now_ms))
+        await keep(self._engine, lambda t: store.begin_session(t.connection, t.now_ms))
 
     async def take(self, messages: Sequence[Received]) -> None:
         """Act on messages, in their order.
@@ -82,7 +84,9 @@ class EngineInbox:
         Raises:
             NotTaken: the disk refuses; nothing is lost while the broker keeps them.
         """
-        arrived = [self._arrived(message) for message in messages]
+        known = {id(message): one for message, one in self._offered}
+        arrived = [known.get(id(message)) or self._arrived(message) for message in messages]
+        self._offered = list(zip(messages, arrived, strict=True))
         try:
             await self._act(arrived)
         except NotTaken:
@@ -90,12 +94,10 @@ class EngineInbox:
         except Exception:  # noqa: BLE001 - the rim: a message must not stop all others
             for one in arrived:
                 await self._act_or_reject(one)
+        self._offered = []
 
     async def _act(self, arrived: list[_Arrived]) -> None:
-        try:
-            await self._engine.request(lambda t: _take(t, arrived))
-        except (StorageUnavailable, Overloaded) as error:
-            raise NotTaken(error.message) from error
+        await keep(self._engine, lambda t: _take(t, arrived))
 
     async def _act_or_reject(self, one: _Arrived) -> None:
         try:
@@ -105,8 +107,9 @@ class EngineInbox:
         except Exception as error:  # noqa: BLE001 - the rim: a message must not stop all others
             reason = type(error).__name__
             log.error("message_rejected", event_name=one.event, reason=reason)
-            await self._engine.request(
-                lambda t: store.reject_message(t.connection, _message(t, one), t.now_ms, reason)
+            await keep(
+                self._engine,
+                lambda t: store.reject_message(t.connection, _message(t, one), t.now_ms, reason),
             )
 
     def _arrived(self, message: Received) -> _Arrived:

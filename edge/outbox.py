@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edge.engine import Engine
+from edge.keeping import keep
 from edge.model.events import MQTT
 from edge.store import outbox
 from sync.publishing import Publication
@@ -48,7 +49,7 @@ class EngineOutbox:
         if epoch != self.epoch:
             return
         acked = {int(lane): seq for lane, seq in cursors.items()}
-        await self._engine.request(lambda t: outbox.acknowledge(t.connection, acked))
+        await keep(self._engine, lambda t: outbox.acknowledge(t.connection, acked))
 
 
 class EnginePublications:
@@ -71,4 +72,4 @@ class EnginePublications:
     async def published(self, keys: Sequence[int]) -> None:
         """The broker has taken these."""
         taken = list(keys)
-        await self._engine.request(lambda t: outbox.forget_publications(t.connection, taken))
+        await keep(self._engine, lambda t: outbox.forget_publications(t.connection, taken))

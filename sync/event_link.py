@@ -24,6 +24,7 @@ from sync.link import (
     Link,
     LinkError,
     Lost,
+    NotTaken,
     Received,
     Subscribed,
     Taken,
@@ -46,10 +47,6 @@ RETRY_S = 1.0
 _log = structlog.get_logger("sync.event_link")
 
 
-class NotTaken(Exception):
-    """The messages could not be taken just now; they are offered again."""
-
-
 class Inbox(Protocol):
     """What handlers listen to, and where their messages go: the engine's store keeps it."""
 
@@ -62,11 +59,15 @@ class Inbox(Protocol):
         ...
 
     async def note_subscribed(self, filters: Sequence[str]) -> None:
-        """Keep that, durably."""
+        """Keep that, durably. Raises NotTaken."""
         ...
 
     async def begin_session(self) -> None:
-        """The broker has nothing from before: whatever it sends again, it sends in this session."""
+        """The broker has nothing from before: whatever it sends again, it sends in this session.
+
+        Raises:
+            NotTaken: not now; it is asked for again on the next connection.
+        """
         ...
 
     async def take(self, messages: Sequence[Received]) -> None:
@@ -84,7 +85,7 @@ class EventLinkStatus(msgspec.Struct, frozen=True):
     broker: str
     connected: bool
     reason: str
-    """Why it is not connected; empty when all is well or nothing is to be done."""
+    """Why it is not connected; empty when it is, or need not be."""
     filters: list[str]
     """What is listened to."""
     received: int
@@ -94,7 +95,7 @@ class EventLinkStatus(msgspec.Struct, frozen=True):
 
 
 class EventLink:
-    """Keeps a session at the broker while there is anything to hear or to publish.
+    """Connects when there is anything to hear or to publish, and stays connected from then on.
 
     Args:
         broker: where to connect.
@@ -132,6 +133,11 @@ class EventLink:
         self._asked: set[str] = set()
         """Filters of this connection for which the broker has been asked, or has refused."""
         self._subscribed: set[str] = set()
+        """What the session at the broker is subscribed to."""
+        self._noted: set[str] = set()
+        """What is kept of that; they differ when the disk has refused."""
+        self._begun = True
+        """Whether it is kept that the session has begun."""
         self._retry_at_s = 0.0
         self._connected = False
         self._reason = ""
@@ -162,10 +168,11 @@ class EventLink:
 
     async def run(self) -> None:
         """Connect when there is a reason to, carry, and connect again, until cancelled."""
-        self._subscribed = set(await self._inbox.subscribed())
+        self._subscribed = self._noted = set(await self._inbox.subscribed())
         while True:
             self._news.clear()
             if not await self._needed():
+                self._reason = ""
                 await self._news.wait()
                 continue
             try:
@@ -199,8 +206,12 @@ class EventLink:
         await link.open()
         try:
             if not link.resumed:
+                self._begun, self._subscribed = False, set()
+            # When the disk refuses, it is kept on the next connection, which resumes this session.
+            if not self._begun:
                 await self._inbox.begin_session()
-                await self._keep_subscribed(set())
+                self._begun = True
+            await self._keep_subscribed(self._subscribed)
             self._connected, self._reason = True, ""
             self._filters_changed = True
             self._asked = set()
@@ -270,9 +281,10 @@ class EventLink:
         await self._keep_subscribed(self._subscribed | set(answer.filters))
 
     async def _keep_subscribed(self, filters: set[str]) -> None:
-        if filters != self._subscribed:
+        self._subscribed = filters
+        if filters != self._noted:
             await self._inbox.note_subscribed(sorted(filters))
-            self._subscribed = filters
+            self._noted = filters
 
     # What is heard.
 

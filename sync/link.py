@@ -41,7 +41,8 @@ class LinkError(Exception):
 
     LinkError
     ├── BrokerUnreachable   try again later
-    └── BrokerRefused       it answers, and does not want us
+    ├── BrokerRefused       it answers, and does not want us
+    └── NotTaken            what came over it could not be kept
     """
 
 
@@ -51,6 +52,10 @@ class BrokerUnreachable(LinkError):
 
 class BrokerRefused(LinkError):
     """The broker answers and refuses. Check credentials, certificates and the MQTT version."""
+
+
+class NotTaken(LinkError):
+    """What came could not be kept just now. It comes again."""
 
 
 class Broker(msgspec.Struct, frozen=True):

@@ -37,7 +37,7 @@ class Publications(Protocol):
         ...
 
     async def published(self, keys: Sequence[int]) -> None:
-        """Mark them durably."""
+        """Mark them durably. Raises NotTaken when that is not possible just now."""
         ...
 
 
@@ -87,10 +87,16 @@ class Publisher:
         return True
 
     async def keep(self, link: Sender) -> bool:
-        """Mark what was taken and send the next; True when there is more to be done at once."""
+        """Mark what was taken and send the next; True when there is more to be done at once.
+
+        Raises:
+            NotTaken: nothing can be marked just now.
+        """
         if self._taken:
-            taken, self._taken = self._taken, []
+            taken = list(self._taken)
             await self._publications.published(taken)
+            # They stay until then: what is not marked would be sent again.
+            del self._taken[: len(taken)]
             self._waiting = True
         if self._under_way or not self._waiting:
             return False

@@ -75,7 +75,11 @@ class Outbox(Protocol):
         ...
 
     async def acknowledge(self, epoch: int, cursors: Mapping[Lane, int]) -> None:
-        """Move the cursors durably, never backwards; what is behind them may be pruned."""
+        """Move the cursors durably, never backwards; what is behind them may be pruned.
+
+        Raises:
+            NotTaken: not now.
+        """
         ...
 
 
@@ -159,6 +163,8 @@ class Uplink:
         self._news = asyncio.Event()
         self._records_waiting = True
         self._dialect = Dialect(broker)
+        self._unkept: dict[Lane, int] = {}
+        """Cursors that have moved and are not durable yet."""
         self._announced: LinkState | None = None
         self._connected = False
         self._reason = ""
@@ -329,9 +335,10 @@ class Uplink:
             self._reason = session.halted_because
 
     async def _keep_cursors(self, session: Session) -> None:
-        durable = session.take_durable()
-        if durable:
-            await self._outbox.acknowledge(session.epoch, durable)
+        self._unkept |= session.take_durable()
+        if self._unkept:
+            await self._outbox.acknowledge(session.epoch, self._unkept)
+            self._unkept = {}
 
     async def _feed(self, link: Wire, session: Session) -> None:
         """Hand records over until nothing more is wanted; the windows bound how many."""

@@ -15,8 +15,7 @@ from edge.model.errors import StorageUnavailable
 from edge.model.events import EventHandler, Message
 from edge.store import events as store
 from edge.transactions import Transaction
-from sync.event_link import NotTaken
-from sync.link import Received
+from sync.link import NotTaken, Received
 from tests.unit.edge.engine_house import define, run
 from tests.unit.edge.manual_clock import ManualClock
 
@@ -221,5 +220,55 @@ def test_a_disk_that_refuses_takes_nothing(tmp_path: Path, monkeypatch: pytest.M
         await inbox.take([_message(duplicate=True)])
 
         assert [1] == await _heard(engine)
+
+    run(tmp_path, body)
+
+
+def test_what_is_offered_again_is_the_same_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of a batch breaks, and then the disk fills: what has acted by then acts no second time."""
+    whole = events.handle
+    full = True
+
+    def fragile(transaction: Transaction, message: Message) -> int:
+        if message.payload == b'{"n":2}':
+            raise ZeroDivisionError
+        if message.payload == b'{"n":3}' and full:
+            raise StorageUnavailable("full")
+        return whole(transaction, message)
+
+    async def body(engine: Engine) -> None:
+        nonlocal full
+        await _listen(engine)
+        monkeypatch.setattr(events, "handle", fragile)
+        inbox = EngineInbox(engine)
+        batch = [_message(b'{"n":%d}' % n, packet=n) for n in range(1, 4)]
+        with pytest.raises(NotTaken):
+            await inbox.take(batch)
+        full = False
+        await inbox.take(batch)
+        await inbox.take([_message(b'{"n":1}', packet=1)])
+
+        assert [1, 3, 1] == await _heard(engine)
+
+    run(tmp_path, body)
+
+
+def test_a_disk_that_refuses_keeps_no_subscription(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds the connection hears of it in the words of a connection."""
+
+    async def refuse(_: Engine, __: Any) -> None:
+        raise StorageUnavailable("full")
+
+    async def body(engine: Engine) -> None:
+        inbox = EngineInbox(engine)
+        with monkeypatch.context() as patch:
+            patch.setattr(Engine, "request", refuse)
+            for asked in (inbox.begin_session(), inbox.note_subscribed(["a"])):
+                with pytest.raises(NotTaken, match="full"):
+                    await asked
 
     run(tmp_path, body)

@@ -6,10 +6,13 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from edge.engine import Engine
+from edge.model.errors import StorageUnavailable
 from edge.model.executions import TaskStatus
 from edge.outbox import EngineOutbox, EnginePublications
+from sync.link import NotTaken
 from sync.records import EvidenceRecord, Lane, TaskRecord, WorkflowRecord, decode_body
 from tests.unit.edge.engine_house import answer, claim, define, engine_at, run, simple, start
 
@@ -156,3 +159,22 @@ def test_publications_wait_until_the_broker_took_them(tmp_path: Path) -> None:
         assert [] == list(await publications.pending(10))
 
     run(tmp_path, body)
+
+
+def test_a_disk_that_refuses_moves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds the connection hears of it in the words of a connection."""
+
+    async def refuse(_: Engine, __: object) -> None:
+        raise StorageUnavailable("full")
+
+    async def body(engine: Engine) -> None:
+        outbox = EngineOutbox(engine)
+        monkeypatch.setattr(Engine, "request", refuse)
+        for asked in (
+            outbox.acknowledge(outbox.epoch, {Lane.HISTORY: 1}),
+            EnginePublications(engine).published([1]),
+        ):
+            with pytest.raises(NotTaken, match="full"):
+                await asked
+
+    run(tmp_path, body, syncing=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
 
 from sync import event_link
-from sync.event_link import EventLink, NotTaken, _Pace
-from sync.link import Broker, Link, Received
+from sync.event_link import EventLink, _Pace
+from sync.link import Broker, Link, Lost, NotTaken, Received, Subscribed, Unsubscribed
 
 
 class _Inbox:
@@ -138,3 +138,111 @@ def test_pace() -> None:
     assert (10, 0, 0.1) == (at_once, pace.allowed(100.0), pace.wait_s(100.0))
     assert (1, 10) == (pace.allowed(100.125), pace.allowed(200.0))
     assert (10.0, 1) == (slow.wait_s(0.0), slow.allowed(10.0))
+
+
+class _Session:
+    """What a broker knows of our session; each instance of a link to it is one connection."""
+
+    def __init__(self) -> None:
+        self.there = False
+        self.filters: set[str] = set()
+
+    def link(self, *_: Any, on_news: Callable[[], None], **__: Any) -> _Connection:
+        return _Connection(self, on_news)
+
+
+class _Connection:
+    """Is lost when it has answered."""
+
+    def __init__(self, session: _Session, on_news: Callable[[], None]) -> None:
+        self._session = session
+        self._on_news = on_news
+        self._news: list[Any] = []
+        self.resumed = False
+
+    async def open(self) -> None:
+        self.resumed, self._session.there = self._session.there, True
+
+    async def close(self) -> None:
+        return
+
+    def subscribe(self, filters: Sequence[str]) -> None:
+        self._session.filters |= set(filters)
+        self._answer(Subscribed(tuple(filters)))
+
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        self._session.filters -= set(filters)
+        self._answer(Unsubscribed(tuple(filters)))
+
+    def _answer(self, event: Any) -> None:
+        self._news = [event, Lost("cut")]
+        self._on_news()
+
+    def news(self) -> list[Any]:
+        news, self._news = self._news, []
+        return news
+
+
+class _Store(_Inbox):
+    """Keeps what it is told, unless its disk is full."""
+
+    def __init__(self, wanted: set[str], kept: set[str]) -> None:
+        super().__init__()
+        self.wanted, self.kept = wanted, kept
+        self.begun = 0
+        self.full = True
+
+    async def filters(self) -> Sequence[str]:
+        return sorted(self.wanted)
+
+    async def subscribed(self) -> Sequence[str]:
+        return sorted(self.kept)
+
+    async def note_subscribed(self, filters: Sequence[str]) -> None:
+        if self.full:
+            raise NotTaken("full")
+        self.kept = set(filters)
+
+    async def begin_session(self) -> None:
+        if self.full:
+            raise NotTaken("full")
+        self.begun += 1
+
+
+def test_a_new_session_is_noted_when_the_disk_writes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The session that the broker resumes then is the new one, which knows of no subscription."""
+    broker, store = _Session(), _Store({"a"}, {"a"})
+    monkeypatch.setattr(event_link, "Link", broker.link)
+
+    async def main() -> None:
+        link = _link(store)
+        link._subscribed = link._noted = {"a"}
+        with pytest.raises(NotTaken):
+            await link._converse()
+        store.full = False
+        await link._converse()
+
+    asyncio.run(main())
+    assert ({"a"}, {"a"}, 1) == (broker.filters, store.kept, store.begun)
+
+
+def test_a_handler_that_comes_back_while_the_disk_is_full_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That the broker was unsubscribed is known, though it could not be noted."""
+    broker, store = _Session(), _Store(set(), {"a"})
+    broker.there, broker.filters = True, {"a"}
+    monkeypatch.setattr(event_link, "Link", broker.link)
+
+    async def main() -> None:
+        link = _link(store)
+        link._subscribed = link._noted = {"a"}
+        with pytest.raises(NotTaken):
+            await link._converse()
+        store.full, store.wanted = False, {"a"}
+        await link._converse()
+
+    asyncio.run(main())
+    assert ({"a"}, {"a"}) == (broker.filters, store.kept)

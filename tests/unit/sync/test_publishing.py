@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from sync.link import Taken
+from sync.link import NotTaken, Taken
 from sync.publishing import PUBLICATIONS_AT_ONCE, Publication, Publisher, fault_of
 
 
@@ -16,11 +16,14 @@ class _Kept:
 
     def __init__(self, *topics: str) -> None:
         self.rows = {n: Publication(n, f"m{n}", topic, b"{}") for n, topic in enumerate(topics)}
+        self.full = False
 
     async def pending(self, limit: int) -> Sequence[Publication]:
         return list(self.rows.values())[:limit]
 
     async def published(self, keys: Sequence[int]) -> None:
+        if self.full:
+            raise NotTaken("full")
         for key in keys:
             del self.rows[key]
 
@@ -116,3 +119,24 @@ def test_publications_that_can_never_be_sent_are_named(
 ) -> None:
     """Wildcards, our own topics, the broker's and oversized payloads are refused with a reason."""
     assert allowed is (fault_of(Publication(1, "m", topic, payload)) == "")
+
+
+def test_what_cannot_be_marked_is_marked_later_and_not_sent_again() -> None:
+    """A full disk costs time, and no message comes twice for it."""
+
+    async def scenario() -> None:
+        kept, line = _Kept("a", "b"), _Line()
+        publisher = Publisher(kept)
+        await publisher.keep(line)
+        for ticket in (1, 2):
+            publisher.note(Taken(ticket, unheard=False, refused=False))
+        kept.full = True
+        with pytest.raises(NotTaken):
+            await publisher.keep(line)
+        publisher.disconnected()
+        kept.full = False
+        await publisher.keep(line)
+
+        assert (["a", "b"], {}) == (line.sent, kept.rows)
+
+    asyncio.run(scenario())

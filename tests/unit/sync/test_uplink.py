@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
 
 from sync import uplink
+from sync.identity import Identity
+from sync.link import Broker, NotTaken
 from sync.records import EvidenceRecord, Lane, Record, decode_body, encode_body
+from sync.session import Session
+from sync.uplink import Uplink
 
 SIZE_BYTES = 130_000
 
@@ -71,3 +79,56 @@ def test_memory_is_bounded_by_what_one_read_may_fill(root: Path) -> None:
     taken = uplink._with_contents(records, root)
 
     assert uplink.READ_BYTES <= sum(len(one.body) for one in taken) < uplink.READ_BYTES + 61_000
+
+
+class _FullOnce:
+    """An outbox whose disk refuses the first time."""
+
+    def __init__(self) -> None:
+        self.kept: list[dict[Lane, int]] = []
+        self._full = True
+
+    async def acknowledge(self, _: int, cursors: Mapping[Lane, int]) -> None:
+        if self._full:
+            self._full = False
+            raise NotTaken("full")
+        self.kept.append(dict(cursors))
+
+
+class _Moves:
+    """A session whose cursors have moved once."""
+
+    epoch = 1
+
+    def __init__(self) -> None:
+        self._moved = {Lane.HISTORY: 7}
+
+    def take_durable(self) -> dict[Lane, int]:
+        moved, self._moved = self._moved, {}
+        return moved
+
+
+def test_a_cursor_that_the_disk_refuses_is_kept_later() -> None:
+    """It moves once, and the session does not tell of it again."""
+    outbox = _FullOnce()
+    link = Uplink(
+        broker=Broker(),
+        identity=cast(Identity, None),
+        outbox=cast(uplink.Outbox, outbox),
+        publications=None,
+        evidence_root=Path(),
+        boot=1,
+        version="1",
+        now_ms=lambda: 0,
+        chance=random.Random(1),
+    )
+
+    async def twice() -> None:
+        session = cast(Session, _Moves())
+        with pytest.raises(NotTaken):
+            await link._keep_cursors(session)
+        for _ in range(2):
+            await link._keep_cursors(session)
+
+    asyncio.run(twice())
+    assert [{Lane.HISTORY: 7}] == outbox.kept
