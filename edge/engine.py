@@ -29,7 +29,7 @@ from edge.model.decision import (
     UpdateTask,
 )
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
-from edge.model.errors import NotFound
+from edge.model.errors import NotFound, PayloadLost
 from edge.model.executions import (
     TaskStatus,
     Workflow,
@@ -308,19 +308,20 @@ class Engine:
         self, queue: str, *, worker: str | None, count: int, timeout_ms: int
     ) -> list[TaskView]:
         """Hand out up to ``count`` tasks; wait for the first up to ``timeout_ms``."""
-        views = await self.hand_over.poll(queue, worker=worker, count=count, timeout_ms=timeout_ms)
-        for view in [view for view in views if view.fault is not None]:
-            views.remove(view)
-            task_id = task_uuid(view.workflow.id, view.task.ordinal)
-            await self.update(TaskResult("", task_id, TaskStatus.FAILED, reason=view.fault))
-        told = starts.to_be_told(views)
-        if told:
-            try:
+        taken = await self.hand_over.poll(queue, worker=worker, count=count, timeout_ms=timeout_ms)
+        try:
+            for view in taken:
+                if view.fault is not None:
+                    task_id = task_uuid(view.workflow.id, view.task.ordinal)
+                    await self.update(TaskResult("", task_id, TaskStatus.FAILED, reason=view.fault))
+            views = [view for view in taken if view.fault is None]
+            told = starts.to_be_told(views)
+            if told:
                 await self.request(lambda t: starts.note(t, told))
-            except BaseException:
-                # The poller never hears of them: they go back, and are told when somebody does.
-                self.give_back([task_uuid(v.workflow.id, v.task.ordinal) for v in views])
-                raise
+        except BaseException:
+            # The poller never hears of them: they go back, and are told when somebody does.
+            self.give_back([task_uuid(v.workflow.id, v.task.ordinal) for v in taken])
+            raise
         return views
 
     def give_back(self, task_ids: list[str]) -> None:
@@ -400,11 +401,13 @@ class Engine:
         return await self.request(update)
 
     async def task(self, task_id: str) -> TaskView:
-        """A task with its workflow. Raises NotFound."""
+        """A task with its workflow. Raises NotFound, and PayloadLost when a file of it is gone."""
         parsed = parse_uuid(task_id)
         view = await self.hand_over.read(parsed) if parsed is not None and parsed[1] else None
         if view is None:
             raise NotFound(f"Task not found for taskId: {task_id}")
+        if view.fault is not None:
+            raise PayloadLost(view.fault)
         return TaskView(
             view.workflow, view.pinned, self.hand_over.as_held(view.workflow, view.task)
         )

@@ -16,6 +16,7 @@ from edge.effects import Effects
 from edge.figures import Figures
 from edge.model.decision import Lease
 from edge.model.definitions import TaskDefinition
+from edge.model.errors import PayloadLost
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
 from edge.model.requests import ExecutionView, PollData, TaskView
 from edge.model.snapshot import step_of
@@ -184,7 +185,7 @@ class HandOver:
                 if view is not None and view.task.status is TaskStatus.SCHEDULED:
                     self._lease(view, place, worker)
                     task = self.as_held(view.workflow, view.task)
-                    found.append(TaskView(view.workflow, view.pinned, task))
+                    found.append(msgspec.structs.replace(view, task=task))
                 else:
                     self.queues.free(task_id, self._clock.monotonic_ms())
             return await self._disclosure.of(found)
@@ -229,7 +230,7 @@ class HandOver:
         )
 
     async def read(self, task_id: TaskId) -> TaskView | None:
-        """A task as of the last commit; None when there is none."""
+        """A task as of the last commit, with a fault where its payload is lost; None = no such."""
 
         def read(connection: sqlite3.Connection) -> TaskView | None:
             workflow = executions.read_workflow(connection, task_id[0])
@@ -239,7 +240,10 @@ class HandOver:
             if task is None:
                 return None
             pinned = metadata.read_pinned(connection, workflow.pinned)
-            return TaskView(workflow, pinned, self._payloads.shown_task(task))
+            try:
+                return TaskView(workflow, pinned, self._payloads.shown_task(task))
+            except PayloadLost as error:
+                return TaskView(workflow, pinned, task, fault=error.message)
 
         return await self._database.read(read)
 

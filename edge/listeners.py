@@ -26,6 +26,9 @@ from edge.wire import iso, summary
 
 log = structlog.get_logger()
 
+_UNKNOWN_SINKS = 200
+"""Sinks that are told of once each as unknown; of more than that nothing is told."""
+
 _BY_COMMAND = {
     model.Start: "STARTED",
     model.Restart: "RESTARTED",
@@ -84,7 +87,7 @@ class Listeners:
     def _known(self, sink: str) -> bool:
         if is_sink(sink):
             return True
-        if sink and sink not in self._unknown:
+        if sink and sink not in self._unknown and len(self._unknown) < _UNKNOWN_SINKS:
             # Such sinks come with definitions that were made for another server.
             self._unknown.add(sink)
             log.warning("listener_sink_unknown", sink=sink[:200])

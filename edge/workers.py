@@ -18,7 +18,7 @@ import structlog
 from devices.errors import DeviceError, Unreachable
 from edge.effects import Effects
 from edge.engine import Engine
-from edge.model.errors import NotFound, Overloaded, StorageUnavailable
+from edge.model.errors import BatonError, NotFound, Overloaded, StorageUnavailable
 from edge.model.executions import EMPTY, TaskStatus, task_uuid, workflow_uuid
 from edge.model.requests import Answer, TaskResult, TaskView
 from workflows.evidence import EvidenceStore
@@ -36,7 +36,7 @@ _LOG_LINES = 100
 """Lines that one attempt may log; the ones beyond are counted in a last line."""
 
 _STORAGE_PAUSE_S = 1.0
-"""Wait before a result is offered again when the disk refuses it."""
+"""Wait before the disk is asked again that has refused a claim, a system task or a result."""
 
 _GRACE_S = 5.0
 """How long handlers may take to notice that the daemon stops."""
@@ -197,10 +197,19 @@ class Workers:
         return None if call.cancelled() else call.result()
 
     async def _claim(self, queue: str) -> list[TaskView]:
-        return await self._engine.poll(queue, worker=WORKER, count=1, timeout_ms=_POLL_MS)
+        """The next task of a queue; none when it cannot be had just now."""
+        try:
+            return await self._engine.poll(queue, worker=WORKER, count=1, timeout_ms=_POLL_MS)
+        except BatonError as error:
+            log.warning("claim_postponed", queue=queue, reason=error.message)
+            await asyncio.sleep(_STORAGE_PAUSE_S)
+            return []
 
     async def _report(self, view: TaskView, answer: Answer) -> None:
-        """Hand the answer in; a disk that refuses is asked again until it takes it."""
+        """Hand the answer in; a disk that refuses is asked again until it takes it.
+
+        An answer that is itself refused is the failure of its task.
+        """
         result = _result(view, answer)
         while True:
             try:
@@ -209,9 +218,11 @@ class Workers:
             except (StorageUnavailable, Overloaded) as error:
                 log.warning("result_postponed", task_id=result.task_id, reason=error.message)
                 await asyncio.sleep(_STORAGE_PAUSE_S)
-            except NotFound:
-                log.info("result_unwanted", task_id=result.task_id)
-                return
+            except BatonError as error:
+                log.info("result_unwanted", task_id=result.task_id, reason=error.message)
+                if isinstance(error, NotFound) or result.status is TaskStatus.FAILED:
+                    return
+                result = _result(view, Answer(TaskStatus.FAILED, reason=error.told))
 
     def _see(self, effects: Effects) -> None:
         for task_id in effects.ended:
@@ -224,12 +235,16 @@ class Workers:
 
 
 async def _answer_of(task: SystemTask, view: TaskView) -> Answer | None:
-    """What a system task comes to; a fault of it is its failure."""
-    try:
-        return await task(view)
-    except Exception as error:  # noqa: BLE001 - a rim: the cause is logged and told
-        log.error("system_task_broke", kind=view.task.kind, trace=_trace(view))
-        return Answer(TaskStatus.FAILED, reason=f"{type(error).__name__}: {error}")
+    """What a system task comes to; a fault of it is its failure, one of the disk is waited for."""
+    while True:
+        try:
+            return await task(view)
+        except (StorageUnavailable, Overloaded) as error:
+            log.warning("system_task_postponed", kind=view.task.kind, reason=error.message)
+            await asyncio.sleep(_STORAGE_PAUSE_S)
+        except Exception as error:  # noqa: BLE001 - a rim: the cause is logged and told
+            log.error("system_task_broke", kind=view.task.kind, trace=_trace(view))
+            return Answer(TaskStatus.FAILED, reason=f"{type(error).__name__}: {error}")
 
 
 def _attempt(handler: Handler, running: _Running) -> Answer:

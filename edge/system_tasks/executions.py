@@ -66,7 +66,9 @@ class OtherExecutions:
                 await self._engine.command(one, command)
             except NotFound as error:
                 return Answer(TaskStatus.FAILED, {"terminatedWorkflows": ended}, error.message)
-            except BatonError:
+            except BatonError as error:
+                if error.retryable:
+                    raise
                 # It is completed: nothing is left to end.
                 continue
             ended.append(one)
@@ -84,6 +86,8 @@ class OtherExecutions:
         try:
             return await self._engine.request(lambda t: _update(t, view, values, status, output))
         except BatonError as error:
+            if error.retryable:
+                raise
             return Answer(TaskStatus.FAILED, reason=error.message)
 
     async def get_workflow(self, view: TaskView) -> Answer:

@@ -5,12 +5,26 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edge import handover
 from edge.engine import Engine
+from edge.lookups import Lookups
+from edge.model.errors import StorageUnavailable
+from edge.model.executions import WorkflowStatus, workflow_uuid
+from edge.model.payload_limits import PayloadLimits
+from edge.model.requests import TaskResult
 from edge.store.slots import TaskId
-from tests.unit.edge.engine_house import claim, define, id_of, run, simple, start
+from tests.unit.edge.engine_house import (
+    claim,
+    define,
+    engine_at,
+    id_of,
+    run,
+    simple,
+    start,
+)
 from tests.unit.edge.manual_clock import ManualClock
 
 
@@ -145,5 +159,63 @@ def test_polls_of_made_up_queues_do_not_fill_the_memory(
             await engine.poll(queue, worker="w", count=1, timeout_ms=0)
 
         assert ["c", "a", "d"] == [data.queue for data in engine.poll_data()]
+
+    run(tmp_path, body)
+
+
+def _lose(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
+def test_a_task_whose_payload_is_lost_fails_and_hinders_nobody(tmp_path: Path) -> None:
+    """Its reason names the file; whoever polled gets the task behind it."""
+    lookups = Lookups(limits=PayloadLimits(task_file=1_000))
+
+    async def body() -> None:
+        async with engine_at(tmp_path / "baton.db", lookups=lookups) as engine:
+            step = simple("a", inputParameters={"x": "${workflow.input.x}"}, retryCount=0)
+            await define(engine, "w", step)
+            bad = await start(engine, "w", input={"x": "y" * 5_000})
+            good = await start(engine, "w", input={"x": "y"})
+        _lose(tmp_path / "payloads")
+        async with engine_at(tmp_path / "baton.db", lookups=lookups) as engine:
+            views = [
+                view
+                for _ in range(3)
+                for view in await engine.poll("a", worker="w", count=1, timeout_ms=0)
+            ]
+            workflow = await engine.workflow(bad)
+
+            assert [good] == [workflow_uuid(view.workflow.id) for view in views]
+            assert WorkflowStatus.FAILED is workflow.status
+            assert "is gone" in (workflow.reason or "")
+
+    asyncio.run(body())
+
+
+def test_what_was_taken_goes_back_when_a_poll_breaks(tmp_path: Path) -> None:
+    """Whatever broke it: the tasks wait for the next poll, also the one that was to fail."""
+
+    async def broken(_: TaskResult) -> str:
+        raise StorageUnavailable("full")
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        for _ in range(2):
+            await start(engine, "w")
+        first, _ = [
+            msgspec.structs.replace(view, fault="lost") if not place else view
+            for place, view in enumerate(engine.hand_over._fresh.values())
+        ]
+        engine.hand_over._fresh[first.workflow.id, first.task.ordinal] = first
+        update, engine.update = engine.update, broken  # type: ignore[method-assign,assignment]
+        with pytest.raises(StorageUnavailable):
+            await engine.poll("a", worker="w", count=2, timeout_ms=0)
+        engine.update = update  # type: ignore[method-assign]
+
+        assert {} == engine.hand_over.leases.all()
+        assert 2 == len(await engine.poll("a", worker="w", count=2, timeout_ms=0))
 
     run(tmp_path, body)

@@ -171,3 +171,16 @@ def test_a_notice_that_is_too_large_goes_without_payloads(tmp_path: Path) -> Non
 def test_sinks(sink: str, good: bool) -> None:
     """Topics, queues and web addresses."""
     assert good is is_sink(sink)
+
+
+def test_unknown_sinks_do_not_fill_the_memory(tmp_path: Path) -> None:
+    """Each definition may name another one; only so many are told of."""
+    listeners = Listeners()
+
+    async def body(_: Engine) -> None:
+        for number in range(300):
+            assert not listeners._known(f"kafka:{number}")
+
+        assert 200 == len(listeners._unknown)
+
+    run(tmp_path, body)

@@ -12,11 +12,19 @@ import msgspec
 import pytest
 
 from devices.errors import Broken, DeviceError, Refused, Unreachable
+from edge import workers as workers_room
 from edge.engine import Engine
 from edge.lookups import Lookups
-from edge.model.errors import StorageUnavailable
+from edge.model.errors import (
+    BatonError,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    PayloadLost,
+    StorageUnavailable,
+)
 from edge.model.executions import TaskStatus, WorkflowStatus, parse_uuid, task_uuid
-from edge.model.requests import Answer, TaskView
+from edge.model.requests import Answer, TaskResult, TaskView
 from edge.workers import Workers
 from tests.unit.edge.engine_house import (
     define,
@@ -298,3 +306,75 @@ def test_secrets_do_not_come_back(tmp_path: Path) -> None:
             assert f"ValueError: bad token {literal}" == second.reason
 
     asyncio.run(main())
+
+
+def test_a_claim_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poll that is refused ends no loop: the task is claimed later."""
+    monkeypatch.setattr(workers_room, "_STORAGE_PAUSE_S", 0)
+    refusals = [StorageUnavailable("full"), PayloadLost("gone"), Overloaded("busy")]
+
+    async def body(engine: Engine) -> None:
+        poll = engine.poll
+
+        async def refusing(*args: Any, **options: Any) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return await poll(*args, **options)
+
+        engine.poll = refusing  # type: ignore[method-assign]
+        assert TaskStatus.COMPLETED is (await _fate(engine))[0]
+
+    _run(tmp_path, lambda w: w.add_handlers({"a": lambda _: {}}), body)
+    assert [] == refusals
+
+
+@pytest.mark.parametrize(("error", "reports"), [(InvalidInput("not so"), 2), (NotFound("gone"), 1)])
+def test_a_result_that_is_refused_is_a_failure(
+    tmp_path: Path, error: BatonError, reports: int
+) -> None:
+    """The task fails with the reason, unless it is there no more; the loop goes on."""
+    seen: list[TaskResult] = []
+
+    async def body(engine: Engine) -> None:
+        update = engine.update
+
+        async def refusing(result: TaskResult) -> str:
+            seen.append(result)
+            if result.status is TaskStatus.COMPLETED and len(seen) == 1:
+                raise error
+            return await update(result)
+
+        engine.update = refusing  # type: ignore[method-assign]
+        await define_task(engine, "a", retryCount=0)
+        await define(engine, "w", simple("a"))
+        first = await start(engine, "w")
+        while not seen:
+            await asyncio.sleep(0.01)
+        assert WorkflowStatus.COMPLETED is await ended(engine, await start(engine, "w"))
+        if reports == 2:
+            assert WorkflowStatus.FAILED is await ended(engine, first)
+
+    _run(tmp_path, lambda w: w.add_handlers({"a": lambda _: {}}), body)
+    of_first = [one for one in seen if one.task_id == seen[0].task_id]
+    assert reports == len(of_first)
+    assert [error.message] * (reports - 1) == [one.reason for one in of_first[1:]]
+
+
+def test_a_system_task_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it asks the disk for is no fault of its own: it is carried out again."""
+    monkeypatch.setattr(workers_room, "_STORAGE_PAUSE_S", 0)
+    refusals = [StorageUnavailable("full"), Overloaded("busy")]
+
+    async def http(_: TaskView) -> Answer:
+        if refusals:
+            raise refusals.pop()
+        return Answer(TaskStatus.COMPLETED)
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", {"name": "h", "taskReferenceName": "h", "type": "HTTP"})
+        workflow_id = await start(engine, "w")
+
+        assert WorkflowStatus.COMPLETED is await ended(engine, workflow_id)
+
+    _run(tmp_path, lambda w: w.add_system_task("HTTP", http), body)
+    assert [] == refusals

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from edge.engine import Engine
+from edge.model.errors import BatonError, Overloaded, StorageUnavailable
 from edge.model.executions import TaskStatus, WorkflowStatus, task_uuid, workflow_uuid
 from edge.system_tasks import OtherExecutions
 from tests.unit.edge.engine_house import claim, define, run, simple, start
@@ -136,5 +138,33 @@ def test_a_launch_that_waited_is_made(tmp_path: Path) -> None:
         assert TaskStatus.IN_PROGRESS is task.status
         assert "child" == (await engine.workflow(workflow_uuid(task.child))).name
         assert msgspec.json.decode(task.output) == {"subWorkflowId": workflow_uuid(task.child)}
+
+    run(tmp_path, body)
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("full"), Overloaded("busy")])
+def test_a_disk_that_refuses_fails_no_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BatonError
+) -> None:
+    """Nothing is said to be ended or reported that was not: it is tried again."""
+
+    async def refuse(_: Engine, __: Any) -> None:
+        raise error
+
+    async def body(engine: Engine) -> None:
+        others = OtherExecutions(engine)
+        await define(engine, "w", simple("a"))
+        target = await start(engine, "w")
+        end = await asked(engine, "TERMINATE_WORKFLOW", workflowId=[target])
+        report = await asked(
+            engine, "UPDATE_TASK", workflowId=target, taskRefName="a", taskStatus="COMPLETED"
+        )
+        with monkeypatch.context() as patch:
+            patch.setattr(Engine, "request", refuse)
+            for act, view in ((others.terminate, end), (others.update_task, report)):
+                with pytest.raises(type(error)):
+                    await act(view)
+
+        assert WorkflowStatus.RUNNING is (await engine.workflow(target)).status
 
     run(tmp_path, body)
