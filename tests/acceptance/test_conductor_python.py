@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from conductor.client.configuration.configuration import Configuration
 from conductor.client.http.models.start_workflow_request import StartWorkflowRequest
 from conductor.client.http.models.task_def import TaskDef
 from conductor.client.http.rest import ApiException
 from conductor.client.orkes_clients import OrkesClients
-from conductor.client.workflow.conductor_workflow import ConductorWorkflow
 from conductor.client.workflow.task.fork_task import ForkTask
 from conductor.client.workflow.task.inline import InlineTask
 from conductor.client.workflow.task.join_task import JoinTask
@@ -27,28 +18,11 @@ from conductor.client.workflow.task.switch_task import SwitchTask
 from conductor.client.workflow.task.terminate_task import TerminateTask, WorkflowStatus
 from conductor.client.workflow.task.wait_task import WaitForDurationTask
 
+from tests.acceptance import sdk_house
+from tests.acceptance.sdk_house import run, workflow_of
 from tests.daemon import Daemon
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("conductor-python")]
-
-
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon for all tests of this file."""
-    with Daemon(tmp_path_factory.mktemp("sdk") / "data") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def configuration(daemon: Daemon) -> Configuration:
-    """The SDK's configuration: nothing but the address."""
-    return Configuration(server_api_url=f"{daemon.url}/api")
-
-
-@pytest.fixture(scope="module")
-def clients(configuration: Configuration) -> OrkesClients:
-    """The SDK's clients."""
-    return OrkesClients(configuration=configuration)
 
 
 @pytest.fixture(scope="module")
@@ -59,61 +33,18 @@ def workers(daemon: Daemon, clients: OrkesClients) -> Iterator[None]:
         metadata.register_task_def(
             TaskDef(name=name, retry_count=2, retry_delay_seconds=0, owner_email="a@b.invalid")
         )
-    script = Path(__file__).with_name("sdk_workers.py")
-    process = subprocess.Popen(
-        [sys.executable, str(script), f"{daemon.url}/api"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout is not None and process.stdin is not None
-    assert "ready" in process.stdout.readline()
-    yield
-    process.stdin.close()
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-    process.stdout.close()
-
-
-def _workflow(clients: OrkesClients, name: str) -> ConductorWorkflow:
-    workflow = ConductorWorkflow(
-        executor=clients.get_workflow_executor(), name=name, version=1, description="from the SDK"
-    )
-    workflow.owner_email("a@b.invalid")
-    return workflow
-
-
-def _run(clients: OrkesClients, workflow: ConductorWorkflow, values: dict[str, Any]) -> Any:
-    """Register, start, and wait for the end."""
-    workflow.register(overwrite=True)
-    client = clients.get_workflow_client()
-    workflow_id = client.start_workflow(
-        StartWorkflowRequest(name=workflow.name, version=1, input=values)
-    )
-    return _await_end(client, workflow_id)
-
-
-def _await_end(client: Any, workflow_id: str, within_s: float = 60) -> Any:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        execution = client.get_workflow(workflow_id, include_tasks=True)
-        if execution.status not in ("RUNNING", "PAUSED"):
-            return execution
-        time.sleep(0.05)
-    raise AssertionError(f"{workflow_id} has not ended: {execution}")
+    with sdk_house.workers("sdk_workers.py", daemon.url):
+        yield
 
 
 @pytest.mark.usefixtures("workers")
 def test_a_worker_runs_a_workflow(clients: OrkesClients) -> None:
     """The SDK's DSL defines it, the SDK's worker does its task, the SDK's client reads it."""
-    workflow = _workflow(clients, "sdk_hello")
+    workflow = workflow_of(clients, "sdk_hello")
     greet = SimpleTask("sdk_greet", "greet").input_parameter("name", "${workflow.input.name}")
     workflow >> greet
     workflow.output_parameters({"said": "${greet.output.greeting}"})
-    execution = _run(clients, workflow, {"name": "edge"})
+    execution = run(clients, workflow, {"name": "edge"})
 
     assert "COMPLETED" == execution.status
     assert {"said": "hello edge"} == execution.output
@@ -123,9 +54,9 @@ def test_a_worker_runs_a_workflow(clients: OrkesClients) -> None:
 @pytest.mark.usefixtures("workers")
 def test_a_failed_attempt_is_retried(clients: OrkesClients) -> None:
     """The worker's exception fails the attempt; the next one succeeds, and its log is there."""
-    workflow = _workflow(clients, "sdk_retry")
+    workflow = workflow_of(clients, "sdk_retry")
     workflow >> SimpleTask("sdk_flaky", "flaky")
-    execution = _run(clients, workflow, {})
+    execution = run(clients, workflow, {})
     first, second = execution.tasks
     logs = clients.get_task_client().get_task_logs(second.task_id)
 
@@ -139,9 +70,9 @@ def test_a_failed_attempt_is_retried(clients: OrkesClients) -> None:
 @pytest.mark.usefixtures("workers")
 def test_a_worker_refuses_for_good(clients: OrkesClients) -> None:
     """NonRetryableException ends the workflow although retries are left."""
-    workflow = _workflow(clients, "sdk_refusal")
+    workflow = workflow_of(clients, "sdk_refusal")
     workflow >> SimpleTask("sdk_refuse", "refuse")
-    execution = _run(clients, workflow, {})
+    execution = run(clients, workflow, {})
 
     assert "FAILED" == execution.status
     assert ["FAILED_WITH_TERMINAL_ERROR"] == [task.status for task in execution.tasks]
@@ -150,9 +81,9 @@ def test_a_worker_refuses_for_good(clients: OrkesClients) -> None:
 @pytest.mark.usefixtures("workers")
 def test_a_worker_is_called_back(clients: OrkesClients) -> None:
     """TaskInProgress puts the task back for a second."""
-    workflow = _workflow(clients, "sdk_callback")
+    workflow = workflow_of(clients, "sdk_callback")
     workflow >> SimpleTask("sdk_steps", "steps")
-    execution = _run(clients, workflow, {})
+    execution = run(clients, workflow, {})
 
     assert "COMPLETED" == execution.status
     assert {"step": 2} == execution.tasks[0].output_data
@@ -162,7 +93,7 @@ def test_a_worker_is_called_back(clients: OrkesClients) -> None:
 @pytest.mark.usefixtures("workers")
 def test_control_flow_from_the_dsl(clients: OrkesClients) -> None:
     """INLINE, SWITCH, FORK_JOIN, JOIN, SET_VARIABLE and WAIT as the DSL writes them."""
-    workflow = _workflow(clients, "sdk_flow")
+    workflow = workflow_of(clients, "sdk_flow")
     score = InlineTask(
         "score", "(function(){ return $.n > 3 ? 'high' : 'low'; })()", {"n": "${workflow.input.n}"}
     )
@@ -178,8 +109,8 @@ def test_control_flow_from_the_dsl(clients: OrkesClients) -> None:
     workflow.output_parameters(
         {"seen": "${workflow.variables.seen}", "left": "${join.output.left.greeting}"}
     )
-    high = _run(clients, workflow, {"n": 5})
-    low = _run(clients, workflow, {"n": 1})
+    high = run(clients, workflow, {"n": 5})
+    low = run(clients, workflow, {"n": 1})
 
     assert ("COMPLETED", {"seen": "high", "left": "hello left"}) == (high.status, high.output)
     assert ("FAILED", "too low") == (low.status, low.reason_for_incompletion)
@@ -188,7 +119,7 @@ def test_control_flow_from_the_dsl(clients: OrkesClients) -> None:
 def test_the_lifecycle_through_the_client(clients: OrkesClients) -> None:
     """Pause, resume, terminate, restart, retry and search by the SDK's workflow client."""
     client = clients.get_workflow_client()
-    workflow = _workflow(clients, "sdk_lifecycle")
+    workflow = workflow_of(clients, "sdk_lifecycle")
     workflow >> SimpleTask("nobody_serves_this", "lonely")
     workflow.register(overwrite=True)
     workflow_id = client.start_workflow(StartWorkflowRequest(name="sdk_lifecycle", version=1))

@@ -5,15 +5,10 @@ The basics of workers and of the lifecycle stand in ``test_conductor_python``.
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,29 +39,11 @@ from conductor.client.workflow.task.simple_task import SimpleTask
 from conductor.client.workflow.task.sub_workflow_task import InlineSubWorkflowTask, SubWorkflowTask
 from conductor.client.workflow.task.wait_task import WaitForDurationTask, WaitTask
 
-from tests.acceptance.test_conductor_python import _await_end, _run, _workflow
+from tests.acceptance import sdk_house
+from tests.acceptance.sdk_house import ended, run, workflow_of
 from tests.daemon import Daemon
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("conductor-python")]
-
-
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon for all tests of this file."""
-    with Daemon(tmp_path_factory.mktemp("sdk-dsl") / "data") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def configuration(daemon: Daemon) -> Configuration:
-    """The SDK's configuration: nothing but the address."""
-    return Configuration(server_api_url=f"{daemon.url}/api")
-
-
-@pytest.fixture(scope="module")
-def clients(configuration: Configuration) -> OrkesClients:
-    """The SDK's clients."""
-    return OrkesClients(configuration=configuration)
 
 
 @pytest.fixture(scope="module")
@@ -86,25 +63,14 @@ def workers(daemon: Daemon, clients: OrkesClients) -> Iterator[None]:
                 owner_email="a@b.invalid",
             )
         )  # fmt: skip
-    script = Path(__file__).with_name("sdk_special_workers.py")
-    process = subprocess.Popen(
-        [sys.executable, str(script), f"{daemon.url}/api"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout is not None and process.stdin is not None
-    assert "ready" in process.stdout.readline()
-    yield
-    process.stdin.close()
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
-    process.stdout.close()
+    with sdk_house.workers("sdk_special_workers.py", daemon.url):
+        yield
 
 
 @pytest.fixture(scope="module")
 def holding(clients: OrkesClients) -> ConductorWorkflow:
     """A definition of one WAIT that nothing but a client ends."""
-    workflow = _workflow(clients, "dsl_holding")
+    workflow = workflow_of(clients, "dsl_holding")
     workflow >> WaitTask("hold")
     workflow.output_parameters({"said": "${hold.output.said}"})
     workflow.register(overwrite=True)
@@ -134,7 +100,7 @@ def _held(clients: OrkesClients, workflow_id: str) -> Any:
 
 def test_scripts_variables_and_a_loop(clients: OrkesClients) -> None:
     """JavaScript with bindings, jq, variables, and a loop of so many rounds."""
-    workflow = _workflow(clients, "dsl_scripts")
+    workflow = workflow_of(clients, "dsl_scripts")
     double = JavascriptTask("double", "(() => $.n * 2)()", {"n": "${workflow.input.n}"})
     first = JsonJQTask("first", ".list[0]").input_parameter("list", ["a", "b"])
     step = SetVariableTask("step").input_parameter("at", "${loop.output.iteration}")
@@ -142,7 +108,7 @@ def test_scripts_variables_and_a_loop(clients: OrkesClients) -> None:
     workflow.output_parameters(
         {"n": double.output(), "first": "${first.output.result}", "at": "${workflow.variables.at}"}
     )
-    execution = _run(clients, workflow, {"n": 21})
+    execution = run(clients, workflow, {"n": 21})
 
     assert "COMPLETED" == execution.status, execution.reason_for_incompletion
     assert (42, "a") == (execution.output["n"], execution.output["first"])
@@ -151,7 +117,7 @@ def test_scripts_variables_and_a_loop(clients: OrkesClients) -> None:
 
 def test_a_dynamic_fork(clients: OrkesClients) -> None:
     """What is forked comes from the input; the join has every branch's output."""
-    workflow = _workflow(clients, "dsl_dynamic_fork")
+    workflow = workflow_of(clients, "dsl_dynamic_fork")
     fork = DynamicForkTask("fan", join_task=JoinTask("gather"))
     fork.input_parameters.update(
         {
@@ -162,7 +128,7 @@ def test_a_dynamic_fork(clients: OrkesClients) -> None:
     workflow >> fork
     workflow.output_parameter("all", "${gather.output}")
     branches = ["one", "two", "three"]
-    execution = _run(
+    execution = run(
         clients, workflow,
         {
             "tasks": [
@@ -181,7 +147,7 @@ def test_a_dynamic_fork(clients: OrkesClients) -> None:
 
 def test_sub_workflows_and_a_dynamic_task(clients: OrkesClients) -> None:
     """By name, embedded, and a task whose type the input says."""
-    child = _workflow(clients, "dsl_child")
+    child = workflow_of(clients, "dsl_child")
     child >> JsonJQTask("word", ".w").input_parameter("w", "${workflow.input.word}")
     child.output_parameter("word", "${word.output.result}")
     child.register(overwrite=True)
@@ -189,7 +155,7 @@ def test_sub_workflows_and_a_dynamic_task(clients: OrkesClients) -> None:
     embedded = InlineSubWorkflowTask("embedded", child).input_parameter("word", "embedded")
     chosen = DynamicTask("${workflow.input.type}", "chosen")
     chosen.input_parameters.update({"queryExpression": ".x", "x": 7})
-    workflow = _workflow(clients, "dsl_parent")
+    workflow = workflow_of(clients, "dsl_parent")
     workflow >> named >> embedded >> chosen
     workflow.output_parameters(
         {
@@ -197,7 +163,7 @@ def test_sub_workflows_and_a_dynamic_task(clients: OrkesClients) -> None:
             "x": "${chosen.output.result}",
         }
     )
-    execution = _run(clients, workflow, {"type": "JSON_JQ_TRANSFORM"})
+    execution = run(clients, workflow, {"type": "JSON_JQ_TRANSFORM"})
 
     assert "COMPLETED" == execution.status, execution.reason_for_incompletion
     assert {"words": ["named", "embedded"], "x": 7} == execution.output
@@ -222,10 +188,10 @@ def test_http_and_a_pause(clients: OrkesClients) -> None:
     """HTTP as the DSL writes it, and the duration that a WAIT takes."""
     with HTTPServer(("127.0.0.1", 0), _Site) as site:
         threading.Thread(target=site.serve_forever, daemon=True).start()
-        workflow = _workflow(clients, "dsl_http")
+        workflow = workflow_of(clients, "dsl_http")
         ask = HttpTask("ask", HttpInput(uri=f"http://127.0.0.1:{site.server_port}/reading"))
         workflow >> ask >> WaitForDurationTask("pause", 1)
-        execution = _run(clients, workflow, {})
+        execution = run(clients, workflow, {})
         site.shutdown()
     asked, paused = execution.tasks
 
@@ -240,7 +206,7 @@ def test_http_and_a_pause(clients: OrkesClients) -> None:
 @pytest.mark.usefixtures("workers")
 def test_an_asynchronous_worker(clients: OrkesClients) -> None:
     """Coroutines of one worker run side by side, and all of them answer."""
-    workflow = _workflow(clients, "dsl_async")
+    workflow = workflow_of(clients, "dsl_async")
     workflow >> SimpleTask("sdk_async", "later").input_parameter("name", "${workflow.input.name}")
     workflow.output_parameter("said", "${later.output.greeting}")
     workflow.register(overwrite=True)
@@ -251,15 +217,13 @@ def test_an_asynchronous_worker(clients: OrkesClients) -> None:
         for name in names
     ]
 
-    assert [f"later {name}" for name in names] == [
-        _await_end(client, one).output["said"] for one in ids
-    ]
+    assert [f"later {name}" for name in names] == [ended(client, one).output["said"] for one in ids]
 
 
 @pytest.mark.usefixtures("workers")
 def test_a_worker_of_a_domain(clients: OrkesClients) -> None:
     """A task is taken in its domain; one without a domain waits for somebody else."""
-    workflow = _workflow(clients, "dsl_domain")
+    workflow = workflow_of(clients, "dsl_domain")
     workflow >> SimpleTask("sdk_place", "where")
     workflow.register(overwrite=True)
     client = clients.get_workflow_client()
@@ -268,7 +232,7 @@ def test_a_worker_of_a_domain(clients: OrkesClients) -> None:
     )
     elsewhere = client.start_workflow(StartWorkflowRequest(name="dsl_domain"))
 
-    assert {"place": "roof"} == _await_end(client, there).tasks[0].output_data
+    assert {"place": "roof"} == ended(client, there).tasks[0].output_data
     assert "RUNNING" == client.get_workflow(elsewhere, include_tasks=False).status
     assert 1 == clients.get_task_client().get_queue_size_for_task("sdk_place")
 
@@ -276,11 +240,11 @@ def test_a_worker_of_a_domain(clients: OrkesClients) -> None:
 @pytest.mark.usefixtures("workers")
 def test_a_lease_is_extended(clients: OrkesClients) -> None:
     """A worker that takes longer than the lease keeps its task, and nobody gets it twice."""
-    workflow = _workflow(clients, "dsl_lease")
+    workflow = workflow_of(clients, "dsl_lease")
     workflow >> SimpleTask("sdk_slow", "slow")
     workflow.register(overwrite=True)
     client = clients.get_workflow_client()
-    execution = _await_end(
+    execution = ended(
         client,
         client.start_workflow(
             StartWorkflowRequest(name="dsl_lease", task_to_domain={"sdk_slow": "patient"})
@@ -296,7 +260,7 @@ def test_a_lease_is_extended(clients: OrkesClients) -> None:
 
 def test_execute(clients: OrkesClients, holding: ConductorWorkflow) -> None:
     """What ends at once is answered with its end; what does not, as the strategy says."""
-    workflow = _workflow(clients, "dsl_executed")
+    workflow = workflow_of(clients, "dsl_executed")
     workflow >> JsonJQTask("word", ".w").input_parameter("w", "${workflow.input.word}")
     workflow.output_parameter("word", "${word.output.result}")
     run = workflow.execute({"word": "now"})
@@ -321,8 +285,8 @@ def test_signals(clients: OrkesClients, executor: WorkflowExecutor) -> None:
 
     assert first == answer.target_workflow_id
     client = clients.get_workflow_client()
-    assert {"said": "go"} == _await_end(client, first).output
-    assert "FAILED" == _await_end(client, second).status
+    assert {"said": "go"} == ended(client, first).output
+    assert "FAILED" == ended(client, second).status
 
 
 @pytest.mark.usefixtures("holding")
@@ -344,7 +308,7 @@ def test_updates_of_a_task(clients: OrkesClients, executor: WorkflowExecutor) ->
 
     assert in_step == after.workflow_id
     assert ["id", "name", "step"] == [
-        _await_end(client, one).output["said"] for one in (by_id, by_name, in_step)
+        ended(client, one).output["said"] for one in (by_id, by_name, in_step)
     ]
     assert ["somebody looked"] == [line.log for line in tasks.get_task_logs(held.task_id)]
     executor.rerun(RerunWorkflowRequest(re_run_from_task_id=held.task_id), by_id)

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from conductor.client.configuration.configuration import Configuration
 from conductor.client.event.event_client import EventClient
@@ -81,7 +80,7 @@ def test_handlers_by_the_stock_client(tmp_path: Path) -> None:
 def _until_heard(daemon: Daemon) -> list[str]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        found = httpx.get(f"{daemon.url}/api/workflow/running/sdk_heard", timeout=30).json()
+        found = daemon.call("GET", "/workflow/running/sdk_heard")
         if found:
             return list(found)
         time.sleep(0.02)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,26 +14,21 @@ from conductor.client.http.models.start_workflow_request import StartWorkflowReq
 from conductor.client.http.rest import ApiException
 from conductor.client.orkes.models.metadata_tag import MetadataTag
 from conductor.client.orkes_clients import OrkesClients
-from conductor.client.workflow.conductor_workflow import ConductorWorkflow
 from conductor.client.workflow.task.set_variable_task import SetVariableTask
 
-from tests.daemon import Daemon
+from tests.acceptance.sdk_house import workflow_of
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("conductor-python-schedules")]
 
 
 @pytest.fixture(scope="module")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrkesClients]:
+def clients(configuration: Configuration) -> OrkesClients:
     """The SDK's clients, with a workflow that ends at once."""
-    with Daemon(tmp_path_factory.mktemp("sdk") / "data") as daemon:
-        clients = OrkesClients(configuration=Configuration(server_api_url=f"{daemon.url}/api"))
-        workflow = ConductorWorkflow(
-            executor=clients.get_workflow_executor(), name="sdk_scheduled", version=1
-        )
-        workflow.owner_email("a@b.invalid")
-        workflow >> SetVariableTask("remember").input_parameter("x", "${workflow.input.x}")
-        workflow.register(overwrite=True)
-        yield clients
+    clients = OrkesClients(configuration=configuration)
+    workflow = workflow_of(clients, "sdk_scheduled")
+    workflow >> SetVariableTask("remember").input_parameter("x", "${workflow.input.x}")
+    workflow.register(overwrite=True)
+    return clients
 
 
 def _save(client: Any, name: str, cron: str, **fields: Any) -> None:

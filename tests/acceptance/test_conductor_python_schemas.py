@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from conductor.client.configuration.configuration import Configuration
 from conductor.client.http.models.schema_def import SchemaDef, SchemaType
 from conductor.client.http.models.start_workflow_request import StartWorkflowRequest
 from conductor.client.http.models.workflow_def import WorkflowDef
@@ -13,18 +10,9 @@ from conductor.client.http.models.workflow_task import WorkflowTask
 from conductor.client.http.rest import ApiException
 from conductor.client.orkes_clients import OrkesClients
 
-from tests.daemon import Daemon
-
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("conductor-python")]
 
 DATA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
-
-
-@pytest.fixture(scope="module")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrkesClients]:
-    """The SDK's clients of a daemon for all tests of this file."""
-    with Daemon(tmp_path_factory.mktemp("sdk") / "data") as daemon:
-        yield OrkesClients(configuration=Configuration(server_api_url=f"{daemon.url}/api"))
 
 
 def test_schemas_through_the_client(clients: OrkesClients) -> None:

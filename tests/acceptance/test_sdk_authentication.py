@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +14,6 @@ from conductor.client.configuration.settings.authentication_settings import Auth
 from conductor.client.http.models.create_or_update_application_request import (
     CreateOrUpdateApplicationRequest,
 )
-from conductor.client.http.models.start_workflow_request import StartWorkflowRequest
 from conductor.client.http.models.subject_ref import SubjectRef
 from conductor.client.http.models.target_ref import TargetRef, TargetType
 from conductor.client.http.models.task_def import TaskDef
@@ -29,11 +24,11 @@ from conductor.client.orkes.models.access_key_status import AccessKeyStatus
 from conductor.client.orkes.models.access_type import AccessType
 from conductor.client.orkes.models.metadata_tag import MetadataTag
 from conductor.client.orkes_clients import OrkesClients
-from conductor.client.workflow.conductor_workflow import ConductorWorkflow
 from conductor.client.workflow.task.simple_task import SimpleTask
 
 from edge.cli import main
-from tests.acceptance.test_conductor_python import _await_end
+from tests.acceptance import sdk_house
+from tests.acceptance.sdk_house import run, workflow_of
 from tests.daemon import Daemon
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("conductor-python")]
@@ -87,37 +82,13 @@ def test_a_worker_with_its_own_key(
     )
     _, worker_key, worker_secret = _application(clients, "WORKER")
     _, starter_key, starter_secret = _application(clients, "WORKFLOW_MANAGER", "METADATA_API")
-    script = Path(__file__).with_name("sdk_workers.py")
-    environment = {
-        **os.environ, "CONDUCTOR_AUTH_KEY": worker_key, "CONDUCTOR_AUTH_SECRET": worker_secret,
-    }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, str(script), f"{daemon.url}/api"], env=environment,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        assert "ready" in process.stdout.readline()
+    environment = {"CONDUCTOR_AUTH_KEY": worker_key, "CONDUCTOR_AUTH_SECRET": worker_secret}
+    with sdk_house.workers("sdk_workers.py", daemon.url, environment):
         starter = _clients(daemon, starter_key, starter_secret)
-        workflow = ConductorWorkflow(starter.get_workflow_executor(), "sdk_secured", version=1)
-        workflow.owner_email("a@b.invalid")
+        workflow = workflow_of(starter, "sdk_secured")
         greet = SimpleTask("sdk_greet", "greet").input_parameter("name", "${workflow.input.name}")
         workflow >> greet
-        workflow.register(overwrite=True)
-        client = starter.get_workflow_client()
-        execution = _await_end(
-            client,
-            client.start_workflow(
-                StartWorkflowRequest(name="sdk_secured", version=1, input={"name": "edge"})
-            ),
-        )
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        execution = run(starter, workflow, {"name": "edge"})
 
     assert "COMPLETED" == execution.status, execution.reason_for_incompletion
     assert {"greeting": "hello edge"} == execution.tasks[0].output_data
@@ -242,13 +213,9 @@ def test_workers_that_the_platform_hosts(tmp_path: Path) -> None:
     key = json.loads(made.output)
     with Daemon(tmp_path / "data", config=f'{_CONFIG}[[worker]]\nmodule = "{module}"\n') as daemon:
         clients = _clients(daemon, key["id"], key["secret"])
-        workflow = ConductorWorkflow(clients.get_workflow_executor(), "hosted", version=1)
-        workflow.owner_email("a@b.invalid")
+        workflow = workflow_of(clients, "hosted")
         workflow >> SimpleTask("hosted_greet", "greet").input_parameter("name", "Eve")
-        workflow.register(overwrite=True)
-        client = clients.get_workflow_client()
-        started = client.start_workflow(StartWorkflowRequest(name="hosted", version=1))
-        execution = _await_end(client, started)
+        execution = run(clients, workflow, {})
 
     assert "COMPLETED" == execution.status
     assert "hello Eve" == execution.tasks[0].output_data["greeting"]
