@@ -248,14 +248,13 @@ class Engine:
         key = parse_workflow_id(workflow_id)
 
         def read(connection: sqlite3.Connection) -> ExecutionView | None:
+            leases = self.hand_over.leases.all()
             workflow = executions.read_workflow(connection, key)
             if workflow is None:
                 return None
             pinned = metadata.read_pinned(connection, workflow.pinned)
             found = executions.read_tasks(connection, workflow.key) if with_tasks else []
-            # Laid over beside the read: later, an answer just committed would have ended the lease,
-            # and the task would look as if nobody had ever held it.
-            tasks = [self.hand_over.as_held(workflow, task) for task in found]
+            tasks = [self.hand_over.as_held(workflow, task, leases) for task in found]
             tasks.sort(key=lambda task: task.seq)
             return self.payloads.shown(ExecutionView(workflow, pinned, tasks))
 
@@ -403,13 +402,14 @@ class Engine:
     async def task(self, task_id: str) -> TaskView:
         """A task with its workflow. Raises NotFound, and PayloadLost when a file of it is gone."""
         parsed = parse_uuid(task_id)
+        leases = self.hand_over.leases.all()
         view = await self.hand_over.read(parsed) if parsed is not None and parsed[1] else None
         if view is None:
             raise NotFound(f"Task not found for taskId: {task_id}")
         if view.fault is not None:
             raise PayloadLost(view.fault)
         return TaskView(
-            view.workflow, view.pinned, self.hand_over.as_held(view.workflow, view.task)
+            view.workflow, view.pinned, self.hand_over.as_held(view.workflow, view.task, leases)
         )
 
     async def log(self, task_id: str, line: str) -> None:

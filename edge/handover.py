@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import msgspec
 
@@ -214,9 +215,19 @@ class HandOver:
             ),
         )
 
-    def as_held(self, workflow: Workflow, task: Task) -> Task:
-        """The record as its holder and the API see it: IN_PROGRESS while somebody holds it."""
-        held = self.leases.get((workflow.id, task.ordinal))
+    def as_held(
+        self, workflow: Workflow, task: Task, leases: Mapping[TaskId, Held] | None = None
+    ) -> Task:
+        """The record as its holder and the API see it: IN_PROGRESS while somebody holds it.
+
+        Args:
+            workflow: of the task.
+            task: as it was read.
+            leases: those from before it was read; None = those of now. An answer that is committed
+                after the read ends the lease, and the task would look as if nobody had held it.
+        """
+        task_id = (workflow.id, task.ordinal)
+        held = self.leases.get(task_id) if leases is None else leases.get(task_id)
         if held is None or task.status is not TaskStatus.SCHEDULED:
             return task
         return msgspec.structs.replace(

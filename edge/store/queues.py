@@ -362,7 +362,7 @@ class Queues:
 
 
 class Leases:
-    """Which worker holds which task, and until when. Used from the event loop only."""
+    """Which worker holds which task, and until when. Changed from the event loop only."""
 
     def __init__(self) -> None:
         self._held: dict[TaskId, Held] = {}
@@ -424,5 +424,5 @@ class Leases:
         return 0
 
     def all(self) -> dict[TaskId, Held]:
-        """Every lease."""
-        return self._held
+        """Every lease of now, whatever comes later. This may be asked for from any thread."""
+        return self._held.copy()

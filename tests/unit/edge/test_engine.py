@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
 from pathlib import Path
 
 import msgspec
@@ -10,8 +12,10 @@ import pytest
 
 from edge.engine import Engine
 from edge.model.errors import NotFound
-from edge.model.executions import EMPTY, TaskStatus, WorkflowStatus, task_uuid
+from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, task_uuid
 from edge.model.requests import StartRequest, TaskResult, TaskView
+from edge.store import executions
+from edge.store.slots import TaskId
 from tests.unit.edge.engine_house import (
     answer,
     claim,
@@ -373,6 +377,49 @@ def test_an_engine_that_closes_takes_nothing_on(tmp_path: Path) -> None:
         assert await pending
 
     asyncio.run(main())
+
+
+def test_an_answer_amid_a_read_leaves_no_trace_of_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads a task before its answer is committed sees that it is held."""
+    is_read, is_answered = threading.Event(), threading.Event()
+    read_tasks = executions.read_tasks
+
+    def stalled(connection: sqlite3.Connection, key: int) -> list[Task]:
+        found = read_tasks(connection, key)
+        is_read.set()
+        assert is_answered.wait(20)
+        return found
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        workflow_id = await start(engine, "w")
+        view = await claim(engine, "a")
+        with monkeypatch.context() as patch:
+            patch.setattr(executions, "read_tasks", stalled)
+            reading = asyncio.ensure_future(engine.execution(workflow_id))
+            while not is_read.is_set():
+                await asyncio.sleep(0.001)
+            await answer(engine, view)
+            is_answered.set()
+            (seen,) = (await reading).tasks
+
+        assert ("IN_PROGRESS", "tester") == (seen.status, seen.worker)
+        other_id = await start(engine, "w")
+        second = await claim(engine, "a")
+        read = engine.hand_over.read
+
+        async def late(task_id: TaskId) -> TaskView | None:
+            found = await read(task_id)
+            await answer(engine, second)
+            return found
+
+        monkeypatch.setattr(engine.hand_over, "read", late)
+        assert "IN_PROGRESS" == (await engine.task(id_of(second))).task.status
+        assert WorkflowStatus.COMPLETED is (await engine.workflow(other_id)).status
+
+    run(tmp_path, body)
 
 
 def test_waiting_ends_on_time(tmp_path: Path) -> None:
