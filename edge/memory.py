@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from edge.clock import Ids
 from edge.decider.scripts import ScriptNeedsTime, Scripts
+from edge.model.definitions import JsonObject
 from edge.scripts import Evaluators, RequestScripts
 
 
@@ -37,8 +38,10 @@ class Memory:
     """
 
     def __init__(self, evaluators: Evaluators, *, patient: bool = False) -> None:
-        self._answers = RequestScripts(evaluators)
-        self.scripts: Scripts = evaluators if patient else self._answers
+        self._evaluators = evaluators
+        self._patient = patient
+        self._answers: RequestScripts | None = None
+        """Made when the first script is asked for: most requests have none."""
         self.now_ms = 0
         """The moment at which the request is carried out, in epoch milliseconds."""
         self._ids: list[bytes] = []
@@ -50,10 +53,34 @@ class Memory:
         It happens now, unless its scripts turned out to be shown the moment: then it happens when
         they were asked, a few seconds ago.
         """
-        if not (self._answers.unsteady and self.now_ms):
-            self.now_ms = now_ms
-        self._answers.begin()
         self._taken = 0
+        answers = self._answers
+        if answers is None:
+            self.now_ms = now_ms
+            return
+        if not (answers.unsteady and self.now_ms):
+            self.now_ms = now_ms
+        answers.begin()
+
+    @property
+    def scripts(self) -> Scripts:
+        """Evaluates the scripts of the request."""
+        if self._patient:
+            return self._evaluators
+        if self._answers is None:
+            self._answers = RequestScripts(self._evaluators)
+            self._answers.begin()
+        return self._answers
+
+    def evaluate(
+        self,
+        expression: str,
+        scope: JsonObject,
+        evaluator: str = "javascript",
+        log: list[str] | None = None,
+    ) -> Any:
+        """The value of a script. See ``Scripts``."""
+        return self.scripts.evaluate(expression, scope, evaluator, log)
 
     def workflow_id(self, ids: Ids) -> bytes:
         """The next id that the request needs: the one that it had the last time."""

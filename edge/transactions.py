@@ -16,7 +16,7 @@ from edge.admission import Admission
 from edge.clock import Clock, Ids, stopwatch_s
 from edge.decider.decide import decide
 from edge.decider.draft import Sources
-from edge.decider.outside import NOBODY
+from edge.decider.outside import NOBODY, NOWHERE, Outside
 from edge.decider.scripts import ScriptNeedsTime
 from edge.effects import Effects, Step
 from edge.figures import Figures
@@ -123,6 +123,8 @@ class Disk:
         self._effects = Effects()
         self._memory = Memory(scripts)
         """Of the request that is being carried out."""
+        self._outside: Outside = NOWHERE
+        """What the connection that is being written to knows of the device."""
         self._steps: list[Step] = []
         self._launches = 0
         self._pulls = 0
@@ -150,6 +152,7 @@ class Disk:
         """
         self._effects = Effects()
         began_s = stopwatch_s()
+        self._outside = self._lookups.at(connection)
         memories = memories or [Memory(self._scripts, patient=True) for _ in requests]
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -298,13 +301,8 @@ class Disk:
         registered = self.metadata.at(connection)
         # A request that remembers its moment may come to an execution that has moved on since.
         now_ms = max(self._memory.now_ms, before.updated_ms)
-        sources = Sources(
-            self._memory.scripts,
-            registered,
-            self._lookups.at(connection),
-            self.polls,
-            self.outputs.at(connection, now_ms),
-        )
+        kept = self.outputs.at(connection, now_ms)
+        sources = Sources(self._memory, registered, self._outside, self.polls, kept)
         try:
             self._admission.judge(connection, snapshot, command)
             began_s = stopwatch_s()
@@ -530,7 +528,7 @@ class Transaction:
         Raises:
             ScriptFailed: it raised, cannot be parsed, or took too long.
         """
-        return self.memory.scripts.evaluate(expression, scope, evaluator)
+        return self.memory.evaluate(expression, scope, evaluator)
 
     def start(self, request: StartRequest) -> tuple[bytes, WorkflowStatus]:
         """Start a workflow; returns its id and where it stands after its first decision."""

@@ -39,6 +39,8 @@ Kept = Callable[[str], str | None]
 class _Expression(NamedTuple):
     parts: tuple[str | _Expression, ...]
     """The text between the braces; inner expressions are replaced by their text first."""
+    plain: str | None = None
+    """That text, when there is something in it and no inner expression."""
 
 
 _Parts = tuple[str | _Expression, ...]
@@ -69,8 +71,9 @@ def resolve(value: Any, lookup: Lookup, depth: int = 0) -> Any:
 
 def _resolve_text(text: str, lookup: Lookup) -> Any:
     parts = _parse(text)
-    if len(parts) == 1 and isinstance(parts[0], _Expression):
-        return _value(parts[0], lookup)
+    first = parts[0]
+    if len(parts) == 1 and isinstance(first, _Expression):
+        return lookup(first.plain) if first.plain is not None else _value(first, lookup)
     return "".join(part if isinstance(part, str) else _as_text(part, lookup) for part in parts)
 
 
@@ -120,7 +123,7 @@ def _parse_from(text: str, start: int, *, depth: int) -> tuple[list[str | _Expre
             if literal:
                 parts.append("".join(literal))
                 literal = []
-            parts.append(_Expression(tuple(inner)))
+            parts.append(_expression(inner))
             position = after
         else:
             character = text[position]
@@ -137,6 +140,12 @@ def _parse_from(text: str, start: int, *, depth: int) -> tuple[list[str | _Expre
     if literal:
         parts.append("".join(literal))
     return parts, -1 if depth else position
+
+
+def _expression(inner: list[str | _Expression]) -> _Expression:
+    literal = inner[0] if len(inner) == 1 else None
+    plain = literal if isinstance(literal, str) and literal.strip() else None
+    return _Expression(tuple(inner), plain)
 
 
 def _closing(text: str, opening: int) -> int:
@@ -224,19 +233,22 @@ def read_path(root: Callable[[str], Any], path: str) -> Any:
     steps = _segments(path)
     if steps is None:
         return _read_jsonpath(root, path)
-    value: Any = None
-    for number, step in enumerate(steps):
-        if number == 0:
-            value = root(step) if isinstance(step, str) else None
-        elif isinstance(step, _Call):
-            value = _call(step.function, _whole(value))
+    name = steps[0] if steps else None
+    return _follow(root(name), steps[1:]) if isinstance(name, str) else None
+
+
+def _follow(value: Any, steps: _Segments) -> Any:
+    """What the steps of a path lead to from a value; None when it is not there."""
+    for step in steps:
+        if value is None:
+            return None
+        if isinstance(step, str):
+            value = value.get(step) if isinstance(value, dict) else None
         elif isinstance(step, int):
             inside = isinstance(value, list) and -len(value) <= step < len(value)
             value = value[step] if inside else None
         else:
-            value = value.get(step) if isinstance(value, dict) else None
-        if value is None:
-            return None
+            value = _call(step.function, _whole(value))
     return _whole(value)
 
 
@@ -321,6 +333,22 @@ class SnapshotLookup:
 
     def __call__(self, text: str) -> Any:
         """Value of one expression."""
+        plain = _plain(text)
+        if plain is None:
+            return self._any(text)
+        of_process = self._outside.process(text)
+        if of_process is not None:
+            return of_process
+        name, field, rest = plain
+        if name == "workflow":
+            maker = _WORKFLOW_FIELDS.get(field)
+            return None if maker is None else _follow(maker(self._snapshot), rest)
+        task = self._snapshot.find_named(name)
+        seen = None if task is None else _TASK_FIELDS.get(field)
+        return None if task is None or seen is None else _follow(seen((self._snapshot, task)), rest)
+
+    def _any(self, text: str) -> Any:
+        """Value of an expression of any kind."""
         if text == "CPEWF_TASK_ID" and self._ordinal:
             return task_uuid(self._snapshot.workflow.id, self._ordinal)
         if text.startswith(SECRETS):
@@ -341,6 +369,18 @@ class SnapshotLookup:
         # Inside a loop a reference means its newest iteration.
         task = self._snapshot.find_named(name)
         return None if task is None else _Fields(_TASK_FIELDS, (self._snapshot, task))
+
+
+@functools.lru_cache(maxsize=8192)
+def _plain(text: str) -> tuple[str, str, _Segments] | None:
+    """Holder, field and further steps of nearly every expression; None = it is of another kind."""
+    if text in _SYSTEM_NAMES or text.startswith((SECRETS, ENVIRONMENT)):
+        return None
+    steps = _segments(text)
+    if steps is None or len(steps) < 2:
+        return None
+    name, field = steps[0], steps[1]
+    return (name, field, steps[2:]) if isinstance(name, str) and isinstance(field, str) else None
 
 
 class _Fields(dict[str, Any]):

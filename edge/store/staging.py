@@ -51,9 +51,10 @@ class Staged:
             self.remove(key, workflow_id)
         for key in later.dropped:
             self._drop(key)
-        self.workflows |= later.workflows
-        self.tasks |= later.tasks
-        self.logs += later.logs
+        self.workflows.update(later.workflows)
+        self.tasks.update(later.tasks)
+        if later.logs:
+            self.logs += later.logs
 
     def clear(self) -> None:
         """Forget everything."""
