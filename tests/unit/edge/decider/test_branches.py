@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edge.decider.branches import Beside
-from tests.unit.edge.playbook import Playbook, fork, join, step, switch
+from edge.model.decision import Skip
+from tests.unit.edge.playbook import Playbook, fork, join, pin, step, switch
 
 
 def beside(play: Playbook, ref: str) -> tuple[list[str], list[str]]:
@@ -87,3 +88,18 @@ def test_a_fork_that_names_itself_has_no_end_of_forks() -> None:
     play.start()
 
     assert ([], ["j"]) == beside(play, "df")
+
+
+def test_forks_that_are_not_there() -> None:
+    """A step that was skipped before its fork began, a JOIN of no fork, a fork of no JOIN."""
+    steps = [fork("f", [step("b")], [step("c")]), join("j", "b", "c")]
+    play = Playbook(step("a"), join("k", "a"), step("z"), *steps)
+    play.start()
+    play.do(Skip("b"))
+    play.complete("a")
+
+    assert ([], []) == beside(play, "b") == beside(play, "k")
+    play.complete("z")
+    other = pin(step("a"), join("k", "a"), step("z"), steps[0])
+    play.snapshot = play.snapshot.by_definition(play.workflow, other)
+    assert (["b"], []) == beside(play, "c")
