@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 import msgspec
+import structlog
 
 from edge.clock import Clock
 from edge.disclosure import Disclosure
@@ -17,7 +18,7 @@ from edge.effects import Effects
 from edge.figures import Figures
 from edge.model.decision import Lease
 from edge.model.definitions import TaskDefinition
-from edge.model.errors import PayloadLost
+from edge.model.errors import PayloadLost, RowDamaged
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
 from edge.model.requests import ExecutionView, PollData, TaskView
 from edge.model.snapshot import step_of
@@ -26,6 +27,8 @@ from edge.store.payloads import Payloads
 from edge.store.queues import Held, Leases, Place, Queues
 from edge.store.slots import Limit, TaskId
 from sync.database import Database
+
+log = structlog.get_logger()
 
 _FRESH = 5_000
 """Tasks kept in memory from the decision that scheduled them until a worker fetches them."""
@@ -80,20 +83,18 @@ class HandOver:
         What a worker held then is handed out again, so it waits, too. What is stored as in progress
         still is: it went out and waits for an answer from elsewhere.
         """
-        after, now_ms = 0, self._clock.monotonic_ms()
+        after: int | None = 0
+        now_ms = self._clock.monotonic_ms()
         waiting: list[tuple[int, TaskId, Task, int, Limit]] = []
-        while True:
-            page = await self._database.read(lambda c, after=after: _open_page(c, after))  # type: ignore[misc]
+        while after is not None:
+            page, after = await self._database.read(lambda c, after=after: _open_page(c, after))  # type: ignore[misc]
             for workflow, pinned, tasks in page:
-                after = workflow.key
                 for task in tasks:
                     limit, task_id = _limit(pinned, task), (workflow.id, task.ordinal)
                     if task.status is TaskStatus.SCHEDULED:
                         waiting.append((task.updated_ms, task_id, task, workflow.priority, limit))
                     else:
                         self.queues.occupy(task_id, limit.name, now_ms)
-            if len(page) < _PAGE:
-                break
         waiting.sort(key=lambda one: one[0])
         for _, task_id, task, priority, limit in waiting:
             self.queues.put(
@@ -357,20 +358,30 @@ def _settings(pinned: Pinned, task: Task) -> TaskDefinition | None:
 
 def _open_page(
     connection: sqlite3.Connection, after_key: int
-) -> list[tuple[Workflow, Pinned, list[Task]]]:
-    """Executions that have not ended, with those of their tasks that workers have to do with."""
+) -> tuple[list[tuple[Workflow, Pinned, list[Task]]], int | None]:
+    """Executions that have not ended, with those of their tasks that workers have to do with.
+
+    Damaged ones are left out: whoever looks after the storage ends them.
+
+    Returns:
+        A page of them, and the key after which to go on; None = there are no more.
+    """
     definitions: dict[int, Pinned] = {}
     page: list[tuple[Workflow, Pinned, list[Task]]] = []
-    for workflow in executions.open_workflows(connection, after_key, _PAGE):
-        pinned = definitions.get(workflow.pinned)
-        if pinned is None:
-            pinned = definitions[workflow.pinned] = metadata.read_pinned(
-                connection, workflow.pinned
-            )
-        tasks = [
-            task
-            for task in executions.read_tasks(connection, workflow.key)
-            if task.queue is not None and not task.status.terminal
-        ]
-        page.append((workflow, pinned, tasks))
-    return page
+    found = executions.open_workflows(connection, after_key, _PAGE)
+    for key, workflow in found:
+        if workflow is None:
+            continue
+        try:
+            pinned = definitions.get(workflow.pinned)
+            if pinned is None:
+                pinned = definitions[workflow.pinned] = metadata.read_pinned(
+                    connection, workflow.pinned
+                )
+            tasks = executions.read_tasks(connection, key)
+        except RowDamaged as error:
+            log.error("row_damaged", table=error.table, workflow=key, reason=error.message)
+            continue
+        waiting = [one for one in tasks if one.queue is not None and not one.status.terminal]
+        page.append((workflow, pinned, waiting))
+    return page, found[-1][0] if len(found) == _PAGE else None

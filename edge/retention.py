@@ -13,7 +13,7 @@ import structlog
 
 from edge.config import RetentionSettings
 from edge.engine import Engine
-from edge.model.errors import Overloaded, StorageUnavailable
+from edge.model.errors import Overloaded, RowDamaged, StorageUnavailable
 from edge.model.executions import Workflow
 from edge.store import archive, executions, retention, search
 from edge.transactions import Transaction
@@ -70,7 +70,7 @@ class Retention:
         while True:
             try:
                 removed = await self.sweep()
-            except (StorageUnavailable, Overloaded) as error:
+            except (StorageUnavailable, Overloaded, RowDamaged) as error:
                 # The next sweep finds what this one has left.
                 log.warning("retention_postponed", reason=error.message)
             else:

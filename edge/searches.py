@@ -164,11 +164,11 @@ class Searches:
             kinds = await self._database.read(search.classifiers) if tagged else {}
 
             def pick(_: sqlite3.Connection, records: _Records) -> list[_Match]:
-                found = ((key, _found(body, kinds)) for key, body in records)
+                found = search.undamaged(records, lambda body: _found(body, kinds))
                 return _matches("workflow", found, holds, steps)
 
             def pick_archived(_: sqlite3.Connection, records: _Records) -> list[_Match]:
-                found = ((key, archive.decode(body)) for key, body in records)
+                found = search.undamaged(records, archive.decode)
                 return _matches("archive", found, holds, steps)
 
             place = await self._database.read(lambda c: search.workflow_place(c, narrow))
@@ -305,11 +305,11 @@ class Searches:
         """The tasks of a window with their executions, leases laid over."""
         workflows = search.workflows_around(connection, [key for key, _ in records])
         found = []
-        for key, body in records:
+        for key, task in search.undamaged(records, search.decode_task):
             workflow = workflows.get(key >> ORDINAL_BITS)
             if workflow is not None:
-                task = self._as_held(workflow, search.decode_task(body))
-                found.append((key, FoundTask(workflow, task)))
+                held = self._as_held(workflow, task)
+                found.append((key, FoundTask(workflow, held)))
         return found
 
     def _tasks_of(self, connection: sqlite3.Connection, page: list[_Match]) -> list[FoundTask]:
@@ -360,12 +360,13 @@ def _workflows_of(connection: sqlite3.Connection, page: list[_Match]) -> list[Fo
     archived = search.bodies(
         connection, "archive", [match.key for match in page if match.table == "archive"]
     )
-    workflows = {key: search.decode_workflow(body) for key, body in stored.items()}
+    workflows = dict(search.undamaged(stored.items(), search.decode_workflow))
+    copies = dict(search.undamaged(archived.items(), archive.decode))
     kinds = search.classifiers(connection, {one.pinned for one in workflows.values()})
     found: list[Found] = []
     for match in page:
-        if match.key in archived and match.table == "archive":
-            found.append(archive.decode(archived[match.key]))
+        if match.key in copies and match.table == "archive":
+            found.append(copies[match.key])
         elif match.key in workflows and match.table == "workflow":
             one = workflows[match.key]
             found.append(Found(one, kinds.get(one.pinned, search.WORKFLOW)))

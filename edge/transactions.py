@@ -352,7 +352,8 @@ class Disk:
                 ask(call.workflow_id, self._tell(connection, call))
 
     def _tell(self, connection: sqlite3.Connection, call: Tell) -> Sequence[Call]:
-        snapshot = self.executions.load(connection, call.workflow_id)
+        # Whoever tells a damaged execution something must not suffer for it.
+        snapshot = self.executions.load_undamaged(connection, call.workflow_id)
         if snapshot is None:
             return ()
         try:

@@ -17,6 +17,7 @@ No text of an answer is built elsewhere, and no transport is named here.
     ├── IllegalState            500 (the status that Conductor answers with)
     ├── SecretUnreadable        500
     ├── PayloadLost             500
+    ├── RowDamaged              500
     ├── Overloaded              429
     ├── RateLimited             429
     └── StorageUnavailable      503
@@ -157,6 +158,17 @@ class PayloadLost(BatonError):
 
     code = "payload_lost"
     status = 500
+
+
+class RowDamaged(BatonError):
+    """A record is not what was written: the storage has changed it. Look at the disk."""
+
+    code = "row_damaged"
+    status = 500
+
+    def __init__(self, table: str, reason: str) -> None:
+        super().__init__(f"A record of {table!r} is damaged on the disk: {reason}.")
+        self.table = table
 
 
 class Overloaded(BatonError):

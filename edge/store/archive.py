@@ -11,6 +11,7 @@ import msgspec
 
 from edge.model.executions import Workflow
 from edge.model.fields import Found
+from edge.store.checked import RecordDecoder, RecordEncoder
 
 # A copy that takes another's place has a new key, too.
 _PUT = "INSERT OR REPLACE INTO archive (id, archived_ms, body, document) VALUES (?, ?, ?, ?)"
@@ -33,8 +34,8 @@ class _Entry(msgspec.Struct, frozen=True):
     classifier: str = msgspec.field(name="c")
 
 
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(_Entry)
+_ENCODER = RecordEncoder()
+_DECODER = RecordDecoder(_Entry, "archive")
 
 
 def decode(body: bytes) -> Found:

@@ -22,6 +22,7 @@ from edge.model.events import (
     is_for,
 )
 from edge.store import facts
+from edge.store.checked import DocumentDecoder, encode_document
 
 _PUT_HANDLER = """
 INSERT INTO event_handler (name, event, active, document) VALUES (?, ?, ?, ?)
@@ -113,7 +114,7 @@ _PRUNE_EXECUTIONS = """
 DELETE FROM event_execution WHERE key <= (SELECT max(key) FROM event_execution) - ?
 """
 
-_HANDLER_DECODER = msgspec.json.Decoder(EventHandler)
+_HANDLER_DECODER = DocumentDecoder(EventHandler, "event_handler")
 
 MESSAGES_KEPT = 2_000
 """Messages that are shown after they were handled. One that waits is never among the pruned."""
@@ -176,7 +177,7 @@ def remove_handler(connection: sqlite3.Connection, name: str) -> None:
 
 
 def _put(connection: sqlite3.Connection, handler: EventHandler) -> None:
-    row = (handler.name, handler.event, int(handler.active), msgspec.json.encode(handler))
+    row = (handler.name, handler.event, int(handler.active), encode_document(handler))
     connection.execute(_PUT_HANDLER, row)
 
 

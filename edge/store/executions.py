@@ -9,15 +9,19 @@ import sqlite3
 from collections import OrderedDict
 
 import msgspec
+import structlog
 
 from edge.model.decision import Decision, LogLine
+from edge.model.errors import RowDamaged
 from edge.model.executions import (
     Pinned,
     Task,
     Workflow,
     task_key,
+    workflow_uuid,
 )
 from edge.model.snapshot import Snapshot
+from edge.store.checked import RecordDecoder, RecordEncoder
 from edge.store.metadata import Metadata
 from edge.store.payloads import Payloads
 from edge.store.staging import Staged
@@ -39,7 +43,7 @@ _WORKFLOW_BY_KEY = "SELECT body FROM workflow WHERE key = ?"
 _TASK = "SELECT body FROM task WHERE key = ?"
 _TASKS_OF = "SELECT body FROM task WHERE key BETWEEN ? AND ? ORDER BY key"
 _OPEN_WORKFLOWS = """
-SELECT body FROM workflow
+SELECT key, body FROM workflow
  WHERE status IN ('RUNNING', 'PAUSED')
    AND key > ?
  ORDER BY key
@@ -71,9 +75,11 @@ SELECT body FROM workflow
  LIMIT 1
 """
 
-_ENCODER = msgspec.msgpack.Encoder()
-_WORKFLOW_DECODER = msgspec.msgpack.Decoder(Workflow)
-_TASK_DECODER = msgspec.msgpack.Decoder(Task)
+_ENCODER = RecordEncoder()
+_WORKFLOW_DECODER = RecordDecoder(Workflow, "workflow")
+_TASK_DECODER = RecordDecoder(Task, "task")
+
+log = structlog.get_logger()
 
 HOT_RECORDS = 20_000
 """Task records kept in memory for the executions that move; at about 1 KB each this bounds the
@@ -113,10 +119,20 @@ def read_logs(connection: sqlite3.Connection, key: int, ordinal: int) -> list[Lo
     return [LogLine(ordinal, line, created_ms) for created_ms, line in rows]
 
 
-def open_workflows(connection: sqlite3.Connection, after_key: int, limit: int) -> list[Workflow]:
-    """Executions that have not ended, a page at a time."""
+def open_workflows(
+    connection: sqlite3.Connection, after_key: int, limit: int
+) -> list[tuple[int, Workflow | None]]:
+    """Keys and records of executions that have not ended, a page at a time; None = damaged."""
     rows = connection.execute(_OPEN_WORKFLOWS, (after_key, limit))
-    return [_WORKFLOW_DECODER.decode(row[0]) for row in rows]
+    return [(key, _undamaged(key, body)) for key, body in rows]
+
+
+def _undamaged(key: int, body: bytes) -> Workflow | None:
+    try:
+        return _WORKFLOW_DECODER.decode(body)
+    except RowDamaged as error:
+        log.error("row_damaged", table=error.table, key=key, reason=error.message)
+        return None
 
 
 def latest_start(connection: sqlite3.Connection, key: str, name: str) -> Workflow | None:
@@ -185,6 +201,14 @@ class Executions:
         if self._payloads is None:
             return self._keep_hot(Snapshot(workflow, pinned, tasks))
         return self._keep_hot(self._payloads.snapshot(workflow, pinned, tasks))
+
+    def load_undamaged(self, connection: sqlite3.Connection, workflow_id: bytes) -> Snapshot | None:
+        """The Snapshot of an execution; None = unknown, or it cannot be read."""
+        try:
+            return self.load(connection, workflow_id)
+        except RowDamaged as error:
+            log.error("row_damaged", workflow_id=workflow_uuid(workflow_id), reason=error.message)
+            return None
 
     def replace(self, snapshot: Snapshot) -> None:
         """Put another Snapshot of the same execution in place."""

@@ -17,8 +17,14 @@ from edge.model.definitions import (
     WorkflowDefinition,
     WorkflowTask,
 )
-from edge.model.errors import Conflict, NotFound
+from edge.model.errors import Conflict, NotFound, RowDamaged
 from edge.model.executions import Pinned
+from edge.store.checked import (
+    DocumentDecoder,
+    checked_document,
+    encode_document,
+    plain_document,
+)
 from edge.store.schemas import with_schemas
 
 _PUT_WORKFLOW = """
@@ -42,8 +48,9 @@ _PINNED = "SELECT document FROM pinned_definition WHERE key = ?"
 _PINNED_BY_DIGEST = "SELECT key FROM pinned_definition WHERE digest = ?"
 _PIN = "INSERT INTO pinned_definition (digest, document) VALUES (?, ?)"
 
-_WORKFLOW_DECODER = msgspec.json.Decoder(WorkflowDefinition)
-_TASK_DECODER = msgspec.json.Decoder(TaskDefinition)
+_WORKFLOW_DECODER = DocumentDecoder(WorkflowDefinition, "workflow_definition")
+_TASK_DECODER = DocumentDecoder(TaskDefinition, "task_definition")
+_PINNED_DECODER = DocumentDecoder(WorkflowDefinition, "pinned_definition")
 
 _LARGEST_VERSION = 2**31 - 1
 
@@ -84,7 +91,9 @@ def read_task_definitions(connection: sqlite3.Connection) -> list[TaskDefinition
 def read_pinned(connection: sqlite3.Connection, key: int) -> Pinned:
     """A definition as an execution started from it."""
     row = connection.execute(_PINNED, (key,)).fetchone()
-    return Pinned(key, _WORKFLOW_DECODER.decode(row[0]), row[0])
+    if row is None:
+        raise RowDamaged("pinned_definition", f"number {key} is missing")
+    return Pinned(key, _PINNED_DECODER.decode(row[0]), plain_document(row[0], "pinned_definition"))
 
 
 class Registered:
@@ -118,7 +127,7 @@ class Metadata:
         name, version = definition.name, definition.version
         if not overwrite and connection.execute(_WORKFLOW, (name, version)).fetchone():
             raise Conflict(f"Workflow with {name}.{version} already exists!")
-        connection.execute(_PUT_WORKFLOW, (name, version, msgspec.json.encode(definition)))
+        connection.execute(_PUT_WORKFLOW, (name, version, encode_document(definition)))
         self._changed()
 
     def remove_workflow(self, connection: sqlite3.Connection, name: str, version: int) -> None:
@@ -133,7 +142,7 @@ class Metadata:
 
     def put_task(self, connection: sqlite3.Connection, definition: TaskDefinition) -> None:
         """Register a task definition or replace it."""
-        connection.execute(_PUT_TASK, (definition.name, msgspec.json.encode(definition)))
+        connection.execute(_PUT_TASK, (definition.name, encode_document(definition)))
         self._changed()
 
     def remove_task(self, connection: sqlite3.Connection, name: str) -> None:
@@ -201,7 +210,11 @@ class Metadata:
         document = msgspec.json.encode(whole)
         digest = hashlib.blake2b(document, digest_size=16).digest()
         row = connection.execute(_PINNED_BY_DIGEST, (digest,)).fetchone()
-        key = row[0] if row else connection.execute(_PIN, (digest, document)).lastrowid
+        key = (
+            row[0]
+            if row
+            else connection.execute(_PIN, (digest, checked_document(document))).lastrowid
+        )
         pinned = Pinned(key or 0, whole, document)
         self._remember(pinned)
         return pinned

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 import structlog
 
 from edge.model.decision import Publication
+from edge.model.errors import RowDamaged
 from edge.model.events import MQTT
+from edge.store.checked import seed_of, with_checksum, without_checksum
 from sync.records import Lane, Record
 
 log = structlog.get_logger()
@@ -64,8 +66,22 @@ def read_records(
         size += len(body)
         if found and size > max_bytes:
             break
-        found.append(Record(Lane(lane), key - _key(lane, 0), kind, recorded_ms, boot, body))
+        whole = _whole(key, kind, recorded_ms, boot, body)
+        found.append(Record(Lane(lane), key - _key(lane, 0), kind, recorded_ms, boot, whole))
     return found
+
+
+def _whole(key: int, kind: str, recorded_ms: int, boot: int, body: bytes) -> bytes:
+    """The body of a record without its checksum.
+
+    A damaged one is sent without a body, which the control plane sets aside: the lane must not stop
+    there for ever.
+    """
+    try:
+        return without_checksum(body, "history", seed_of(key, kind, recorded_ms, boot))
+    except RowDamaged as error:
+        log.error("row_damaged", table=error.table, key=key, reason=error.message)
+        return b""
 
 
 def read_lanes(connection: sqlite3.Connection) -> dict[int, tuple[int, int, int]]:
@@ -124,7 +140,9 @@ class OutboxWriter:
         seq = self._next.get(lane, 1)
         self._next[lane] = seq + 1
         self._given.add(int(lane))
-        self._rows.append((_key(lane, seq), kind, now_ms, boot, body))
+        key = _key(lane, seq)
+        checked = with_checksum(body, seed_of(key, kind, now_ms, boot))
+        self._rows.append((key, kind, now_ms, boot, checked))
 
     def publish(self, publications: Iterable[Publication]) -> None:
         """Keep the messages for the broker until the flush; the others are not for this table."""

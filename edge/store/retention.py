@@ -12,6 +12,7 @@ import msgspec
 
 from edge.model.executions import Workflow, task_key
 from edge.store import search
+from edge.store.checked import RecordDecoder
 from edge.store.executions import read_workflow
 
 _ENDED = """
@@ -43,7 +44,7 @@ DELETE FROM pinned_definition
    AND key < (SELECT max(key) FROM pinned_definition)
 """
 
-_WORKFLOW_DECODER = msgspec.msgpack.Decoder(Workflow)
+_WORKFLOW_DECODER = RecordDecoder(Workflow, "workflow")
 _MAX_ANCESTORS = 100
 """Executions around one; the engine refuses to start deeper ones long before."""
 
@@ -54,7 +55,7 @@ class _Pin(msgspec.Struct):
     p: int
 
 
-_PIN_DECODER = msgspec.msgpack.Decoder(_Pin)
+_PIN_DECODER = RecordDecoder(_Pin, "workflow")
 
 
 def ended(connection: sqlite3.Connection, after_key: int, limit: int) -> list[Workflow]:

@@ -11,6 +11,7 @@ import msgspec
 
 from edge.model.schedules import ExecutionState, Schedule, ScheduleExecution
 from edge.store import facts
+from edge.store.checked import DocumentDecoder, RecordDecoder, RecordEncoder, encode_document
 
 KEPT_EXECUTIONS = 1_000
 """Records of ticks that are kept of each schedule, the newest: 17 minutes of a tick a second, three
@@ -66,9 +67,9 @@ _COLUMNS = {
 }
 """By what records can be sorted."""
 
-_SCHEDULE_DECODER = msgspec.json.Decoder(Schedule)
-_EXECUTION_ENCODER = msgspec.msgpack.Encoder()
-_EXECUTION_DECODER = msgspec.msgpack.Decoder(ScheduleExecution)
+_SCHEDULE_DECODER = DocumentDecoder(Schedule, "schedule")
+_EXECUTION_ENCODER = RecordEncoder()
+_EXECUTION_DECODER = RecordDecoder(ScheduleExecution, "schedule_execution")
 
 
 class Timed(msgspec.Struct, frozen=True):
@@ -147,7 +148,7 @@ def count(connection: sqlite3.Connection) -> int:
 def put(connection: sqlite3.Connection, timed: Timed) -> None:
     """Add or replace a schedule, with where it stands."""
     schedule = timed.schedule
-    document = msgspec.json.encode(schedule)
+    document = encode_document(schedule)
     connection.execute(_PUT, (schedule.name, schedule.workflow, schedule.paused, document))
     put_timer(connection, timed)
 

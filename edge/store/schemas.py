@@ -13,6 +13,7 @@ import msgspec
 from edge.model.definitions import SchemaRef, TaskDefinition, WorkflowDefinition
 from edge.model.errors import NotFound
 from edge.model.schemas import SchemaDefinition
+from edge.store.checked import DocumentDecoder, encode_document
 
 _Holder = TypeVar("_Holder", TaskDefinition, WorkflowDefinition)
 
@@ -28,7 +29,7 @@ _ALL = "SELECT document FROM schema_definition ORDER BY name, version"
 _DROP_ONE = "DELETE FROM schema_definition WHERE name = ? AND version = ?"
 _DROP_ALL = "DELETE FROM schema_definition WHERE name = ?"
 
-_DECODER = msgspec.json.Decoder(SchemaDefinition)
+_DECODER = DocumentDecoder(SchemaDefinition, "schema_definition")
 
 
 def read_schema(
@@ -68,7 +69,7 @@ def put_schema(
         created_by=(old and old.created_by) or schema.created_by,
         update_time=now_ms,
     )
-    connection.execute(_PUT, (schema.name, schema.version, msgspec.json.encode(schema)))
+    connection.execute(_PUT, (schema.name, schema.version, encode_document(schema)))
 
 
 def drop_schema(connection: sqlite3.Connection, name: str, version: int | None) -> None:

@@ -144,8 +144,9 @@ def test_open_executions_come_in_pages(connection: sqlite3.Connection) -> None:
     house.executions.flush(connection)
 
     page = rows.open_workflows(connection, 0, 1)
-    assert [snapshots[0].workflow] == page
-    assert [snapshots[2].workflow] == rows.open_workflows(connection, page[0].key, 9)
+    rest = rows.open_workflows(connection, page[0][0], 9)
+    assert [snapshots[0].workflow] == [one for _, one in page]
+    assert [snapshots[2].workflow] == [one for _, one in rest]
 
 
 def test_the_coldest_leave_memory(
