@@ -24,8 +24,16 @@ class Clock(Protocol):
         ...
 
 
+_SLEWED_MS = 1_000
+"""A wall clock that is behind by no more than this is waited for, so that the two meet again."""
+
+
 class SystemClock:
     """The machine's clocks.
+
+    While the wall clock is behind what it has shown before, time goes on at the pace of the other
+    clock: a box that boots in 1970, or is set back by an hour, would else wait that long for each
+    of its timers.
 
     Args:
         floor_ms: the latest time that is known to have passed, as a rule the last one written:
@@ -40,17 +48,20 @@ class SystemClock:
         wall_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._floor_ms = floor_ms
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
+        self._last = (floor_ms, self.monotonic_ms())
+        """What was shown last, and when by the other clock; one value, as any thread may ask."""
 
     def now_ms(self) -> int:
         """Epoch milliseconds."""
-        now = self._wall_ns() // 1_000_000
-        if now < self._floor_ms:
-            return self._floor_ms
-        self._floor_ms = now
-        return now
+        shown_ms, then_ms = self._last
+        wall_ms, monotonic_ms = self._wall_ns() // 1_000_000, self.monotonic_ms()
+        now_ms = max(wall_ms, shown_ms)
+        if wall_ms < shown_ms - _SLEWED_MS:
+            now_ms = shown_ms + max(0, monotonic_ms - then_ms)
+        self._last = (now_ms, monotonic_ms)
+        return now_ms
 
     def monotonic_ms(self) -> int:
         """Milliseconds since the machine started."""

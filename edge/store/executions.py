@@ -21,6 +21,7 @@ from edge.model.executions import (
     workflow_uuid,
 )
 from edge.model.snapshot import Snapshot
+from edge.store import facts
 from edge.store.checked import RecordDecoder, RecordEncoder
 from edge.store.metadata import Metadata
 from edge.store.payloads import Payloads
@@ -84,6 +85,9 @@ log = structlog.get_logger()
 HOT_RECORDS = 20_000
 """Task records kept in memory for the executions that move; at about 1 KB each this bounds the
 cache near 20 MB. The executions that moved longest ago leave first and are read again."""
+
+_NOTE_EVERY_MS = 60_000
+"""How much time a boot without a clock may lose at most."""
 
 _MAX_LOG_LINES = 1_000
 """Lines of one task's log that are shown."""
@@ -169,6 +173,7 @@ class Executions:
         self._touched: set[bytes] = set()
         """Executions whose Snapshots the request has moved."""
         self._next_key = 0
+        self._noted_ms = 0
 
     def new_key(self, connection: sqlite3.Connection) -> int:
         """The key of a new execution."""
@@ -278,9 +283,16 @@ class Executions:
                 for key, task in batch.tasks.items()
             ]
             connection.executemany(_PUT_TASK, tasks)
+            self._note_time(connection, next(reversed(batch.tasks.values())).updated_ms)
         if batch.logs:
             connection.executemany(_PUT_LOG, batch.logs)
         batch.clear()
+
+    def _note_time(self, connection: sqlite3.Connection, latest_ms: int) -> None:
+        """Now and then keep how late it is, for a boot without a clock; flash wears out."""
+        if latest_ms - self._noted_ms >= _NOTE_EVERY_MS:
+            self._noted_ms = latest_ms
+            facts.note_time(connection, latest_ms)
 
     def trim(self) -> None:
         """After a COMMIT: let the executions that have ended, and the coldest, leave memory."""
@@ -301,6 +313,7 @@ class Executions:
         self._request.clear()
         self._touched.clear()
         self._next_key = 0
+        self._noted_ms = 0
         if self._payloads is not None:
             self._payloads.forget_all()
 

@@ -41,7 +41,12 @@ def note_boot(connection: sqlite3.Connection) -> Boot:
     write(connection, "epoch", epoch)
     write(connection, "boot", boot)
     latest = connection.execute(_LATEST).fetchone()[0]
-    return Boot(epoch, boot, latest or 0)
+    return Boot(epoch, boot, max(latest or 0, read(connection, "latest_ms")))
+
+
+def note_time(connection: sqlite3.Connection, now_ms: int) -> None:
+    """Keep a time that has passed: the records that show it may be pruned before the next boot."""
+    write(connection, "latest_ms", now_ms)
 
 
 def read(connection: sqlite3.Connection, name: str) -> int:

@@ -12,7 +12,67 @@ def test_the_clock_never_goes_below_its_floor() -> None:
     """A box that starts in 1970 goes on from the last time written."""
     far = 4_000_000_000_000
 
-    assert far == SystemClock(far).now_ms()
+    assert far <= SystemClock(far).now_ms() < far + 60_000
+
+
+class _Machine:
+    """Two clocks that a test sets, in milliseconds."""
+
+    def __init__(self, wall_ms: int) -> None:
+        self.wall_ms = wall_ms
+        self.monotonic_ms = 5_000
+
+    def clock(self, floor_ms: int = 0) -> SystemClock:
+        return SystemClock(
+            floor_ms,
+            wall_ns=lambda: self.wall_ms * 1_000_000,
+            monotonic_ns=lambda: self.monotonic_ms * 1_000_000,
+        )
+
+    def pass_ms(self, passed_ms: int) -> None:
+        self.wall_ms += passed_ms
+        self.monotonic_ms += passed_ms
+
+
+def test_a_boot_in_1970_does_not_stop_the_time() -> None:
+    """From the last time written on it goes at the pace of the other clock, until it is right."""
+    machine = _Machine(wall_ms=12_000)
+    clock = machine.clock(floor_ms=1_700_000_000_000)
+    shown = [clock.now_ms()]
+    for _ in range(3):
+        machine.pass_ms(250)
+        shown.append(clock.now_ms())
+    machine.wall_ms = 1_800_000_000_000
+
+    assert [0, 250, 500, 750] == [one - 1_700_000_000_000 for one in shown]
+    assert 1_800_000_000_000 == clock.now_ms()
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_time() -> None:
+    """A wait of seven seconds takes seven, also when the wall clock loses an hour meanwhile."""
+    machine = _Machine(wall_ms=1_700_000_000_000)
+    clock = machine.clock()
+    before = clock.now_ms()
+    machine.wall_ms -= 3_600_000
+    machine.pass_ms(7_000)
+
+    assert before + 7_000 == clock.now_ms()
+    machine.wall_ms += 3_600_000
+    assert before + 7_000 == clock.now_ms()
+
+
+def test_a_slewed_clock_is_waited_for() -> None:
+    """Less than a second behind, time stands until the wall clock has caught up."""
+    machine = _Machine(wall_ms=1_700_000_000_000)
+    clock = machine.clock()
+    before = clock.now_ms()
+    machine.wall_ms -= 400
+    machine.pass_ms(300)
+    held = clock.now_ms()
+    machine.pass_ms(300)
+
+    assert before == held
+    assert before + 200 == clock.now_ms()
 
 
 def test_the_clock_moves_forward() -> None:

@@ -15,6 +15,7 @@ from edge.model.snapshot import Snapshot
 from edge.store import executions as rows
 from edge.store import search
 from edge.store.executions import Executions
+from edge.store.facts import note_boot
 from edge.store.metadata import Metadata
 from edge.store.migrations import migrate
 
@@ -105,6 +106,19 @@ def test_dropped_records_are_gone(connection: sqlite3.Connection) -> None:
     house.executions.flush(connection)
 
     assert [3] == [t.ordinal for t in rows.read_tasks(connection, snapshot.workflow.key)]
+
+
+def test_the_time_is_kept_when_all_records_of_it_are_pruned(connection: sqlite3.Connection) -> None:
+    """A boot in 1970 goes on within a minute of the last decision, history or not."""
+    house = _House(connection)
+    snapshot = house.begin(created_ms=1_000)
+    floors = []
+    for moment_ms in (500_000, 530_000, 561_000):
+        house.put(snapshot, _task(1, updated_ms=moment_ms))
+        house.executions.flush(connection)
+        floors.append(note_boot(connection).floor_ms)
+
+    assert [500_000, 500_000, 561_000] == floors
 
 
 def test_neighbours_are_not_touched(connection: sqlite3.Connection) -> None:
