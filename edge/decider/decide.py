@@ -71,8 +71,9 @@ def decide(snapshot: Snapshot, command: Command, now_ms: int, sources: Sources) 
         _draw_consequences(draft)
     except FlowBroken as error:
         fail_broken(draft, error)
-    state_changes.publish(draft)
-    return draft.decision()
+    changes = draft.changes()
+    state_changes.publish(draft, changes)
+    return draft.decision(changes)
 
 
 def _draw_consequences(draft: Draft) -> None:

@@ -53,6 +53,10 @@ class Sources(NamedTuple):
     outputs: Outputs = NOTHING
 
 
+Change = tuple[Task, Task | None]
+"""A record and what it was before the decision; None = it is new."""
+
+
 class FlowBroken(Exception):
     """The definition cannot be followed from here: the workflow fails with this message."""
 
@@ -395,8 +399,8 @@ class Draft:
         """Id of a record as text."""
         return task_uuid(self.snapshot.workflow.id, ordinal)
 
-    def changes(self) -> list[tuple[Task, Task | None]]:
-        """The records that are not as they were, with what they were; None = they are new."""
+    def changes(self) -> list[Change]:
+        """The records that are not as they were."""
         records = self.snapshot.tasks
         return [
             (task, old)
@@ -404,14 +408,14 @@ class Draft:
             if (task := records[ordinal]) is not old and task != old
         ]
 
-    def decision(self) -> Decision:
-        """Everything that is not as it was."""
+    def decision(self, changes: list[Change]) -> Decision:
+        """Everything that is not as it was, records among it."""
         workflow, before = self.snapshot.workflow, self._workflow_before
         tasks: list[Task] = []
         moved: list[int] = []
         queued: list[int] = []
         ended: list[int] = []
-        for task, old in self.changes():
+        for task, old in changes:
             tasks.append(task)
             was = None if old is None else old.status
             if was is not task.status:

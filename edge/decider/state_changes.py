@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from edge.decider.draft import Draft, FlowBroken
+from edge.decider.draft import Change, Draft, FlowBroken
 from edge.decider.expressions import SnapshotLookup, resolve
 from edge.decider.java_text import java_text
 from edge.model.decision import Publication, Started
@@ -28,9 +28,9 @@ _ENDS = {
 """An optional task that has failed has failed, whatever the flow makes of it."""
 
 
-def publish(draft: Draft) -> None:
+def publish(draft: Draft, changes: list[Change]) -> None:
     """Publish what the steps of the changed records want published, each change once."""
-    for task, old in draft.changes():
+    for task, old in changes:
         step = _announcing(draft, task)
         if step is None:
             continue

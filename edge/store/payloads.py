@@ -84,14 +84,20 @@ class Payloads:
             self._forget(connection, task_key(workflow_key, 0), task_key(workflow_key + 1, 0) - 1)
         for key in batch.dropped:
             self._forget(connection, key, key)
+        known, limit = self._rows(connection), self._limits.workflow_file
         for key, workflow in batch.workflows.items():
-            holder, limit = task_key(key, 0), self._limits.workflow_file
+            if _is_plain(workflow, workflow.input_path, limit) and not known:
+                continue
+            holder = task_key(key, 0)
             batch.workflows[key] = self._packed(
                 connection, holder, workflow, {"input": workflow.input_path}, limit
             )
+        limit = self._limits.task_file
         for key, task in batch.tasks.items():
+            if _is_plain(task, task.output_path, limit) and not known:
+                continue
             batch.tasks[key] = self._packed(
-                connection, key, task, {"output": task.output_path}, self._limits.task_file
+                connection, key, task, {"output": task.output_path}, limit
             )
 
     def _packed(
@@ -196,6 +202,11 @@ class Payloads:
         payload = self.files.get(digest)
         record = msgspec.structs.replace(record, **{part: payload, f"{part}_file": b""})
         return record, left - len(payload)
+
+
+def _is_plain(record: Task | Workflow, path: str | None, limit: int) -> bool:
+    """Whether a record's payloads stay in its row, as nearly all do."""
+    return path is None and len(record.input) <= limit and len(record.output) <= limit
 
 
 def digest_of_path(connection: sqlite3.Connection, path: str) -> bytes | None:

@@ -112,8 +112,9 @@ class RateLimits:
 
     def keep(self) -> None:
         """The request is done."""
-        self._undo.clear()
-        self._forget_empty()
+        if self._touched:
+            self._undo.clear()
+            self._forget_empty()
 
     def discard(self) -> None:
         """The request has failed: everything is as it was before it."""

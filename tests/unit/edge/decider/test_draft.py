@@ -15,7 +15,7 @@ def test_a_draft_that_does_nothing_decides_nothing() -> None:
     play = Playbook(step("a"))
     play.start()
 
-    decision = Draft(play.snapshot, NOW_MS, sources()).decision()
+    decision = Draft(play.snapshot, NOW_MS, sources()).decision([])
 
     assert Decision() == decision
     assert decision.empty
@@ -33,7 +33,7 @@ def test_what_is_changed_and_changed_back_is_not_written() -> None:
     draft.change_workflow(variables=b'{"v":1}')
     draft.change_workflow(variables=b"{}")
 
-    assert draft.decision().empty
+    assert draft.decision(draft.changes()).empty
 
 
 def test_the_first_ending_counts() -> None:
