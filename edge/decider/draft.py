@@ -367,6 +367,10 @@ class Draft:
         """Say that the execution is new: its record has never been written."""
         self._workflow_before = None
 
+    def moved_before(self) -> None:
+        """Say that the record was changed on the way here: it is written whatever is decided."""
+        self._workflow_before = None
+
     def change_workflow(self, **fields: Any) -> None:
         """Replace fields of the workflow's record."""
         if "input" in fields:

@@ -298,6 +298,9 @@ def upgrade(draft: Draft, command: Upgrade) -> None:
         raise Conflict(
             f"Workflow {workflow_uuid(snapshot.workflow.id)} has ended and cannot be upgraded"
         )
+    # The Snapshot knows the definition already, and within one millisecond nothing else of the
+    # record may change; on a box whose clock starts in 1970 that millisecond lasts.
+    draft.moved_before()
     if command.input is not None:
         draft.change_workflow(input=command.input)
     draft.change_workflow(

@@ -13,6 +13,7 @@ from edge.model.errors import Conflict, IllegalState, NotFound
 from edge.model.executions import EMPTY, TaskStatus, WorkflowStatus, task_uuid
 from edge.model.requests import Changed
 from edge.registration import remove_task, remove_workflow
+from edge.steering import Steering
 from tests.unit.edge.engine_house import (
     answer,
     claim,
@@ -24,6 +25,7 @@ from tests.unit.edge.engine_house import (
     simple,
     start,
 )
+from tests.unit.edge.manual_clock import ManualClock
 
 
 def test_pause_keeps_results_and_resume_goes_on(tmp_path: Path) -> None:
@@ -277,3 +279,27 @@ def test_definitions_come_and_go(tmp_path: Path) -> None:
         assert [] == await engine.task_definitions()
 
     run(tmp_path, body)
+
+
+def test_an_upgrade_is_durable_however_little_time_has_passed(tmp_path: Path) -> None:
+    """Within the millisecond of the start nothing of the record but its definition changes.
+
+    Without that it went on by the new definition until the power failed, and by the old one then.
+    """
+
+    async def main() -> None:
+        path, clock = tmp_path / "baton.db", ManualClock()
+        async with engine_at(path, clock=clock, timers=False) as engine:
+            await define(engine, "flow", simple("a"), simple("b"))
+            await define(engine, "flow", simple("a"), simple("x"), simple("b"), version=2)
+            workflow_id = await start(engine, "flow", version=1)
+            steering = Steering(engine)
+            await steering.upgrade(workflow_id, "flow", 2, None, {})
+        async with engine_at(path, clock=clock, timers=False) as engine:
+            for ref in ("a", "x", "b"):
+                await answer(engine, await claim(engine, ref))
+
+            assert 2 == (await engine.workflow(workflow_id)).version
+            assert WorkflowStatus.COMPLETED is (await engine.workflow(workflow_id)).status
+
+    asyncio.run(main())
