@@ -160,9 +160,12 @@ class Uploads:
         return removed
 
     def _put_in_place(self, unfinished: Path, target: Path) -> None:
-        """Give a finished file its name, and force that out, too."""
+        """Give a finished file its name, and force that out, too, with the folders that lead there.
+
+        The root may be new, and so may the folder around it.
+        """
         self._disk.rename(unfinished, target)
-        for folder in (target.parent, target.parent.parent):
+        for folder in target.parents[:3]:
             self._disk.force_out_folder(folder)
 
     def _files(self) -> list[tuple[Path, float, int]]:
