@@ -60,8 +60,8 @@ test: setup ## everything: set-up, Debian packages tests want, checks, all tests
 demo: setup ## camera, workflow, control plane in a browser; SECONDS=45 runs unattended
 	@$(PYTHON_RUN) -m edge.demo $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS))
 
-bench: setup ## measure Baton beside its peers; ARGS=--help tells how, ARGS="--only forks" a part
-	@$(PYTHON_RUN) -m tests.bench $(ARGS)
+bench: setup ## measure tasks a second through the REST API, cold start, memory
+	@$(PYTHON_RUN) -m tests.bench
 
 soak: setup ## the tests that run for hours
 	$(PYTEST) -m soak --timeout 0

@@ -18,7 +18,6 @@ PACKAGES = ("edge", "sync", "devices", "workflows")
 
 _UNTRACKED_FOLDERS = frozenset(
     {
-        ".bench-peers",
         ".git",
         ".hypothesis",
         ".import_linter_cache",

@@ -1,1 +1,0 @@
-"""Other durable engines, installed into a folder of their own and run beside Baton."""

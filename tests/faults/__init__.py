@@ -1,1 +1,0 @@
-"""Storage in trouble: real faults against the real store, engine and daemon."""

@@ -1,0 +1,305 @@
+"""Shapes of what stands around executions: messages, history, files, secrets, people, migrations.
+
+The flow of executions is in the background here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from edge.inbound import EngineInbox
+from edge.model.access import Application, Grant, Group, Permission, Reference, User
+from edge.model.executions import TaskStatus
+from edge.model.payload_limits import PayloadLimits
+from edge.outbox import EnginePublications
+from edge.store import access, deliveries
+from edge.transactions import Transaction
+from sync.link import Received
+from sync.records import Lane
+from tests.power.recording import Shape
+from tests.power.scenario import Promise, Scenario, no_row, row
+from tests.power.shapes_flow import simple, step
+
+_SMALL = PayloadLimits(task_file=600, workflow_file=600)
+"""Payloads of a few hundred bytes go into files."""
+
+
+async def _events(s: Scenario) -> None:
+    event = step("e", "EVENT", sink="conductor:door", inputParameters={"n": "${workflow.input.n}"})
+    await s.define("sender", simple("a"), event, simple("b"))
+    await s.define("receiver", simple("r"))
+    actions = [{"action": "start_workflow", "start_workflow": {
+        "name": "receiver", "correlationId": "from ${n}", "input": {"n": "${n}"}}}]  # fmt: skip
+    handler = {"name": "h", "event": "conductor:sender:door", "active": True, "actions": actions}
+    await s.call("POST", "/event", handler, promises=[row("h", "event_handler", {"name": "h"})])
+    for number in range(3):
+        await s.start("sender", f"k{number}", input={"n": number})
+    await s.work()
+    off = row("h", "event_handler", {"name": "h", "active": 0})
+    await s.call("PUT", "/event", {**handler, "active": False}, promises=[off], releases=["h"])
+    gone = no_row("h", "event_handler", {"name": "h"})
+    await s.call("DELETE", "/event/h", promises=[gone], releases=["h"])
+    await s.finish()
+
+
+async def _incoming(s: Scenario) -> None:
+    await s.define("waits", step("person", "HUMAN"), simple("after"))
+    actions = [
+        {
+            "action": "complete_task",
+            "complete_task": {
+                "workflowId": "${workflowId}",
+                "taskRefName": "person",
+                "output": {"by": "event"},
+            },
+        }
+    ]
+    handler = {"name": "h", "event": "door_opened", "active": True, "actions": actions}  # fmt: skip
+    await s.call("POST", "/event", handler)
+    for number in range(3):
+        one = await s.start("waits", f"k{number}")
+        message = {"event": "door_opened", "messageId": f"m{number}", "workflowId": one}
+        done = row("messages", "event_execution", {"handler": "h", "id": f"m{number}_0"})
+        await s.call("POST", "/event/handleIncomingEvent", message, promises=[done])
+        # The broker may bring it again.
+        await s.call("POST", "/event/handleIncomingEvent", message, promises=[done])
+    await s.finish()
+
+
+async def _mqtt(s: Scenario) -> None:
+    event = step("e", "EVENT", sink="mqtt:roof/door", inputParameters={"n": 1})
+    await s.define("sender", event, simple("a"))
+    await s.define("receiver", simple("r"))
+    actions = [{"action": "start_workflow", "start_workflow": {
+        "name": "receiver", "correlationId": "${n}"}}]  # fmt: skip
+    handler = {"name": "h", "event": "mqtt:yard/+", "active": True, "actions": actions}
+    await s.call("POST", "/event", handler)
+    inbox = EngineInbox(s.world.engine)
+
+    async def subscribe() -> None:
+        await inbox.begin_session()
+        await inbox.note_subscribed(["yard/+"])
+
+    await s.step(subscribe)
+    for number in range(3):
+        await s.start("sender", f"k{number}")
+        message = msgspec.json.encode({"id": f"m{number}", "n": f"n{number}"})
+
+        async def take(message: bytes = message) -> None:
+            await inbox.take([Received("yard/gate", message, 1, 1, message_id=message.hex()[:20])])
+
+        await s.step(take)
+    publications = EnginePublications(s.world.engine)
+
+    async def publish() -> None:
+        taken = await publications.pending(2)
+        await publications.published([one.key for one in taken])
+
+    await s.step(publish)
+    await s.finish()
+
+
+async def _notices(s: Scenario) -> None:
+    await s.define("told", simple("a"), workflowStatusListenerEnabled=True,
+                   workflowStatusListenerSink="http://127.0.0.1:9/listener")  # fmt: skip
+    await s.start("told", "k1")
+    await s.start("told", "k2")
+    await s.work()
+
+    def settle_one(transaction: Transaction) -> None:
+        found = deliveries.due(transaction.connection, transaction.now_ms)
+        if found is not None:
+            deliveries.postpone(transaction.connection, found, transaction.now_ms + 1_000)
+        other = deliveries.due(transaction.connection, transaction.now_ms)
+        if other is not None:
+            deliveries.forget(transaction.connection, other.key)
+
+    await s.act(settle_one)
+    await s.finish()
+
+
+async def _history(s: Scenario) -> None:
+    await s.define("flow", simple("a"), simple("b"))
+    for number in range(3):
+        await s.start("flow", f"k{number}")
+        await s.work()
+        await _acknowledge(s)
+    s.hands["a"] = lambda _: (TaskStatus.FAILED, {})
+    await s.start("flow", "failing")
+    await s.work()
+    await _acknowledge(s)
+    await s.finish()
+
+
+async def _acknowledge(s: Scenario) -> None:
+    """The control plane has all but the last records."""
+
+    async def perform() -> None:
+        outbox = s.world.outbox
+        bounds = await outbox.bounds()
+        cursors = {lane: max(0, newest - 1) for lane, (_, newest) in bounds.items()}
+        await outbox.acknowledge(outbox.epoch, cursors)
+        for lane, seq in cursors.items():
+            s.log.promise(_acked(lane, seq))
+
+    await s.step(perform)
+
+
+def _acked(lane: Lane, seq: int) -> Promise:
+    def is_kept(state: Any) -> bool:
+        return not seq or any(
+            one["lane"] == lane and one["acked"] >= seq for one in state.rows("lane")
+        )
+
+    return Promise("cursors", f"lane {lane} is acknowledged up to {seq}", is_kept)
+
+
+async def _messages(s: Scenario) -> None:
+    pull = step("pull", "PULL_WORKFLOW_MESSAGES", inputParameters={"batchSize": 2})
+    await s.define("mail", simple("a"), pull, simple("b"))
+    one = await s.start("mail", "k1")
+    two = await s.start("mail", "k2")
+    for number in range(3):
+        await s.call("POST", f"/workflow/{one}/messages", {"n": number})
+    await s.work()
+    await s.call("POST", f"/workflow/{two}/messages", {"n": 9})
+    await s.finish()
+
+
+async def _kept_outputs(s: Scenario) -> None:
+    cached = simple("a", inputParameters={"x": "${workflow.input.x}"},
+                    cacheConfig={"key": "${x}", "ttlInSecond": 60})  # fmt: skip
+    await s.define("cached", cached, simple("b"))
+    await s.start("cached", "k1", input={"x": 1})
+    await s.work()
+    await s.start("cached", "k2", input={"x": 1})
+    await s.start("cached", "k3", input={"x": 2})
+    await s.finish()
+
+
+async def _payloads(s: Scenario) -> None:
+    noise = hashlib.sha512(b"noise").hexdigest() * 12
+    s.hands["big"] = lambda view: (TaskStatus.COMPLETED, {"ref": view.task.ref, "noise": noise})
+    big = {"big": "x" * 2_000}
+    await s.define("large", simple("big"), simple("b", inputParameters={"x": "${big.output}"}),
+                   outputParameters={"all": "${big.output.noise}"})  # fmt: skip
+    one = await s.start("large", "k1", input=big)
+    await s.start("large", "k2", input={"n": noise})
+    await s.work()
+    await s.call("DELETE", f"/workflow/{one}/remove?archiveWorkflow=false", releases=[one])
+
+    async def sweep() -> None:
+        await s.world.sweep_payloads()
+
+    await s.step(sweep)
+    where = "/workflow/externalstoragelocation?operation=WRITE&payloadType=WORKFLOW_INPUT"
+    path = "workflow/input/mine.json"
+    await s.upload(f"{where}&path={path}", msgspec.json.encode({"sent": noise}))
+    # A repeated start finds the upload, or the payload that the first one has made of it.
+    await s.start("large", "k3", externalInputPayloadStoragePath=path)
+    await s.finish()
+
+
+async def _files(s: Scenario) -> None:
+    await s.define("flow", simple("a"))
+    one = await s.start("flow", "k1")
+    made = await s.call("POST", "/files", {"workflowId": one, "fileName": "x.bin"})
+    file_id = made["fileHandleId"].rpartition("/")[2]
+    address = f"/files/{one}/{file_id}"
+    await s.upload(f"{address}/upload-url", b"first try")
+    content = b"whole content" * 100
+    await s.upload(f"{address}/upload-url", content)
+    kept = row("file", "file", {
+        "id": file_id, "status": "UPLOADED", "sha256": hashlib.sha256(content).hexdigest(),
+    })  # fmt: skip
+    await s.call("POST", f"{address}/upload-complete", promises=[kept])
+    await s.finish()
+
+
+async def _secrets(s: Scenario) -> None:
+    await s.define(
+        "hidden",
+        simple("a", inputParameters={"p": "${workflow.secrets.door}", "e": "${workflow.env.site}"}),
+    )
+    await s.call("PUT", "/secrets/door", "open sesame",
+                 promises=[row("door", "secret", {"name": "door"})])  # fmt: skip
+    await s.call(
+        "PUT",
+        "/environment/site",
+        "roof",
+        promises=[row("site", "environment", {"name": "site", "value": "roof"})],
+    )
+    await s.start("hidden", "k1")
+    await s.work()
+    await s.call("PUT", "/secrets/door", "changed")
+    await s.call("PUT", "/secrets/window", "other")
+    await s.call("DELETE", "/secrets/window",
+                 promises=[no_row("window", "secret", {"name": "window"})])  # fmt: skip
+    await s.call(
+        "PUT",
+        "/environment/site",
+        "yard",
+        releases=["site"],
+        promises=[row("site", "environment", {"name": "site", "value": "yard"})],
+    )
+    await s.start("hidden", "k2")
+    await s.finish()
+
+
+async def _people(s: Scenario) -> None:
+    target = Reference("WORKFLOW_DEF", "flow")
+
+    def come(transaction: Transaction) -> None:
+        c = transaction.connection
+        access.put_application(c, Application("app", "press"))
+        access.put_application_roles(c, "app", ["WORKER"])
+        access.put_key(c, "app", "key", salt=bytes(16), digest=bytes(32), now_ms=1)
+        access.put_user(c, User("ann", "Ann", ["USER"]))
+        access.put_group(c, Group("roof", "those on it", ["USER"]))
+        access.join_group(c, "roof", "ann")
+        access.put_custom_role(c, "LOOKER", frozenset({Permission.WORKFLOW_VIEW}))
+        access.put_grant(c, Grant(Reference("GROUP", "roof"), target, ["READ", "EXECUTE"]))
+
+    here = [
+        row("ann", "person", {"id": "ann"}),
+        row("member", "group_member", {"group_id": "roof", "person_id": "ann"}),
+        row("key", "access_key", {"id": "key", "application": "app"}),
+        row("grant", "access_grant", {"target_id": "flow", "subject_id": "roof"}),
+    ]
+    await s.act(come, *here)
+    for subject in ("ann", "member", "key", "grant"):
+        s.log.release(subject)
+
+    def go(transaction: Transaction) -> None:
+        access.remove_user(transaction.connection, "ann")
+        access.remove_application(transaction.connection, "app")
+
+    await s.act(go, no_row("ann", "person", {"id": "ann"}), no_row("key", "access_key", {}))
+    await s.define("flow", simple("a"))
+    await s.start("flow", "k1")
+    await s.finish()
+
+
+async def _from_nothing(s: Scenario) -> None:
+    await s.define("flow", simple("a"))
+    await s.start("flow", "k1")
+    await s.finish()
+
+
+SHAPES = (
+    Shape("events", _events),
+    Shape("incoming", _incoming),
+    Shape("mqtt", _mqtt),
+    Shape("notices", _notices),
+    Shape("history", _history, syncing=True),
+    Shape("messages", _messages),
+    Shape("kept_outputs", _kept_outputs),
+    Shape("payloads", _payloads, limits=_SMALL),
+    Shape("files", _files),
+    Shape("secrets", _secrets),
+    Shape("people", _people),
+    Shape("from_nothing", _from_nothing, from_nothing=True),
+)

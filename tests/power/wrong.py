@@ -1,0 +1,81 @@
+"""Ways to write that lose things when the power goes, each to be found out by the looker.
+
+Nothing of the product is here; what is wrong is wrong at the seams it writes through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.power.recorder import Adapter, Committed, RecordedFiles, _Cursor
+
+_OWN_READS = re.compile(r"BEGIN$|ROLLBACK$|PRAGMA")
+
+
+class AnswersBeforeCommit(Adapter):
+    """Says that a transaction is committed, and commits it when the next one begins.
+
+    So an answer goes out before what it says is on the disk. Readers share the writer's connection
+    and see all of it, as the rest of the device would if the answer did not wait for the disk.
+    """
+
+    _writers: list[Any] = []  # noqa: RUF012 - the one that the next reader belongs to
+
+    def __init__(self, connection: Any, committed: Committed) -> None:
+        super().__init__(connection, committed)
+        self._own = connection
+        self._waiting = False
+
+    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> _Cursor:
+        if sql == "PRAGMA query_only = ON":
+            # A reader: from now on it reads through the writer.
+            self._connection = self._writers[-1]
+            return super().execute("SELECT 1")
+        if self._connection is not self._own:
+            return super().execute("SELECT 1" if _OWN_READS.match(sql) else sql, parameters)
+        if sql == "PRAGMA foreign_keys = ON":
+            self._writers.append(self._own)
+        if sql == "COMMIT":
+            self._waiting = True
+            return super().execute("SELECT 1")
+        if sql == "BEGIN IMMEDIATE":
+            self._settle()
+        return super().execute(sql, parameters)
+
+    def _settle(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            super().execute("COMMIT")
+
+    def close(self) -> None:
+        if self._connection is self._own:
+            self._settle()
+        self._connection = self._own
+        super().close()
+
+
+class SplitTransaction(Adapter):
+    """Writes executions in one transaction and their tasks in the next."""
+
+    def executemany(self, sql: str, parameters: Iterable[Any]) -> _Cursor:
+        if "INTO task " in sql:
+            self.execute("COMMIT")
+            self.execute("BEGIN IMMEDIATE")
+        return super().executemany(sql, parameters)
+
+
+class NamesNotForcedOut(RecordedFiles):
+    """Forgets to force out the folders that names stand in."""
+
+    def force_out_folder(self, folder: Path) -> None:
+        """Nothing."""
+
+
+class BytesNotForcedOut(RecordedFiles):
+    """Forgets to force out the bytes of files before they get their names."""
+
+    def force_out(self, file: Any) -> None:
+        file.flush()
