@@ -15,7 +15,7 @@ WORKERS ?= 2
 SHARED := -n $(WORKERS) --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint check quick test demo bench soak package format pin clean
+.PHONY: help setup lint check quick test simulate demo bench soak package format pin clean
 
 help: ## list the targets
 	@echo "Baton. Targets:"
@@ -55,6 +55,9 @@ test: setup ## everything: set-up, Debian packages tests want, checks, all tests
 	$(MAKE) --no-print-directory lint || status=1; \
 	$(PYTEST) $(SHARED) --cov --cov-report=term:skip-covered || status=$$?; \
 	exit $$status
+
+simulate: setup ## one world of the simulation: make simulate SEED=17; more with ARGS=--help
+	@$(PYTHON_RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),) $(ARGS)
 
 # SECONDS counts only when it is given to make itself: shells have a variable of that name.
 demo: setup ## camera, workflow, control plane in a browser; SECONDS=45 runs unattended

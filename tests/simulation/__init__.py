@@ -1,0 +1,1 @@
+"""A seeded world on virtual time: real engines, stores, uplinks and a real control plane in it."""

@@ -1,0 +1,95 @@
+"""What the outside knows of a world: what was acknowledged, handed out, done.
+
+A book never asks an engine. What it holds is what a client or a driver would swear to.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+
+from edge.model.executions import parse_uuid
+from tests.simulation.shapes import WINDOW, WINDOW_S, WINDOW_TASKS
+
+_ON_THE_WAY_S = 0.5
+"""Between the moment at which the engine counts a hand-over and the moment at which it is seen."""
+
+
+class Started:
+    """One start that a client wants, with all its attempts."""
+
+    def __init__(self, device: int, shape: str, key: str | None) -> None:
+        self.device = device
+        self.shape = shape
+        self.key = key
+        self.attempts = 0
+        self.id: str | None = None
+        """What the engine has acknowledged; None = nothing yet."""
+
+
+class Books:
+    """The outside's memory of all devices.
+
+    Args:
+        complain: is told of what must not happen: its name and the facts.
+    """
+
+    def __init__(self, complain: Callable[[str, str], None]) -> None:
+        self._complain = complain
+        self.starts: list[Started] = []
+        self.answered: dict[tuple[int, str], None] = {}
+        """Device and id of each task whose end was acknowledged to its worker."""
+        self.reopened: set[bytes] = set()
+        """Executions that clients have asked to run again: what had ended may begin anew."""
+        self._held: dict[tuple[int, int], set[str]] = defaultdict(set)
+        """Tasks that the workers of one run of a device hold, as far as they know."""
+        self.heard_s: dict[tuple[int, str], float] = {}
+        """When the worker that holds a task was heard of last."""
+        self._window: dict[tuple[int, int], deque[float]] = defaultdict(deque)
+        self._exposed: set[tuple[int, int, str]] = set()
+        self.exposures = 0
+        self.roots: dict[bytes, bytes] = {}
+        """For executions inside others the outermost of them, as far as was seen."""
+
+    def may_begin_anew(self, task_id: str) -> bool:
+        """Whether a client has asked for something that lets a finished task run again."""
+        parsed = parse_uuid(task_id)
+        assert parsed is not None, "ids of tasks can be read"
+        return self.roots.get(parsed[0], parsed[0]) in self.reopened
+
+    def reopen(self, workflow_id: bytes) -> None:
+        """A client asks for an execution to run again, with all around and inside it."""
+        self.reopened.add(self.roots.get(workflow_id, workflow_id))
+
+    def handed(self, device: int, run: int, queue: str, task_id: str, now_s: float) -> None:
+        """The engine has given a task to a worker."""
+        held = self._held[device, run]
+        if not self.may_begin_anew(task_id):
+            if task_id in held:
+                self._complain("handed out twice", f"device{device} run {run}: {task_id}")
+            if (device, task_id) in self.answered:
+                self._complain("handed out after its end", f"device{device}: {task_id}")
+        held.add(task_id)
+        self.heard_s[device, task_id] = now_s
+        if queue == WINDOW:
+            moments = self._window[device, run]
+            moments.append(now_s)
+            while moments and moments[0] <= now_s - WINDOW_S + _ON_THE_WAY_S:
+                moments.popleft()
+            if len(moments) > WINDOW_TASKS:
+                self._complain("rate limit", f"device{device}: {list(moments)}")
+
+    def put_off(self, device: int, run: int, task_id: str) -> None:
+        """The worker has asked, or may have asked, for the task to be handed out again later."""
+        self._held[device, run].discard(task_id)
+
+    def end_acknowledged(self, device: int, task_id: str) -> None:
+        """The engine has taken over the end of a task."""
+        self.answered[device, task_id] = None
+
+    def exposed(self, device: int, run: int, task_id: str) -> None:
+        """A driver has done something that cannot be undone."""
+        self.exposures += 1
+        if (device, run, task_id) in self._exposed and not self.may_begin_anew(task_id):
+            self._complain("exposed twice", f"device{device} run {run}: {task_id}")
+        self._exposed.add((device, run, task_id))

@@ -1,0 +1,367 @@
+"""What must be true of a device after each commit, and at all times while it runs.
+
+The checks read the rows of the database and the memory of the engine; they change nothing. The
+promises are those of the house: G2 one live lease, G3 transitions whole, G5 a live cause for all
+that runs, G6 timers neither early nor late, G7 ends are final, G9 history without gaps.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from edge.engine import Engine
+from edge.model.executions import (
+    ORDINAL_BITS,
+    Task,
+    TaskStatus,
+    Workflow,
+    WorkflowStatus,
+    parse_uuid,
+    split_task_key,
+    task_uuid,
+)
+from tests.simulation import shapes
+from tests.simulation.books import Books
+from tests.simulation.device import Device
+
+Complain = Callable[[str, str], None]
+
+_LATE_MS = 3_000
+"""How late a moment may be acted on while the device is up and its disk is well: a second is
+promised, and the looks of this world add to it."""
+
+_WORKFLOW = msgspec.msgpack.Decoder(Workflow)
+_TASK = msgspec.msgpack.Decoder(Task)
+
+_LANES = """
+SELECT lane.lane, acked, next_seq, count(history.key), min(history.key), max(history.key)
+  FROM lane LEFT JOIN history ON history.key >> 56 = lane.lane
+ GROUP BY lane.lane
+"""
+
+_OVERDUE = """
+SELECT workflow.name, task.due_ms, task.body
+  FROM task JOIN workflow ON workflow.key = task.key >> 24
+ WHERE task.due_ms < ?
+   AND workflow.status = 'RUNNING'
+"""
+
+_BY_THEMSELVES = frozenset({"JOIN", "DO_WHILE", "EXCLUSIVE_JOIN"})
+"""Tasks that wait for other tasks of their execution, and so are no reason for it to go on."""
+
+
+class Rows:
+    """Executions and tasks as they were at the last look; only what has changed is read anew."""
+
+    def __init__(self) -> None:
+        self.workflows: dict[int, Workflow] = {}
+        self.by_id: dict[bytes, Workflow] = {}
+        self.tasks: dict[int, dict[int, Task]] = {}
+        """By the key of their execution and their own."""
+        self._bodies: dict[int, bytes] = {}
+        self._task_bodies: dict[int, bytes] = {}
+
+    def refresh(self, connection: sqlite3.Connection) -> list[Workflow]:
+        """Look again; returns the executions that have changed, or any task of theirs."""
+        changed: dict[int, None] = {}
+        bodies = dict(connection.execute("SELECT key, body FROM workflow ORDER BY key"))
+        if len(bodies) < len(self._bodies) or not self._bodies.keys() <= bodies.keys():
+            # After a power cut what nobody was told of may be gone, and its keys be used again.
+            for known in (self.workflows, self.tasks, self._bodies, self._task_bodies):
+                known.clear()
+        for key, body in bodies.items():
+            if self._bodies.get(key) != body:
+                workflow = _WORKFLOW.decode(body)
+                self.workflows[key] = workflow
+                self.tasks.setdefault(key, {})
+                changed[key] = None
+        tasks = dict(connection.execute("SELECT key, body FROM task ORDER BY key"))
+        for key, body in tasks.items():
+            if self._task_bodies.get(key) != body:
+                task = _TASK.decode(body)
+                owner = key >> ORDINAL_BITS
+                self.tasks[owner][task.ordinal] = task
+                changed[owner] = None
+        for key in self._task_bodies.keys() - tasks.keys():
+            owner, ordinal = split_task_key(key)
+            self.tasks[owner].pop(ordinal, None)
+            changed[owner] = None
+        self._bodies, self._task_bodies = bodies, tasks
+        self.by_id = {workflow.id: workflow for workflow in self.workflows.values()}
+        for key in list(changed):
+            parent = self.by_id.get(self.workflows[key].parent_id)
+            if parent is not None:
+                changed[parent.key] = None
+        return [self.workflows[key] for key in sorted(changed)]
+
+    def root(self, workflow: Workflow) -> Workflow:
+        """The outermost of the executions around one."""
+        while workflow.parent and workflow.parent_id in self.by_id:
+            workflow = self.by_id[workflow.parent_id]
+        return workflow
+
+    def task(self, task_id: str) -> Task | None:
+        """A task by its id."""
+        parsed = parse_uuid(task_id)
+        workflow = self.by_id.get(parsed[0]) if parsed is not None else None
+        if parsed is None or workflow is None:
+            return None
+        return self.tasks[workflow.key].get(parsed[1])
+
+
+class DeviceChecks:
+    """The checks of one device.
+
+    Args:
+        device: that is watched.
+        books: what the outside knows.
+        complain: is told of what must not be.
+    """
+
+    def __init__(self, device: Device, books: Books, complain: Complain) -> None:
+        self._device = device
+        self._books = books
+        self._name = device.name
+        self._complain_of = complain
+        self._ended: dict[bytes, Workflow] = {}
+        self._answered_seen = 0
+        self._runs_seen = 0
+        self.rows = Rows()
+        self._clock_seen = (0, 0.0, 0)
+        """Run, true time and the engine's time at an earlier look."""
+        self.jumped = False
+        self.jumped_at_s = 0.0
+        """Whether the wall clock was ever moved: stamps do not show how long something took then."""
+
+    def complain(self, what: str, facts: str) -> None:
+        """Something is wrong on this device."""
+        self._complain_of(what, f"{self._name}: {facts}")
+
+    # After a commit.
+
+    def committed(self, connection: sqlite3.Connection, engine: Engine | None) -> Rows:
+        """Look at everything; ``engine`` None = only at what is on the disk."""
+        rows = self.rows
+        changed = rows.refresh(connection)
+        for workflow in changed:
+            root = rows.root(workflow)
+            if root is not workflow:
+                self._books.roots[workflow.id] = root.id
+                if workflow.id in self._books.reopened:
+                    self._books.reopened.add(root.id)
+        for workflow in changed:
+            self._check_end(rows, workflow)
+            self._check_cause(rows, workflow)
+            self._check_tasks(workflow, rows.tasks[workflow.key])
+        if self._calm():
+            self._check_moments(connection)
+        self._check_books(rows)
+        self.check_outbox(connection)
+        if engine is not None:
+            self._check_queues(rows, engine)
+        return rows
+
+    def _free(self, rows: Rows, workflow: Workflow) -> bool:
+        """Whether a client has asked for this family to begin anew."""
+        return rows.root(workflow).id in self._books.reopened
+
+    def _check_end(self, rows: Rows, workflow: Workflow) -> None:
+        """G7: what has ended stays as it was; C16: nothing in it is open."""
+        before = self._ended.get(workflow.id)
+        if not workflow.status.terminal:
+            if before is not None and not self._free(rows, workflow):
+                self.complain("an end was not final", f"{workflow.name} {before.status}")
+            self._ended.pop(workflow.id, None)
+            return
+        if before is not None and before != workflow and not self._free(rows, workflow):
+            terminated = workflow.status is WorkflowStatus.TERMINATED
+            if before.status is WorkflowStatus.COMPLETED or not terminated:
+                facts = f"{workflow.name} {before.status} -> {workflow.status}"
+                self.complain("an end has changed", facts)
+        self._ended[workflow.id] = workflow
+        for task in rows.tasks[workflow.key].values():
+            if not task.status.terminal:
+                self.complain("open after the end", f"{workflow.name} {task.ref} {task.status}")
+            child = rows.by_id.get(task.child) if task.kind == "SUB_WORKFLOW" else None
+            if child is not None and not child.status.terminal and not self._free(rows, workflow):
+                self.complain("child goes on alone", f"{workflow.name} {task.ref}")
+
+    def _check_cause(self, rows: Rows, workflow: Workflow) -> None:
+        """G5: there is a reason for each execution to go on."""
+        if workflow.status is not WorkflowStatus.RUNNING or workflow.rate_limited:
+            return
+        caused = workflow.due_ms > 0 and workflow.name != "flaky"
+        for task in rows.tasks[workflow.key].values():
+            if task.status.terminal or task.kind in _BY_THEMSELVES:
+                continue
+            if task.child:
+                caused = self._check_child(rows, workflow, task) or caused
+            caused = caused or bool(task.queue or task.due_ms or task.kind in ("HUMAN", "WAIT"))
+        if not caused:
+            open_refs = [t.ref for t in rows.tasks[workflow.key].values() if not t.status.terminal]
+            self.complain("no cause", f"{workflow.name} runs, open: {open_refs}")
+
+    def _check_child(self, rows: Rows, workflow: Workflow, task: Task) -> bool:
+        child = rows.by_id.get(task.child)
+        if child is None or child.status.terminal:
+            status = "gone" if child is None else child.status
+            self.complain("parent waits in vain", f"{workflow.name} {task.ref}: child {status}")
+            return False
+        return True
+
+    def _check_tasks(self, workflow: Workflow, tasks: dict[int, Task]) -> None:
+        """C06, C17: one open attempt of a step; G6: nothing has happened before its time."""
+        open_refs = [task.ref for task in tasks.values() if not task.status.terminal]
+        if len(open_refs) != len(set(open_refs)):
+            self.complain("two attempts are open", f"{workflow.name} {open_refs}")
+        for task in tasks.values():
+            if task.kind == "WAIT" and task.status is TaskStatus.COMPLETED:
+                self._check_wait(workflow, task)
+            if task.status is TaskStatus.TIMED_OUT and "responseTimeout" in (task.reason or ""):
+                self._check_silence(workflow, task)
+            before = tasks.get(task.retried_from)
+            if before is not None and task.started_ms and task.kind == "SIMPLE":
+                self._check_retry(workflow, before, task)
+
+    def _check_moments(self, connection: sqlite3.Connection) -> None:
+        """G6: what is due is acted on in time."""
+        late_ms = self._device.wall_ns() // 1_000_000 - _LATE_MS
+        for name, due_ms, body in connection.execute(_OVERDUE, (late_ms,)):
+            task = _TASK.decode(body)
+            self.complain("late", f"{name} {task.ref} by {late_ms + _LATE_MS - due_ms} ms")
+
+    def _calm(self) -> bool:
+        """Whether moments must be acted on in time now."""
+        device = self._device
+        undisturbed_s = device.now_s() - max(device.up_since_s, self.jumped_at_s)
+        return undisturbed_s > 5 and not device.in_trouble(error_s=5) and not device.disk.slow_s
+
+    def _check_wait(self, workflow: Workflow, task: Task) -> None:
+        if self.jumped or workflow.last_retried_ms or task.worker:
+            return
+        asked = msgspec.json.decode(task.input).get("duration", "0s")
+        waited_ms = task.ended_ms - task.scheduled_ms
+        if waited_ms < int(asked[:-1]) * 1000:
+            self.complain("early", f"{workflow.name} {task.ref}: {waited_ms} ms of {asked}")
+
+    def _check_silence(self, workflow: Workflow, task: Task) -> None:
+        """A worker was silent for as long as it may be, by the clock that never jumps."""
+        task_id = task_uuid(workflow.id, task.ordinal)
+        heard_s = self._books.heard_s.get((self._device.number, task_id))
+        allowed_s = shapes.SILENCE_S[task.name]
+        if heard_s is not None and self._device.now_s() - heard_s < allowed_s - 0.5:
+            self.complain("lease ended early", f"{workflow.name} {task.ref}")
+
+    def _check_retry(self, workflow: Workflow, before: Task, task: Task) -> None:
+        if self.jumped or workflow.last_retried_ms:
+            return
+        paused_ms = task.started_ms - before.ended_ms
+        if paused_ms < 1_000:
+            self.complain("retried early", f"{workflow.name} {task.ref}: after {paused_ms} ms")
+
+    def _check_books(self, rows: Rows) -> None:
+        """G1, G2: what was acknowledged is there. After a new start all of it is looked at."""
+        books, number = self._books, self._device.number
+        if self._device.runs != self._runs_seen:
+            self._runs_seen, self._answered_seen = self._device.runs, 0
+            for started in books.starts:
+                if started.device == number and started.id is not None:
+                    parsed = parse_uuid(started.id)
+                    if parsed is None or parsed[0] not in rows.by_id:
+                        self.complain("lost start", f"{started.shape} {started.id}")
+        answered = list(books.answered)
+        for device, task_id in answered[self._answered_seen :]:
+            if device != number or books.may_begin_anew(task_id):
+                continue
+            task = rows.task(task_id)
+            if task is None or not task.status.terminal:
+                self.complain("lost answer", f"{task_id} is {task and task.status}")
+        self._answered_seen = len(answered)
+
+    def check_outbox(self, connection: sqlite3.Connection) -> None:
+        """G9: sequences without gaps, from behind the cursor to the newest."""
+        for lane, acked, next_seq, count, first, last in connection.execute(_LANES):
+            if acked >= next_seq:
+                self.complain("cursor ahead", f"lane {lane}: {acked} of {next_seq - 1}")
+            if not count:
+                if acked != next_seq - 1:
+                    self.complain("gap in the outbox", f"lane {lane}: {acked} of {next_seq - 1}")
+                continue
+            oldest, newest = first & (1 << 56) - 1, last & (1 << 56) - 1
+            whole = newest - oldest + 1 == count and newest == next_seq - 1 and oldest <= acked + 1
+            if not whole:
+                facts = f"lane {lane}: {count} of {oldest}..{newest}, next {next_seq}"
+                self.complain("gap in the outbox", facts)
+
+    # In memory.
+
+    def _check_queues(self, rows: Rows, engine: Engine) -> None:
+        """C04, C05: what waits for a worker is in its queue, or in somebody's hands."""
+        hand_over = engine.hand_over
+        waiting = 0
+        for task_id, workflow, task in _scheduled(rows):
+            waiting += 1
+            there = hand_over.queues.holds(task_id)
+            held = hand_over.leases.get(task_id) is not None
+            taken = task_id in hand_over.queues.slots._held
+            if not (there or held or taken):
+                self.complain("in no queue", f"{workflow.name} {task.ref} of {task.queue}")
+            if there and held:
+                self.complain("waits and is held", f"{workflow.name} {task.ref}")
+        if sum(engine.queue_sizes().values()) > waiting:
+            self.complain("dead ids in a queue", f"{dict(engine.queue_sizes())} of {waiting}")
+
+    def watch(self, engine: Engine) -> None:
+        """At any time: nobody waits beside work, no lease outlives its end, limits hold."""
+        hand_over = engine.hand_over
+        monotonic_ms = engine.clock.monotonic_ms()
+        self._watch_clock(engine)
+        for task_id, held in hand_over.leases.all().items():
+            overdue_ms = monotonic_ms - held.expires_ms
+            if self._calm() and held.expires_ms and overdue_ms > _LATE_MS:
+                self.complain("dead lease", f"{task_uuid(*task_id)} since {overdue_ms} ms")
+        held_slots = [
+            task_id
+            for task_id, held in hand_over.leases.all().items()
+            if held.place.limit.name == shapes.SLOTS
+        ]
+        if len(held_slots) > shapes.AT_ONCE and self._device.run is not None:
+            self.complain("too many at once", f"{len(held_slots)} {shapes.SLOTS}")
+        queues = hand_over.queues
+        for queue, pollers in queues._waiting.items():
+            idle = any(not poller.done() for poller in pollers)
+            ready = [entry for entry in queues._ready.get(queue, ()) if _lives(queues, entry)]
+            if idle and ready:
+                since_ms = min(queues._where[entry[2]].since_ms for entry in ready)
+                if since_ms and monotonic_ms - since_ms > 500:
+                    self.complain("poller was not woken", f"{queue}: {len(ready)} wait")
+
+    def _watch_clock(self, engine: Engine) -> None:
+        """G6: time goes on at its pace, forwards, whatever the wall clock does."""
+        now_s, now_ms = self._device.now_s(), engine.clock.now_ms()
+        run, then_s, then_ms = self._clock_seen
+        if run == self._device.runs:
+            if now_ms < then_ms:
+                self.complain("time goes back", f"from {then_ms} to {now_ms}")
+            if now_s - then_s < 5:
+                return
+            if now_ms - then_ms < (now_s - then_s) * 1000 - 1_200:
+                self.complain("time stands still", f"{now_ms - then_ms} ms in {now_s - then_s} s")
+        self._clock_seen = (self._device.runs, now_s, now_ms)
+
+
+def _lives(queues: object, entry: tuple[int, int, tuple[bytes, int]]) -> bool:
+    place = queues._where.get(entry[2])  # type: ignore[attr-defined]
+    return place is not None and place.arrival == entry[1]
+
+
+def _scheduled(rows: Rows) -> Iterable[tuple[tuple[bytes, int], Workflow, Task]]:
+    for workflow in rows.workflows.values():
+        if workflow.status.terminal:
+            continue
+        for task in rows.tasks[workflow.key].values():
+            if task.status is TaskStatus.SCHEDULED and task.queue is not None:
+                yield (workflow.id, task.ordinal), workflow, task

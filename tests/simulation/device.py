@@ -1,0 +1,172 @@
+"""A device of the world: the product's engine with its loops, put together as its daemon does it.
+
+No fault is decided here, and nothing is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from edge.clock import Clock, RandomIds, SystemClock
+from edge.device_role import add_other_executions
+from edge.effects import Effects
+from edge.engine import Engine
+from edge.event_queue import EventQueue
+from edge.lookups import Lookups
+from edge.model.payload_limits import PayloadLimits
+from edge.outbox import EngineOutbox, EnginePublications
+from edge.schedules import Schedules
+from edge.timekeeper import Timekeeper
+from edge.workers import Workers
+from sync.identity import Identity
+from sync.link import Broker
+from sync.uplink import Uplink
+from tests.simulation.machine import Machine, Run, Stopped
+from tests.simulation.network import SimBroker
+from tests.simulation.scripts import InlineEvaluators
+from workflows.evidence import EvidenceStore
+from workflows.task import Handler
+
+TENANT = "default"
+
+SMALL_PAYLOADS = PayloadLimits(task_file=2_000, workflow_file=2_000)
+"""Payloads lie in files from here on: small, so that a small world has some."""
+
+_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+"""Nothing is signed in this world."""
+
+
+class DeviceRun:
+    """What is in the memory of one run of a device's process."""
+
+    def __init__(self, engine: Engine, schedules: Schedules) -> None:
+        self.engine = engine
+        self.schedules = schedules
+
+
+class Device(Machine):
+    """A device.
+
+    Args:
+        number: of the device, from 0.
+        broker: that its uplink connects to.
+        handlers: run in its process, by task type; each is told its device and run.
+        watch: called after each commit of a run, with what it has led to.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        folder: Path,
+        seed: str,
+        *,
+        note: Callable[..., None],
+        complain: Callable[[str, str], None],
+        broker: SimBroker,
+        handlers: Callable[[Device, Run], dict[str, Handler]],
+        watch: Callable[[Device, Effects], None],
+        slow_scripts: float,
+    ) -> None:
+        super().__init__(f"device{number}", folder / f"device{number}", seed, note, complain)
+        self.number = number
+        self.broker = broker
+        self.memory: DeviceRun | None = None
+        self._folder = folder
+        self._handlers = handlers
+        self._watch = watch
+        self._slow_scripts = slow_scripts
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine of the present run; None while there is none that answers."""
+        run = self.run
+        ready = run is not None and run.ready and not run.dead
+        return self.memory.engine if ready and self.memory is not None else None
+
+    def _clock_from(self, floor_ms: int) -> Clock:
+        return SystemClock(floor_ms, wall_ns=self.wall_ns, monotonic_ns=self.monotonic_ns)
+
+    async def process(self, run: Run) -> None:
+        """Open the database, run the loops, and close it when asked to."""
+        chance = random.Random(f"{self.seed}:{self.name}:{run.number}")
+        engine = await Engine.open(
+            self.disk.path,
+            scripts=InlineEvaluators(self._clock_from(0), chance, self._slow_scripts),
+            clock_from=self._clock_from,
+            ids=RandomIds(chance.randbytes),
+            connect=run.connect,
+            syncing=True,
+            lookups=Lookups(limits=SMALL_PAYLOADS),
+        )
+        schedules = Schedules(engine, RandomIds(chance.randbytes))
+        uplink = self._uplink(engine, run, chance)
+        loops = self._loops(engine, run, schedules, uplink)
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._serve_until_stopped(run, group, engine, loops, schedules)
+        except* Stopped:
+            self.note("stopped", self.name)
+
+    async def _serve_until_stopped(
+        self,
+        run: Run,
+        group: asyncio.TaskGroup,
+        engine: Engine,
+        loops: list[Coroutine[Any, Any, None]],
+        schedules: Schedules,
+    ) -> None:
+        run.group = group
+        committing = group.create_task(engine.run())
+        others = [group.create_task(loop) for loop in loops]
+        self.memory = DeviceRun(engine, schedules)
+        run.ready = True
+        self.up_since_s = self.now_s()
+        await run.stopping.wait()
+        run.ready = False
+        for other in others:
+            other.cancel()
+        await engine.close()
+        await committing
+        # Requests that still wait are cut off, as the daemon cuts off what takes too long.
+        raise Stopped
+
+    def _loops(
+        self, engine: Engine, run: Run, schedules: Schedules, uplink: Uplink
+    ) -> list[Coroutine[Any, Any, None]]:
+        evidence = EvidenceStore(
+            self._folder / f"evidence{self.number}", budget_bytes=1_000_000, max_age_s=1e9
+        )
+        workers = Workers(engine, evidence, lambda name: name)
+        workers.add_handlers(self._handlers(self, run))
+        add_other_executions(workers, engine)
+        timekeeper, queue = Timekeeper(engine), EventQueue(engine)
+
+        def see(effects: Effects) -> None:
+            if effects.outbox:
+                uplink.wake()
+            if not run.dead:
+                self._watch(self, effects)
+
+        engine.on_effects(see)
+        return [timekeeper.run(), schedules.run(), workers.run(), queue.run(), uplink.run()]
+
+    def _uplink(self, engine: Engine, run: Run, chance: random.Random) -> Uplink:
+        identity = Identity(tenant=TENANT, device=self.name, private_key=_KEY, public_key=bytes(32))
+        return Uplink(
+            broker=Broker(),
+            identity=identity,
+            outbox=EngineOutbox(engine),
+            publications=EnginePublications(engine),
+            evidence_root=self._folder / f"evidence{self.number}",
+            boot=engine.boot.boot,
+            version="sim",
+            now_ms=engine.clock.now_ms,
+            chance=chance,
+            wiring=self.broker.wiring(self.name),
+        )

@@ -1,0 +1,122 @@
+"""What must be true when a world has come to rest: the whole of it, on all machines.
+
+Nothing is checked here while faults are on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from edge.model.executions import TaskStatus, Workflow, workflow_uuid
+from sync.records import Lane
+from tests.simulation.books import Books
+from tests.simulation.checks import Rows
+from tests.simulation.device import TENANT, Device
+
+Complain = Callable[[str, str], None]
+
+_SHOWN = """
+SELECT workflow_id, status FROM execution JOIN device USING (device_id)
+ WHERE tenant = ? AND device = ?
+"""
+_SEGMENTS = """
+SELECT lane, first_seq, count, quarantined FROM segment JOIN device USING (device_id)
+ WHERE tenant = ? AND device = ?
+ ORDER BY lane, first_seq
+"""
+_UNDONE = """
+SELECT count(*) FROM event_message WHERE status = 'RECEIVED'
+UNION ALL SELECT count(*) FROM publication
+UNION ALL SELECT count(*) FROM history
+UNION ALL SELECT coalesce(sum(next_seq - 1 - acked), 0) FROM lane
+"""
+
+
+def undone(device: Device, connection: sqlite3.Connection) -> list[str]:
+    """What a device has still to do, in words; empty = it is at rest."""
+    open_ones = connection.execute(
+        "SELECT name, status, count(*) FROM workflow"
+        " WHERE status IN ('RUNNING', 'PAUSED') GROUP BY 1, 2"
+    ).fetchall()
+    found = [f"{device.name}: {many} {name} {status}" for name, status, many in open_ones]
+    counts = [row[0] for row in connection.execute(_UNDONE)]
+    kinds = ("messages", "publications", "records", "records to acknowledge")
+    found += [
+        f"{device.name}: {many} {kind}" for kind, many in zip(kinds, counts, strict=True) if many
+    ]
+    return found
+
+
+def check_integrity(name: str, connection: sqlite3.Connection, complain: Complain) -> None:
+    """The file is whole."""
+    found = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    if found != "ok":
+        complain("damaged", f"{name}: {found}")
+
+
+def check_effects(device: Device, rows: Rows, books: Books, complain: Complain) -> None:
+    """G1, G3: one execution for each key; what a task starts is started once."""
+    keys = Counter(w.idempotency_key for w in rows.by_id.values() if w.idempotency_key)
+    for started in books.starts:
+        if started.device != device.number or started.key is None or started.id is None:
+            continue
+        if keys[started.key] != 1:
+            complain("key", f"{device.name}: {keys[started.key]} executions with {started.key}")
+    parents = Counter(w.parent for w in rows.by_id.values() if w.parent)
+    caught = Counter(_token(w) for w in rows.by_id.values() if w.name == "caught")
+    launched = Counter(_token(w) for w in rows.by_id.values() if w.name == "launched")
+    for workflow in rows.by_id.values():
+        if rows.root(workflow).id in books.reopened:
+            continue
+        for task in rows.tasks[workflow.key].values():
+            done = task.status is TaskStatus.COMPLETED
+            if task.kind == "SUB_WORKFLOW" and parents[_own(workflow, task.ordinal)] > 1:
+                complain("two children", f"{device.name}: {workflow.name} {task.ref}")
+            if task.kind == "EVENT" and task.ref == "e" and done:
+                _expect_one(device, workflow, caught, complain)
+            if task.kind == "START_WORKFLOW" and done:
+                _expect_one(device, workflow, launched, complain)
+
+
+def _expect_one(
+    device: Device, workflow: Workflow, found: Counter[str], complain: Complain
+) -> None:
+    many = found[workflow_uuid(workflow.id)]
+    if many != 1:
+        complain("effect", f"{device.name}: {workflow.name} has led to {many} executions")
+
+
+def _own(workflow: Workflow, ordinal: int) -> bytes:
+    return workflow.id[:12] + ordinal.to_bytes(4, "big")
+
+
+def _token(workflow: Workflow) -> str:
+    return str(msgspec.json.decode(workflow.input).get("token"))
+
+
+def check_cloud(device: Device, rows: Rows, ledger: sqlite3.Connection, complain: Complain) -> None:
+    """G9: the ledger holds each record once, without gaps, and shows what the device shows."""
+    place = (TENANT, device.name)
+    newest = {}
+    with device.disk.look() as connection:
+        for lane, next_seq in connection.execute("SELECT lane, next_seq FROM lane"):
+            newest[lane] = next_seq - 1
+    stored: dict[int, int] = {}
+    for lane, first, count, _ in ledger.execute(_SEGMENTS, place):
+        if first != stored.get(lane, 0) + 1:
+            complain("cloud: gap or twice", f"{device.name} {Lane(lane).name}: {first}")
+        stored[lane] = first + count - 1
+    if stored != {lane: seq for lane, seq in newest.items() if seq}:
+        complain("cloud: not all", f"{device.name}: {stored} of {newest}")
+    shown = dict(ledger.execute(_SHOWN, place).fetchall())
+    for workflow in rows.by_id.values():
+        told = shown.pop(workflow_uuid(workflow.id), None)
+        if told != workflow.status.value:
+            facts = f"{device.name} {workflow.name}: {told}, is {workflow.status}"
+            complain("cloud: differs", facts)
+    if shown:
+        complain("cloud: unknown executions", f"{device.name}: {sorted(shown)}")

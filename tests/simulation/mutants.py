@@ -1,0 +1,427 @@
+"""Small wrong versions of our own engine: each imitates a fault that such engines have had.
+
+They show that the checks of the world see what they are there to see. None is ever installed: a
+mutant is put in place for the length of a block, in the process that asks for it. A transition that
+is split over two transactions is not among them: a power cut at random hardly ever falls between the
+two, and tests/power looks at every place where it could.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from edge import event_queue, events, transactions
+from edge.clock import SystemClock
+from edge.decider import children, decide, flow, policies, updates
+from edge.decider.operators import wait
+from edge.handover import HandOver
+from edge.model.decision import UpdateTask
+from edge.model.executions import TaskStatus
+from edge.model.snapshot import Snapshot
+from edge.model.times import duration_ms
+from edge.store import events as stored_events
+from edge.store import outbox, timers
+from edge.store.executions import Executions
+from edge.store.outbox import OutboxWriter
+from edge.store.queues import Leases, Queues
+from edge.store.slots import Slots
+from edge.timekeeper import Timekeeper
+from edge.transactions import Disk
+from sync import uplink
+from sync.control_plane import ledger, truth
+from sync.session import Session
+
+Patch = tuple[Any, str, Any]
+"""Where, which name, and what stands there instead."""
+
+
+class Mutant(NamedTuple):
+    """One wrong version."""
+
+    imitates: str
+    """The fault, in words."""
+    patches: Callable[[], list[Patch]]
+    seed: int = 0
+    """A seed that finds it."""
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The engine has this fault until the block ends."""
+        patches = self.patches()
+        before = [(place, name, _raw(place, name)) for place, name, _ in patches]
+        for place, name, wrong in patches:
+            setattr(place, name, wrong)
+        try:
+            yield
+        finally:
+            for place, name, right in before:
+                setattr(place, name, right)
+
+
+def _raw(place: Any, name: str) -> Any:
+    """What stands under a name, as it stands there: a static method is one still."""
+    return vars(place)[name]
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Do nothing where something should be done."""
+
+
+# Leases and queues.
+
+
+def _lease_forgotten() -> list[Patch]:
+    def grant(self: Leases, task: Any, held: Any) -> None:
+        self._held[task] = held
+
+    return [(Leases, "grant", grant)]
+
+
+def _leases_by_wall_clock() -> list[Patch]:
+    return [(SystemClock, "monotonic_ms", lambda self: self._wall_ns() // 1_000_000)]
+
+
+def _queues_not_rebuilt() -> list[Patch]:
+    async def take_up(self: HandOver) -> None:
+        """What waited before the power cut is forgotten."""
+
+    return [(HandOver, "take_up", take_up)]
+
+
+def _handed_twice() -> list[Patch]:
+    right = Queues.take
+
+    def take(self: Queues, queue: str, count: int, now_ms: int) -> Any:
+        taken = right(self, queue, count, now_ms)
+        for task, place in taken:
+            if place.arrival % 3 == 0:
+                self._where[task] = place
+                self._insert(task, place, now_ms)
+        return taken
+
+    return [(Queues, "take", take)]
+
+
+def _dead_ids() -> list[Patch]:
+    return [(Queues, "withdraw", _nothing)]
+
+
+def _poller_not_woken() -> list[Patch]:
+    return [(Queues, "_wake", _nothing)]
+
+
+def _slot_never_freed() -> list[Patch]:
+    return [(Queues, "free", _nothing)]
+
+
+def _limit_ignored() -> list[Patch]:
+    return [(Slots, "room", lambda self, limit, now_ms: 99)]
+
+
+def _window_too_long() -> list[Patch]:
+    right = Slots.room
+
+    def room(self: Slots, limit: Any, now_ms: int) -> int:
+        return right(self, limit._replace(per_window=limit.per_window * 2), now_ms)
+
+    return [(Slots, "room", room)]
+
+
+def _callback_lost() -> list[Patch]:
+    return [(Queues, "promote", lambda self, now_ms, monotonic_ms: 0)]
+
+
+# Time.
+
+
+def _time_stands_still() -> list[Patch]:
+    def now_ms(self: SystemClock) -> int:
+        shown = max(self._wall_ns() // 1_000_000, self._last[0])
+        self._last = (shown, 0)
+        return shown
+
+    return [(SystemClock, "now_ms", now_ms)]
+
+
+def _time_goes_back() -> list[Patch]:
+    return [(SystemClock, "now_ms", lambda self: self._wall_ns() // 1_000_000)]
+
+
+def _timer_early() -> list[Patch]:
+    right = duration_ms
+    return [(wait, "duration_ms", lambda text: right(text) * 9 // 10)]
+
+
+def _timer_not_noticed() -> list[Patch]:
+    return [(Timekeeper, "_see", _nothing)]
+
+
+def _timer_lost() -> list[Patch]:
+    right = timers.due
+
+    def due(connection: sqlite3.Connection, now_ms: int, limit: int) -> Any:
+        return [one for one in right(connection, now_ms, limit) if one[0][-5] % 4]
+
+    return [(timers, "due", due)]
+
+
+def _retry_at_once() -> list[Patch]:
+    return [(policies, "retry_delay_s", lambda definition, attempt: 0)]
+
+
+# Transactions.
+
+
+class _Lazy:
+    """A connection whose COMMIT is made with the next BEGIN."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *parameters: Any) -> Any:
+        if statement == "COMMIT":
+            return None
+        if statement == "BEGIN IMMEDIATE" and self._connection.in_transaction:
+            self._connection.execute("COMMIT")
+        return self._connection.execute(statement, *parameters)
+
+
+def _acknowledged_before_commit() -> list[Patch]:
+    right = Disk.run
+
+    def run(self: Disk, connection: Any, *rest: Any) -> Any:
+        return right(self, _Lazy(connection), *rest)  # type: ignore[arg-type]
+
+    return [(Disk, "run", run)]
+
+
+def _memory_ahead_of_disk() -> list[Patch]:
+    def forget_all(self: Executions) -> None:
+        self._batch.clear()
+        self._request.clear()
+
+    return [(Executions, "forget_all", forget_all)]
+
+
+def _end_flips_back() -> list[Patch]:
+    """An answer that comes after the end is taken for news."""
+    right = updates.update_task
+
+    def update_task(draft: Any, command: Any) -> None:
+        task = draft.snapshot.tasks.get(command.ordinal)
+        ended = draft.snapshot.workflow.status.terminal
+        if task is not None and task.status.terminal and not ended and task.kind == "SIMPLE":
+            draft.change(task, status=TaskStatus.SCHEDULED, ended_ms=0)
+        right(draft, command)
+
+    return [(decide, "_COMMANDS", {**decide._COMMANDS, UpdateTask: update_task})]
+
+
+# Flow.
+
+
+def _parent_not_told() -> list[Patch]:
+    return [(children, "tell_parent", _nothing)]
+
+
+def _children_go_on() -> list[Patch]:
+    return [(children, "give_up_child", _nothing)]
+
+
+def _join_not_told() -> list[Patch]:
+    return [(Snapshot, "joins_waiting_for", lambda self, ref: [])]
+
+
+def _tasks_left_open() -> list[Patch]:
+    return [(flow, "cancel", _nothing)]
+
+
+def _key_forgotten() -> list[Patch]:
+    return [(Disk, "_existing", lambda self, connection, pinned, request: None)]
+
+
+def _started_twice() -> list[Patch]:
+    """A launch that has been carried out is carried out again, as by two that look for work."""
+    right = Disk._launch
+
+    def launch(self: Disk, connection: sqlite3.Connection, asking: bytes, call: Any) -> Any:
+        first = right(self, connection, asking, call)
+        if call.child or not call.ordinal:
+            return first
+        return [*first, *right(self, connection, asking, call)]
+
+    return [(Disk, "_launch", launch), (transactions, "still_wanted", lambda *_: True)]
+
+
+# Messages and schedules.
+
+
+def _message_handled_twice() -> list[Patch]:
+    async def take(self: Any, limit: int) -> int:
+        found = await self._engine.request(
+            lambda t: [
+                (key, events.handle(t, message))
+                for key, message in stored_events.waiting(t.connection, limit)
+            ]
+        )
+
+        def settle(t: Any) -> None:
+            for key, _ in found:
+                stored_events.settle(t.connection, key)
+
+        await self._engine.request(settle)
+        return len(found)
+
+    return [
+        (event_queue.EventQueue, "_take", take),
+        (stored_events, "is_done", lambda *_: False),
+        (stored_events, "add_execution", _nothing),
+    ]
+
+
+def _message_lost() -> list[Patch]:
+    async def take(self: Any, limit: int) -> int:
+        def settle(t: Any) -> Any:
+            found = stored_events.waiting(t.connection, limit)
+            for key, _ in found:
+                stored_events.settle(t.connection, key)
+            return found
+
+        found = await self._engine.request(settle)
+        await self._engine.request(lambda t: [events.handle(t, message) for _, message in found])
+        return len(found)
+
+    return [(event_queue.EventQueue, "_take", take)]
+
+
+# History on its way up.
+
+
+def _gap_in_outbox() -> list[Patch]:
+    def forget_all(self: OutboxWriter) -> None:
+        self._given.clear()
+        self._rows.clear()
+        self._publications.clear()
+
+    return [(OutboxWriter, "forget_all", forget_all)]
+
+
+def _end_not_recorded() -> list[Patch]:
+    right = Disk._record
+
+    def record(self: Disk, connection: sqlite3.Connection, step: Any) -> None:
+        if not step.ended:
+            right(self, connection, step)
+
+    return [(Disk, "_record", record)]
+
+
+def _cursor_ahead() -> list[Patch]:
+    right = outbox.acknowledge
+
+    def acknowledge(connection: sqlite3.Connection, acked: dict[int, int]) -> None:
+        right(connection, {lane: seq + 1 for lane, seq in acked.items()})
+        right(connection, acked)
+
+    return [(outbox, "acknowledge", acknowledge)]
+
+
+def _cloud_acknowledges_before_commit() -> list[Patch]:
+    right = ledger.Ledger.commit
+    held: list[Any] = []
+
+    async def commit(self: Any, arrivals: Any) -> Any:
+        now_ms = self._now_ms()
+
+        def look(connection: sqlite3.Connection) -> Any:
+            connection.execute("SAVEPOINT look")
+            try:
+                return truth.commit(connection, arrivals, now_ms=now_ms)
+            finally:
+                connection.execute("ROLLBACK TO look")
+                connection.execute("RELEASE look")
+
+        outgoing = await self._write(look)
+        late, held[:] = list(held), list(arrivals)
+        if late:
+            await right(self, late)
+        return outgoing
+
+    return [(ledger.Ledger, "commit", commit)]
+
+
+def _delivery_is_receipt() -> list[Patch]:
+    """The broker's receipt is taken for the control plane's."""
+    right = uplink.Uplink._note_taken
+
+    def note_taken(self: Any, session: Session, taken: Any) -> None:
+        right(self, session, taken)
+        for lane, side in session._lanes.items():
+            if side.flights and side.flights[-1].last_seq > side.acked:
+                side.acked = side.flights[-1].last_seq
+                session._durable[lane] = side.acked
+
+    return [(uplink.Uplink, "_note_taken", note_taken)]
+
+
+def _projection_skips() -> list[Patch]:
+    right = ledger.Ledger.project
+
+    async def project(self: Any) -> int:
+        def skip(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE counter SET value = value + 1 WHERE name = 'projected' AND value < "
+                "(SELECT max(segment_id) FROM segment) AND value % 5 = 3"
+            )
+
+        await self._write(skip)
+        return await right(self)
+
+    return [(ledger.Ledger, "project", project)]
+
+
+MUTANTS: dict[str, Mutant] = {
+    "lease-forgotten": Mutant("a dead worker's task never comes back", _lease_forgotten),
+    "leases-by-wall-clock": Mutant("a jump ends leases", _leases_by_wall_clock),
+    "queues-not-rebuilt": Mutant("the queue is only in memory", _queues_not_rebuilt),
+    "handed-twice": Mutant("one task, two workers", _handed_twice),
+    "dead-ids": Mutant("ended tasks stay in their queues", _dead_ids),
+    "poller-not-woken": Mutant("a worker sleeps beside its work", _poller_not_woken),
+    "slot-never-freed": Mutant("a limit fills up for good", _slot_never_freed),
+    "limit-ignored": Mutant("more tasks at once than allowed", _limit_ignored),
+    "window-too-long": Mutant("more hand-overs in a window than allowed", _window_too_long),
+    "callback-lost": Mutant("a task that was put off never returns", _callback_lost),
+    "time-stands-still": Mutant("timers stop when the clock is set back", _time_stands_still),
+    "time-goes-back": Mutant("time steps back with the wall clock", _time_goes_back),
+    "timer-early": Mutant("a wait ends before its time", _timer_early),
+    "timer-not-noticed": Mutant("an earlier deadline wakes nobody", _timer_not_noticed),
+    "timer-lost": Mutant("some timers never fire", _timer_lost),
+    "retry-at-once": Mutant("a retry does not wait", _retry_at_once),
+    "acknowledged-before-commit": Mutant(
+        "an answer before its COMMIT", _acknowledged_before_commit
+    ),
+    "memory-ahead-of-disk": Mutant("a ROLLBACK that memory does not see", _memory_ahead_of_disk),
+    "end-flips-back": Mutant("a finished task begins again", _end_flips_back),
+    "parent-not-told": Mutant("a child ends and its parent waits on", _parent_not_told),
+    "children-go-on": Mutant("a parent ends and its children go on", _children_go_on),
+    "join-not-told": Mutant("a join misses its last branch", _join_not_told),
+    "tasks-left-open": Mutant("tasks are open after the end", _tasks_left_open),
+    "key-forgotten": Mutant("an idempotency key is not looked up", _key_forgotten),
+    "started-twice": Mutant("what a task starts is started twice", _started_twice),
+    "message-handled-twice": Mutant("a crash repeats what a message did", _message_handled_twice),
+    "message-lost": Mutant("a message is settled before it is handled", _message_lost),
+    "gap-in-outbox": Mutant("a sequence is used up by a ROLLBACK", _gap_in_outbox),
+    "end-not-recorded": Mutant("the end of an execution is not in history", _end_not_recorded),
+    "cursor-ahead": Mutant("one record more is pruned than acknowledged", _cursor_ahead),
+    "cloud-acknowledges-early": Mutant(
+        "the control plane acknowledges before its COMMIT", _cloud_acknowledges_before_commit
+    ),
+    "delivery-is-receipt": Mutant("the broker's receipt is taken for good", _delivery_is_receipt),
+    "projection-skips": Mutant("a segment is never shown", _projection_skips),
+}

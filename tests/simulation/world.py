@@ -1,0 +1,411 @@
+"""A world: devices, broker, control plane, clients and workers, living through a plan.
+
+What must be true of it stands in the checks. Nothing outside of the seed decides what happens, so
+the same plan leaves the same trace, in every process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from edge.effects import Effects
+from tests.simulation import ending
+from tests.simulation.actors import Client, Stage, Worker
+from tests.simulation.books import Books
+from tests.simulation.checks import DeviceChecks, Rows
+from tests.simulation.cloud import Cloud
+from tests.simulation.device import Device
+from tests.simulation.loop import Deadlock, Livelock, SimLoop
+from tests.simulation.machine import Machine, Run
+from tests.simulation.network import SimBroker, Weather
+from tests.simulation.plan import CLOUD, NINETEEN_SEVENTY_S, STEERING, Event, Plan
+from tests.simulation.shapes import DRIVER, QUEUES
+from workflows.task import Handler, TaskContext, TaskFailed
+
+REST_WITHIN_S = 3_600.0
+"""After the faults everything must come to rest within so many virtual seconds."""
+
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """Something that must never be, and was."""
+
+    what: str
+    facts: str
+    at_s: float
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of a world."""
+
+    seed: int
+    violation: Violation | None
+    trace: str
+    """Digest of everything that has happened; the same for the same plan and code."""
+    virtual_s: float
+    steps: int
+    boots: int
+    cuts: int
+    commits: int
+    executions: int
+
+
+class _Over(Exception):
+    """The world has ended before its time: something was wrong."""
+
+
+class World:
+    """One life of a plan.
+
+    Args:
+        plan: what is going to happen.
+        folder: for the disks; it is empty.
+        tell: is given each line of the trace; None = nobody reads it.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, tell: Callable[[str], None] | None = None) -> None:
+        self.plan = plan
+        self.violation: Violation | None = None
+        self.commits = 0
+        self.cuts = 0
+        self._tell = tell
+        self._digest = hashlib.blake2b(digest_size=12)
+        self._loop = SimLoop(str(plan.seed), shuffled=plan.shuffled)
+        self._bad = asyncio.Event()
+        self._going: set[asyncio.Task[None]] = set()
+        self._starts = 0
+        seed = str(plan.seed)
+        self.books = Books(self.complain)
+        self.stage = Stage(plan.seed, self.books, plan.manners, self.note)
+        self.broker = SimBroker(
+            random.Random(f"{seed}:network"), msgspec.structs.replace(plan.weather), self.note
+        )
+        self.cloud = Cloud(folder, seed, note=self.note, complain=self.complain, broker=self.broker)
+        self.devices = [
+            Device(
+                number,
+                folder,
+                seed,
+                note=self.note,
+                complain=self.complain,
+                broker=self.broker,
+                handlers=self._handlers,
+                watch=self._committed,
+                slow_scripts=plan.slow_scripts,
+            )
+            for number in range(plan.devices)
+        ]
+        self.machines: list[Machine] = [*self.devices, self.cloud]
+        self.clients = [Client(self.stage, device) for device in self.devices]
+        self.checks = [DeviceChecks(d, self.books, self.complain) for d in self.devices]
+
+    def note(self, *facts: Any) -> None:
+        """Something has happened."""
+        line = f"{self._loop.time():10.4f} {' '.join(map(str, facts))}"
+        self._digest.update(line.encode())
+        if facts[0] == "cut":
+            self.cuts += 1
+        if self._tell is not None:
+            self._tell(line)
+
+    def complain(self, what: str, facts: str) -> None:
+        """Something is wrong; the first of such ends the world."""
+        if self.violation is None:
+            self.violation = Violation(what, facts, round(self._loop.time(), 4))
+            self.note("WRONG", what, facts)
+            self._bad.set()
+
+    def run(self) -> Outcome:
+        """Live through the plan."""
+        loop = self._loop
+        gc.disable()
+        try:
+            loop.run_until_complete(self._live())
+        except _Over:
+            pass
+        except (Deadlock, Livelock) as error:
+            self.complain(type(error).__name__, str(error))
+        finally:
+            self._clear(loop)
+            gc.enable()
+        return Outcome(
+            self.plan.seed,
+            self.violation,
+            self._digest.hexdigest(),
+            round(loop.time(), 3),
+            loop.steps,
+            sum(machine.runs for machine in self.machines),
+            self.cuts,
+            self.commits,
+            len(self.books.starts),
+        )
+
+    @staticmethod
+    def _clear(loop: SimLoop) -> None:
+        """Cancel what still runs, so that nothing of it is left for the next world."""
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        for _ in range(200):
+            left = asyncio.all_tasks(loop)
+            if not left:
+                break
+            loop.call_later(0.01, lambda: None)
+            loop._run_once()
+        loop.close()
+
+    def _go(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let something happen beside everything else; a fault of it is a fault of the world."""
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._going.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                self.complain("an actor failed", repr(task.exception()))
+
+        task = self._loop.create_task(coroutine)
+        self._going.add(task)
+        task.add_done_callback(done)
+        return task
+
+    async def _wait_for_bad(self) -> None:
+        await self._bad.wait()
+
+    async def _live(self) -> None:
+        life, bad = self._go(self._life()), self._go(self._wait_for_bad())
+        await asyncio.wait([life, bad], return_when=asyncio.FIRST_COMPLETED)
+        for machine in self.machines:
+            if machine.run is not None:
+                machine.run.kill()
+        if self.violation is not None:
+            raise _Over
+
+    async def _life(self) -> None:
+        loop = asyncio.get_running_loop()
+        for machine in self.machines:
+            self._go(machine.live())
+        for client in self.clients:
+            await client.register()
+        for device in self.devices:
+            for queue, many in QUEUES.items():
+                for number in range(many):
+                    self._go(Worker(self.stage, device, queue, number).run())
+        for check in self.checks:
+            self._go(self._watch(check))
+        began_s = loop.time()
+        for machine in self.devices:
+            machine.loss = self.plan.loss
+        for event in self.plan.events:
+            await asyncio.sleep(max(0.0, began_s + event.at_s - loop.time()))
+            self._happen(event)
+        await asyncio.sleep(max(0.0, began_s + self.plan.length_s - loop.time()))
+        self._make_peace()
+        await self._come_to_rest()
+        self._look_back()
+
+    # What happens.
+
+    def _happen(self, event: Event) -> None:
+        loop = asyncio.get_running_loop()
+        self.note("event", event.kind, event.device, event.number, event.word)
+        if event.kind == "start":
+            self._starts += 1
+            self._go(self.clients[event.device].start(event, self._starts))
+        elif event.kind == "schedule":
+            self._go(self.clients[event.device].schedule(event))
+        elif event.kind in STEERING:
+            self._go(self.clients[event.device].steer(event))
+        elif event.kind == "broker":
+            self.broker.kill()
+            loop.call_later(event.for_s, setattr, self.broker, "up", True)
+        else:
+            machine = self.cloud if event.device == CLOUD else self.devices[event.device]
+            self._trouble(machine, event)
+
+    def _trouble(self, machine: Machine, event: Event) -> None:
+        disk, loop = machine.disk, asyncio.get_running_loop()
+        ends_s = loop.time() + event.for_s
+        match event.kind:
+            case "cut":
+                disk.cut_next = event.word
+                machine.off_s = event.number
+            case "kill":
+                machine.off_s = event.number
+                machine.kill()
+            case "stop":
+                machine.stop()
+            case "slow":
+                disk.slow_s = event.number
+                loop.call_later(event.for_s, setattr, disk, "slow_s", 0.0)
+                disk.bad_until_s = max(disk.bad_until_s, ends_s)
+            case "full":
+                disk.full = True
+                loop.call_later(event.for_s, setattr, disk, "full", False)
+                disk.bad_until_s = max(disk.bad_until_s, ends_s)
+            case "read_error" | "write_error" | "commit_error":
+                kind = event.kind.removesuffix("_error")
+                disk.io_errors[kind] = event.number
+                loop.call_later(event.for_s, disk.io_errors.pop, kind, None)
+                disk.bad_until_s = max(disk.bad_until_s, ends_s)
+            case "wall":
+                self._jump(machine, event)
+            case "partition":
+                self._cut_off(machine, event.for_s)
+            case _:
+                raise AssertionError(f"no such event: {event.kind}")
+
+    def _jump(self, machine: Machine, event: Event) -> None:
+        if event.number == NINETEEN_SEVENTY_S:
+            machine.wall_offset_s = event.number
+        else:
+            machine.wall_offset_s += event.number
+        # A boot goes on from a time that may be a minute old: after it, stamps may be too early.
+        if isinstance(machine, Device):
+            check = self.checks[machine.number]
+            check.jumped, check.jumped_at_s = True, self._loop.time()
+
+    def _cut_off(self, machine: Machine, for_s: float) -> None:
+        """Nothing goes in or out for a while."""
+        self.broker.cut_off.add(machine.name)
+        asyncio.get_running_loop().call_later(for_s, self.broker.join_again, machine.name)
+
+    def _handlers(self, device: Device, run: Run) -> dict[str, Handler]:
+        """Drivers in the device's process; each action is counted."""
+        chance = random.Random(f"{self.plan.seed}:driver:{device.number}:{run.number}")
+
+        def expose(context: TaskContext) -> dict[str, Any]:
+            self.note("exposed", device.name, context.task_id)
+            self.books.exposed(device.number, run.number, context.task_id)
+            if not self.stage.peace and chance.random() < self.plan.manners.fail:
+                raise TaskFailed("the shutter was stuck")
+            return {"exposed": True}
+
+        return {DRIVER: expose}
+
+    # What is looked at.
+
+    def _committed(self, device: Device, effects: Effects) -> None:
+        del effects
+        self.commits += 1
+        run, memory = device.run, device.memory
+        if self.commits % self.plan.worry or run is None or memory is None or not run.ready:
+            return
+        self.checks[device.number].committed(run.owners[0]._connection, memory.engine)
+
+    async def _watch(self, check: DeviceChecks) -> None:
+        device = check._device
+        while True:
+            await asyncio.sleep(0.7)
+            engine = device.engine
+            if engine is not None:
+                check.watch(engine)
+
+    # The end.
+
+    def _make_peace(self) -> None:
+        self.note("peace")
+        self.stage.peace = True
+        self.broker.up = True
+        for machine in self.machines:
+            self.broker.join_again(machine.name)
+        calm = Weather(delay_s=0.02)
+        for name in calm.__struct_fields__:
+            setattr(self.broker.weather, name, getattr(calm, name))
+        for machine in self.machines:
+            machine.disk.heal()
+            machine.loss = 0.0
+            if machine.wall_offset_s < -1_000_000:
+                # Time sync has reached the device.
+                machine.wall_offset_s = 0.0
+                for check in self.checks:
+                    check.jumped, check.jumped_at_s = True, self._loop.time()
+
+    async def _come_to_rest(self) -> None:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + REST_WITHIN_S
+        pause_s = 1.0
+        while True:
+            for client in self.clients:
+                await client.settle()
+            await asyncio.sleep(pause_s)
+            pause_s = min(10.0, pause_s * 1.3)
+            left = self._left()
+            if not left:
+                return
+            if loop.time() > until_s:
+                self.complain("no rest", "; ".join(left))
+                await asyncio.sleep(1)
+
+    def _left(self) -> list[str]:
+        """What is still to be done anywhere."""
+        found = []
+        for device in self.devices:
+            if device.engine is None:
+                found.append(f"{device.name} is down")
+                continue
+            with device.disk.look() as connection:
+                found += ending.undone(device, connection)
+        with self.cloud.disk.look() as ledger:
+            waiting = ledger.execute(
+                "SELECT (SELECT coalesce(max(segment_id), 0) FROM segment)"
+                " - (SELECT value FROM counter WHERE name = 'projected')"
+            ).fetchone()[0]
+        if waiting:
+            found.append(f"cloud: {waiting} segments to project")
+        asked = [one.shape for one in self.books.starts if one.key is not None and one.id is None]
+        return [*found, *(f"a client still starts {shape}" for shape in asked)]
+
+    def _look_back(self) -> None:
+        """The whole must be right, on all machines."""
+        with self.cloud.disk.look() as ledger:
+            ending.check_integrity("cloud", ledger, self.complain)
+            for device, check in zip(self.devices, self.checks, strict=True):
+                with device.disk.look() as connection:
+                    ending.check_integrity(device.name, connection, self.complain)
+                    check._runs_seen = 0
+                    rows: Rows = check.committed(connection, device.engine)
+                ending.check_effects(device, rows, self.books, self.complain)
+                ending.check_cloud(device, rows, ledger, self.complain)
+                self._digest.update(repr(sorted(_ends(rows))).encode())
+
+
+def _ends(rows: Rows) -> Iterator[tuple[str, str, str]]:
+    for workflow in rows.by_id.values():
+        yield workflow.id.hex(), workflow.name, workflow.status.value
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No line of the product's log is written, and none costs anything."""
+    before = structlog.get_config()
+
+    def drop(*_: Any) -> Any:
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[drop])
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def live(plan: Plan, tell: Callable[[str], None] | None = None) -> Outcome:
+    """Make a world for a plan, let it live, and take it away."""
+    place = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix="baton-world-", dir=place))
+    try:
+        with quiet():
+            return World(plan, folder, tell).run()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
