@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -190,7 +191,7 @@ class Image(NamedTuple):
     mode: str
     plan: tuple[tuple[str, int, tuple[Change, ...]], ...]
     """Of each file its name, its number, and the changes on top of what is certain of it."""
-    key: tuple[int, ...]
+    key: bytes
     """Equal keys in equal modes are equal images, so most need not be built."""
 
 
@@ -274,7 +275,8 @@ class Disk:
         for name, file in sorted(names.reachable().items()):
             key += [-1, file, self._contents[file].version]
             plan.append((name, file, tuple(effects.get(file, ()))))
-        return Image(self.index, mode, tuple(plan), tuple(key))
+        digest = hashlib.blake2b(array("q", key), digest_size=16).digest()
+        return Image(self.index, mode, tuple(plan), digest)
 
     def build(self, image: Image) -> dict[str, Frozen]:
         """The files of an image that was worked out for this moment, by their names."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import functools
+import itertools
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from edge.model.executions import parse_uuid
 from edge.model.payload_limits import PayloadLimits
 from tests.power.disk import Create, Files, Operation, Rename, numbered
 from tests.power.recorder import Adapter, Journal, RecordedFiles, recording
@@ -106,6 +108,20 @@ class Recording:
         """What the clock said after so many operations."""
         return self.times[bisect.bisect_right(self.times, count, key=lambda one: one[0]) - 1][1]
 
+    def reopened(self) -> list[str]:
+        """Executions that had ended and moved all the same, though nobody had asked for it."""
+        found = []
+        for (_, old), (count, new) in itertools.pairwise(self.commits):
+            if any(subject_is_execution(one) and at < count for at, one, _ in self.releases):
+                # Taking up one execution takes up those around it and inside it.
+                break
+            after = self.states[new].by_id
+            for workflow in self.states[old].workflows.values():
+                now = after.get(workflow.id)
+                if workflow.status.terminal and (now is None or now.status is not workflow.status):
+                    found.append(f"{workflow.name} was {workflow.status} before operation {count}")
+        return found
+
     def named(self) -> set[tuple[str, int]]:
         """Every name that a file had at any time, with the file's number."""
         found = set(numbered(self.files))
@@ -120,6 +136,11 @@ class Recording:
     def written(self) -> set[str]:
         """Tables that held anything at any time."""
         return set().union(*(state.written for state in self.states.values()))
+
+
+def subject_is_execution(subject: str) -> bool:
+    """Whether promises about a subject are promises about an execution."""
+    return parse_uuid(subject) is not None
 
 
 class _Taken:

@@ -78,6 +78,10 @@ class Refused(AssertionError):
     """The device refused what it should have done."""
 
 
+class Stuck(AssertionError):
+    """Something never comes to its end. No repetition of a request excuses that."""
+
+
 class Scenario:
     """The hands of a scenario: whoever sends requests, works on tasks, and lets time pass.
 
@@ -227,7 +231,7 @@ class Scenario:
                 await self.world.settle()
                 if not await self._turn():
                     return
-            raise Refused("workers never run out of tasks")
+            raise Stuck("workers never run out of tasks")
 
         await self.step(perform)
 
@@ -294,7 +298,7 @@ class Scenario:
                     return
                 clock.move_to(await self._next_moment_ms())
                 self.log.moved_to(clock.now_ms())
-            raise Refused(f"not everything has ended: {counts}")
+            raise Stuck(f"not everything has ended: {counts}")
 
         await self.step(perform)
 

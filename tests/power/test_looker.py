@@ -8,6 +8,7 @@ import sys
 import msgspec
 import pytest
 
+from edge.handover import HandOver
 from tests.power.battery import BATTERY
 from tests.power.disk import (
     MODES,
@@ -83,6 +84,21 @@ def test_payloads_that_are_not_forced_out_are_found(files: type) -> None:
     result = _explored("payloads", files=files)
 
     assert "beside the database: The file" in _said(result)
+
+
+@pytest.mark.timeout(300)
+def test_a_boot_that_forgets_what_waits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is wrong with any row: only going on shows that workers are never handed the task."""
+
+    async def forget(_: HandOver) -> None:
+        """Queues stay empty."""
+
+    monkeypatch.setattr(HandOver, "take_up", forget)
+    result = _explored("simple")
+
+    assert {"after the power cut the device did not go on"} == {
+        failure.what.partition(":")[0] for failure in result.failures
+    }
 
 
 # The disk.

@@ -73,6 +73,11 @@ def test_the_battery_is_large_enough() -> None:
     assert IMAGES <= sum(shares(IMAGES, BATTERY).values())
 
 
+def test_what_has_ended_stays_as_it_is() -> None:
+    """In every shape, until somebody asks for an execution to be taken up again or away."""
+    assert [] == [one for shape in BATTERY.values() for one in record(shape).reopened()]
+
+
 def test_every_table_is_written_by_some_shape() -> None:
     """A new table is no part of the promises before a power cut has been tried on it."""
     tables = set(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", SCHEMA.read_text()))

@@ -6,6 +6,7 @@ Nothing here knows that the power may fail.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,12 +28,16 @@ from edge.outbox import EngineOutbox
 from edge.payload_sweep import PayloadSweep
 from edge.retention import Retention
 from edge.schedules import Schedules
+from edge.scripts import Evaluators
 from edge.uploads import Uploads
 from edge.vault import Vault
 from sync.database import Connect
-from tests.evaluators import EVALUATORS
 
 DATABASE = "baton.db"
+
+_EVALUATORS = Evaluators(time_limit_s=120)
+"""The real ones, with patience: a machine that is busy must not fail a script of a scenario."""
+atexit.register(_EVALUATORS.close)
 
 BEGIN_MS = 1_700_049_600_000
 """2023-11-15 12:00 UTC, when every scenario begins."""
@@ -145,7 +150,7 @@ async def world_at(
     vault = Vault(root / "secret.key", files=files)
     engine = await Engine.open(
         root / DATABASE,
-        scripts=EVALUATORS,
+        scripts=_EVALUATORS,
         clock=clock,
         ids=ids,
         syncing=syncing,
@@ -155,7 +160,7 @@ async def world_at(
     )
     house = House(engine)
     house.schedules = Schedules(engine, RandomIds(random.Random(f"ticks:{seed}").randbytes))
-    house.check_script = EVALUATORS.syntax_error
+    house.check_script = _EVALUATORS.syntax_error
     payloads = engine.payloads.files.root
     house.uploads = Uploads(payloads / "uploads", _BUDGET, files)
     house.files = Uploads(payloads / "files", _BUDGET, files)
