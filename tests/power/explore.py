@@ -24,7 +24,7 @@ MOST_FAILURES = 20
 
 _MOST_ROUNDS = 5_000
 
-BOOTS = 6
+BOOTS = 3
 """Images of each shape on which the device is booted while the power may go again."""
 
 
