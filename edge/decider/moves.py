@@ -298,8 +298,8 @@ def upgrade(draft: Draft, command: Upgrade) -> None:
         raise Conflict(
             f"Workflow {workflow_uuid(snapshot.workflow.id)} has ended and cannot be upgraded"
         )
-    # The Snapshot knows the definition already, and within one millisecond nothing else of the
-    # record may change; on a box whose clock starts in 1970 that millisecond lasts.
+    # The Snapshot knows the definition already, and within one millisecond of the last change
+    # nothing else of the record differs.
     draft.moved_before()
     if command.input is not None:
         draft.change_workflow(input=command.input)
