@@ -63,8 +63,8 @@ simulate: setup ## one world of the simulation: make simulate SEED=17; more with
 demo: setup ## camera, workflow, control plane in a browser; SECONDS=45 runs unattended
 	@$(PYTHON_RUN) -m edge.demo $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS))
 
-bench: setup ## measure tasks a second through the REST API, cold start, memory
-	@$(PYTHON_RUN) -m tests.bench
+bench: setup ## measure Baton beside its peers; ARGS=--help tells how, ARGS="--only forks" a part
+	@$(PYTHON_RUN) -m tests.bench $(ARGS)
 
 soak: setup ## the tests that run for hours
 	$(PYTEST) -m soak --timeout 0

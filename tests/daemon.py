@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,6 +50,7 @@ class Daemon:
         port: 0 = a free one.
         arguments: more of the command line.
         role: ``run`` or ``cloud``.
+        environment: laid over that of this process.
     """
 
     def __init__(
@@ -60,12 +61,14 @@ class Daemon:
         port: int = 0,
         arguments: Sequence[str] = (),
         role: str = "run",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.data_dir = data_dir
         self._config = config
         self._port = port
         self._arguments = arguments
         self._role = role
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
         self.port = port
@@ -92,8 +95,9 @@ class Daemon:
         began = time.perf_counter()
         with (self.data_dir / "stderr.log").open("ab") as errors:
             self._process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
-            )
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
+                env=self._environment,
+            )  # fmt: skip
         self._await_ready(began)
         return self
 

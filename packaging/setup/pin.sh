@@ -17,6 +17,8 @@ pin() {
 pin test.txt --extra all --extra test pyproject.toml packaging/requirements/build.in
 pin all.txt --constraint packaging/requirements/test.txt --extra all pyproject.toml
 pin device.txt --constraint packaging/requirements/test.txt pyproject.toml
+# What the benchmarks run beside Baton has nothing to do with the other pins.
+pin ../../tests/bench/peers/requirements.txt tests/bench/peers/requirements.in
 pin build.txt --constraint packaging/requirements/test.txt packaging/requirements/build.in
 version=$(sed -n 's/^opencv-python==\([^ ]*\).*/\1/p' packaging/requirements/all.txt)
 echo "opencv-python-headless==$version" |

@@ -1,27 +1,28 @@
-"""What a branch of a dynamic fork costs in a wide fork, against the same in narrow ones.
+"""What a branch of a dynamic fork costs in wide forks, against the same in narrow ones.
 
-If any step of the engine looks at all branches for each, the wide fork shows it.
+If any step of the engine looks at all branches for each, the wide forks show it. Run as a program
+it is the measured process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from edge.engine import Engine
-from edge.model.definitions import WorkflowDefinition
-from edge.model.executions import TaskStatus, task_uuid
-from edge.model.requests import StartRequest, TaskResult
-from tests.bench.inprocess import PAYLOAD
-from tests.bench.measure import Figure
-from tests.evaluators import EVALUATORS
+from edge.model.requests import StartRequest
+from tests.bench.context import Bench, serve_child
+from tests.bench.figures import Case, Figure, Run
+from tests.bench.inprocess import serve
+from tests.bench.window import Window
+from tests.bench.workload import engine_of, run_as_the_daemon
 
-NARROW, WIDE = 100, 1_000
-WORKERS = 100
+NARROW, WIDE, WIDEST = 100, 1_000, 10_000
+_WORKERS = 100
 
 
 def _fork() -> dict[str, Any]:
@@ -43,15 +44,8 @@ def _fork() -> dict[str, Any]:
     }
 
 
-async def _serve(engine: Engine) -> None:
-    while True:
-        for view in await engine.poll("branch", worker="bench", count=1, timeout_ms=10_000):
-            task_id = task_uuid(view.workflow.id, view.task.ordinal)
-            await engine.update(TaskResult("", task_id, TaskStatus.COMPLETED, PAYLOAD))
-
-
-async def _drive(engine: Engine, branches: int, times: int) -> tuple[float, float]:
-    """Run forks one after the other; CPU seconds and seconds of one of them."""
+async def _drive(engine: Engine, branches: int, times: int) -> Run:
+    """Run forks one after the other; what one of them took."""
     ended = asyncio.Event()
 
     def watch(change: Any) -> None:
@@ -60,47 +54,82 @@ async def _drive(engine: Engine, branches: int, times: int) -> tuple[float, floa
 
     unsubscribe = engine.subscribe(watch)
     items = msgspec.json.encode({"items": [{"a": n} for n in range(branches)]})
-    cpu, wall = time.process_time(), time.perf_counter()
+    window = Window()
     for _ in range(times):
         ended.clear()
         await engine.start(StartRequest("fork", input=items))
         await ended.wait()
+    measured = window.close()
     unsubscribe()
-    return (time.process_time() - cpu) / times, (time.perf_counter() - wall) / times
+    return measured | {
+        "ms": measured["wall_s"] / times * 1000,
+        "branches_per_cpu_s": branches * times / measured["cpu_s"],
+        "written_a_branch": measured["written_bytes"] / (branches * times),
+    }
 
 
-async def _measure(folder: Path, times: int) -> list[Figure]:
-    engine = await Engine.open(folder / "forks.db", scripts=EVALUATORS)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(engine.run())
-        definition = msgspec.convert(_fork(), WorkflowDefinition)
-        await engine.put_workflow_definition(definition, overwrite=True)
-        workers = [group.create_task(_serve(engine)) for _ in range(WORKERS)]
+async def _measure(path: Path, branches: int, times: int) -> Run:
+    async with engine_of(path, _fork()) as engine, asyncio.TaskGroup() as group:
+        workers = [group.create_task(serve(engine, "branch")) for _ in range(_WORKERS)]
         await _drive(engine, NARROW, 2)
-        narrow_cpu, narrow = await _drive(engine, NARROW, times * WIDE // NARROW)
-        wide_cpu, wide = await _drive(engine, WIDE, times)
+        measured = await _drive(engine, branches, times)
         for worker in workers:
             worker.cancel()
-        await engine.close()
-    per_branch = (wide_cpu / WIDE) / (narrow_cpu / NARROW)
-    return [
-        Figure(f"fork of {NARROW}", narrow * 1000, "ms"),
-        Figure(f"fork of {WIDE}", wide * 1000, "ms", f"{wide / narrow:.1f} x the fork of {NARROW}"),
-        Figure(f"fork of {NARROW}: branches", NARROW / narrow_cpu, "per CPU-second", "baseline"),
-        Figure(
-            f"fork of {WIDE}: branches",
-            WIDE / wide_cpu,
-            "per CPU-second",
-            f"a branch costs {per_branch:.2f} x",
-        ),
-    ]
+    return measured
 
 
-def run(folder: Path, *, scale: float) -> list[Figure]:
-    """Measure narrow and wide forks, as many branches of each.
+def measure(folder: str, branches: int, times: int) -> Run:
+    """Run forks in this process.
 
     Args:
-        folder: where databases may be made.
-        scale: 1.0 for the full length.
+        folder: where its database is made.
+        branches: of each fork.
+        times: how many forks, one after the other.
     """
-    return asyncio.run(_measure(folder, max(1, int(5 * scale))))
+    return run_as_the_daemon(_measure(Path(folder) / "forks.db", branches, times))
+
+
+def _once(bench: Bench, branches: int) -> Run:
+    # As many branches in all cases, so that the runs are of one length.
+    times = max(1, bench.many(WIDEST, least=branches) // branches)
+    task = {"folder": str(bench.new_folder("forks")), "branches": branches, "times": times}
+    return bench.child("tests.bench.forks", task)
+
+
+def run(bench: Bench) -> list[Figure]:
+    """Narrow, wide and widest forks, as many branches of each."""
+    cases = bench.alternate(
+        {
+            f"fork.{branches}": (
+                f"fork of {branches:,}",
+                partial(_once, bench, branches),
+            )
+            for branches in (NARROW, WIDE, WIDEST)
+        }
+    )
+    narrow = cases[f"fork.{NARROW}"]
+    found = []
+    for case in cases.values():
+        against = None if case is narrow else narrow
+        found += [
+            case.figure("ms", "start to end", "ms"),
+            case.figure("branches_per_cpu_s", "branches", "per CPU-second", against=against),
+            case.figure("written_a_branch", "written", "bytes a branch", against=against),
+            case.figure("peak_mb", "memory, peak", "MiB RSS"),
+        ]
+    found.append(_ratio(narrow, cases[f"fork.{WIDEST}"]))
+    return found
+
+
+def _ratio(narrow: Case, widest: Case) -> Figure:
+    """How much more CPU a branch takes in the widest fork than in the narrow ones."""
+    pairs = zip(
+        narrow.values("branches_per_cpu_s"), widest.values("branches_per_cpu_s"), strict=False
+    )
+    runs = [{"ratio": few / many} for few, many in pairs]
+    case = Case("forks", f"a branch of {WIDEST:,} against one of {NARROW}", runs)
+    return case.figure("ratio", "CPU", "times")
+
+
+if __name__ == "__main__":
+    serve_child(measure)

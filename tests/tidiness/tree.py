@@ -18,6 +18,7 @@ PACKAGES = ("edge", "sync", "devices", "workflows")
 
 _UNTRACKED_FOLDERS = frozenset(
     {
+        ".bench-peers",
         ".git",
         ".hypothesis",
         ".import_linter_cache",

@@ -1,0 +1,72 @@
+"""What the figures are to reach. Nothing is measured here.
+
+The goals are for the reference machine: two cores of a current server, an SSD that syncs in 0.2 to
+0.4 ms. On a core that is n times slower, divide what is counted in CPU seconds by n; bytes, syncs
+and memory stay as they are.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """What a figure is to reach."""
+
+    value: float
+    """In the figure's unit."""
+    at_least: bool = False
+    """Whether more is better."""
+
+
+def _at_least(value: float) -> Goal:
+    return Goal(value, at_least=True)
+
+
+GOALS = {
+    # Workload W inside the process.
+    "inprocess.c1.p50_ms": Goal(2.5),
+    "inprocess.c1.p99_ms": Goal(8),
+    "inprocess.c1.syncs_on_the_way": Goal(4),
+    "inprocess.c1.syncs_a_task": Goal(1.4),
+    "inprocess.c1.written_a_task": Goal(13_000),
+    "inprocess.c100.tasks_per_cpu_s": _at_least(8_000),
+    "inprocess.c100.syncs_a_task": Goal(0.05),
+    "inprocess.c100.written_a_task": Goal(2_000),
+    "inprocess.c100.stored_a_workflow": Goal(1_500),
+    "handlers.p50_ms": Goal(2.5),
+    "handlers.p99_ms": Goal(8),
+    # Workload W over HTTP.
+    "rest.c1.p50_ms": Goal(4.5),
+    "rest.c1.p99_ms": Goal(10),
+    "rest.c100.tasks_per_server_cpu_s": _at_least(3_500),
+    "rest.c100.tasks_per_cpu_s": _at_least(2_700),
+    "rest.c100.tasks_per_s": _at_least(3_000),
+    "rest.c100.peak_mb": Goal(60),
+    "chained.c100.tasks_per_server_cpu_s": _at_least(6_000),
+    # Slow flash.
+    "flash3.c1.p50_ms": Goal(15.5),
+    "flash3.c100.tasks_per_s": _at_least(5_000),
+    # Many branches, many that wait.
+    "forks.ratio": Goal(1.5),
+    "waits.rss_mb": Goal(128),
+    "waits.reopened_rss_mb": Goal(128),
+    "waits.late_p99_ms": Goal(5),
+    "queued.rss_mb": Goal(128),
+    # Starting and resting.
+    "cold.ready_ms": Goal(400),
+    "idle.rss_mb": Goal(40),
+    "idle.share": Goal(0.1),
+    "idle.wakeups_a_s": Goal(1),
+    "idle.written_an_hour": Goal(0),
+    "recovery.ready_ms": Goal(800),
+    # Many who ask.
+    "polls.share": Goal(2),
+    "polls.rss_mb": Goal(64),
+    "overload.goodput": _at_least(90),
+    "overload.refused_p99_ms": Goal(50),
+    "overload.accepted_p99_ms": Goal(250),
+    "overload.results_p99_ms": Goal(250),
+    "overload.peak_mb": Goal(128),
+}
+"""By the keys of the figures."""
