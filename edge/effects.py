@@ -45,16 +45,18 @@ class Effects:
         workflow, decision = step.workflow, step.decision
         self.changed[workflow.id] = workflow
         deadlines = [decision.workflow.due_ms] if decision.workflow is not None else []
+        # A fork queues thousands at once, and each of them is looked up.
+        queued = frozenset(decision.queued)
         for task in decision.tasks:
             deadlines.append(task.due_ms)
-            self._see_task(step, task)
+            self._see_task(step, task, queued)
         for ordinal in decision.dropped:
             self._end((workflow.id, ordinal))
         for moment in deadlines:
             if moment and (not self.due_ms or moment < self.due_ms):
                 self.due_ms = moment
 
-    def _see_task(self, step: Step, task: Task) -> None:
+    def _see_task(self, step: Step, task: Task, queued: frozenset[int]) -> None:
         task_id = (step.workflow.id, task.ordinal)
         if task.queue is None or task.status is not TaskStatus.SCHEDULED:
             if task.status.terminal:
@@ -62,7 +64,7 @@ class Effects:
             elif task.queue is not None:
                 self.queued.pop(task_id, None)
                 self.left[task_id] = None
-        elif task.ordinal in step.decision.queued or task_id in self.queued:
+        elif task.ordinal in queued or task_id in self.queued:
             self.ended.pop(task_id, None)
             self.left.pop(task_id, None)
             self.queued[task_id] = Queued(step.workflow, step.pinned, task)

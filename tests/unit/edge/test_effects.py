@@ -50,3 +50,32 @@ def test_a_task_that_was_started_leaves_its_queue() -> None:
     assert [1] == [ordinal for _, ordinal in effects.left]
     assert {} == _seen(TASK, queued=(1,), dropped=(1,)).queued
     assert {} == _seen(TASK).queued
+
+
+class _Counted(int):
+    """An ordinal that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        _Counted.compared += 1
+        return int(self) == other
+
+    def __hash__(self) -> int:
+        return hash(int(self))
+
+
+def test_a_wide_fork_is_not_searched_for_each_of_its_branches() -> None:
+    """What a decision queues is looked up: two thousand branches are not two million looks."""
+    count = 2_000
+    play, effects, _Counted.compared = Playbook(step("a")), Effects(), 0
+    tasks = tuple(
+        msgspec.structs.replace(TASK, ordinal=number, seq=number) for number in range(1, count + 1)
+    )
+    queued = tuple(_Counted(task.ordinal) for task in tasks)
+
+    decision = Decision(tasks=tasks, queued=queued)
+    effects.see(Step(play.workflow, play.snapshot.pinned, decision, started=False))
+
+    assert count == len(effects.queued)
+    assert _Counted.compared <= 2 * count
