@@ -53,6 +53,7 @@ GOALS = {
     "waits.reopened_rss_mb": Goal(128),
     "waits.late_p99_ms": Goal(5),
     "queued.rss_mb": Goal(128),
+    "queued.reopened_rss_mb": Goal(128),
     # Starting and resting.
     "cold.ready_ms": Goal(400),
     "idle.rss_mb": Goal(40),

@@ -102,7 +102,7 @@ PANELS = (
         "ms",
         (
             ("Baton, to its ready line", "cold.ready_ms"),
-            ("DBOS + SQLite, imports not counted", "rest.dbos.ready_ms"),
+            ("DBOS + SQLite, to its launch", "rest.dbos.ready_ms"),
             ("Restate, to its first answer", "rest.restate.ready_ms"),
         ),
     ),
@@ -137,10 +137,11 @@ def _panel(panel: Panel, values: dict[str, float], top: float) -> tuple[list[str
     ]
     for power in range(low, high + 1):
         x = _LEFT + _length(10.0**power, low, high)
+        label = f"{10**power:,}" if power >= 0 else f"{10.0**power:g}"
         lines += [
             f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{first - 4:g}" y2="{bottom:g}"/>',
             f'<text class="tick" x="{x:.1f}" y="{bottom + 13:g}" text-anchor="middle">'
-            f"{10.0**power:,g}</text>",
+            f"{label}</text>",
         ]
     for place, (name, _, value) in enumerate(bars):
         y = first + place * (_BAR + _GAP)

@@ -94,6 +94,12 @@ def busy_s() -> float:
     return (user + nice + system + interrupts + softly + stolen) / _TICKS
 
 
+def age_s() -> float:
+    """Seconds since this process was started."""
+    began = int(_lines("/proc/self/stat")[0].rpartition(")")[2].split()[19]) / _TICKS
+    return float(_lines("/proc/uptime")[0].split()[0]) - began
+
+
 def quantile(values: list[float], share: float) -> float:
     """The value that this share of all values does not exceed; 0 without any."""
     ordered = sorted(values)
