@@ -10,7 +10,7 @@ import time
 from tests.bench.context import Bench
 from tests.bench.figures import Figure, Run
 from tests.bench.peers import dbos, restate
-from tests.bench.window import Window, cpu_s, rss_mb, switches
+from tests.bench.window import Window, cpu_s, fine_cpu_s, rss_mb, switches
 from tests.daemon import Daemon
 
 _IDLE_S = 20
@@ -42,9 +42,9 @@ def rest(*pids: int, idle_s: float) -> Run:
         pids: their roots.
         idle_s: how long they are watched.
     """
-    window, awake, cpu = Window(*pids), switches(*pids), cpu_s(*pids)
+    window, awake, cpu = Window(*pids), switches(*pids), fine_cpu_s(*pids)
     time.sleep(idle_s)
-    awake, cpu = switches(*pids) - awake, cpu_s(*pids) - cpu
+    awake, cpu = switches(*pids) - awake, fine_cpu_s(*pids) - cpu
     measured = window.close()
     return {
         "foreign": measured["foreign"],
@@ -83,7 +83,7 @@ def run(bench: Bench) -> list[Figure]:
         cold.figure("ready_cpu_ms", "to the ready line", "CPU-ms"),
         idle.figure("rss_mb", "memory", "MiB RSS", against=peer),
         idle.figure("share", "CPU", "% of a core", against=peer),
-        idle.figure("wakeups_a_s", "wake-ups", "per second", against=peer),
+        idle.figure("wakeups_a_s", "wake-ups", "a second", against=peer),
         idle.figure("written_an_hour", "written", "bytes an hour", against=peer),
         peer.figure("ready_ms", "to its first answer", "ms"),
         peer.figure("rss_mb", "memory", "MiB RSS"),
@@ -93,7 +93,7 @@ def run(bench: Bench) -> list[Figure]:
     if peer.runs:
         found += [
             peer.figure("share", "CPU", "% of a core"),
-            peer.figure("wakeups_a_s", "wake-ups", "per second"),
+            peer.figure("wakeups_a_s", "wake-ups", "a second"),
             peer.figure("written_an_hour", "written", "bytes an hour"),
         ]
     return found

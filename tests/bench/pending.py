@@ -16,7 +16,7 @@ from edge.model.requests import StartRequest
 from edge.timekeeper import Timekeeper
 from tests.bench.context import Bench, serve_child
 from tests.bench.figures import Figure, Run
-from tests.bench.window import Window, cpu_s, quantile, rss_mb
+from tests.bench.window import Window, fine_cpu_s, quantile, rss_mb
 from tests.bench.workload import PAYLOAD, engine_of, run_as_the_daemon, workload_w
 
 _PENDING = 100_000
@@ -80,9 +80,9 @@ async def _measure(path: Path, kind: str, count: int) -> Run:
         await _fill(engine, kind, count)
         measured = window.close()
         measured["rss_mb"] = rss_mb(os.getpid())
-        cpu = cpu_s(os.getpid())
+        cpu = fine_cpu_s(os.getpid())
         await asyncio.sleep(_IDLE_S)
-        measured["idle_share"] = (cpu_s(os.getpid()) - cpu) / _IDLE_S * 100
+        measured["idle_share"] = (fine_cpu_s(os.getpid()) - cpu) / _IDLE_S * 100
         if kind == "waits":
             late = await _late_ms(engine, min(_TIMERS, count))
             measured["late_p50_ms"] = quantile(late, 0.50)

@@ -75,7 +75,7 @@ def run(bench: Bench) -> list[Figure]:
     case = cases["polls"]
     return [
         case.figure("share", "CPU", "% of a core"),
-        case.figure("wakeups_a_s", "wake-ups", "per second"),
+        case.figure("wakeups_a_s", "wake-ups", "a second"),
         case.figure("rss_mb", "memory", "MiB RSS"),
     ]
 

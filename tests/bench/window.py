@@ -6,6 +6,7 @@ here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import time
@@ -23,12 +24,22 @@ def tree(*pids: int) -> list[int]:
     found: list[int] = []
     for pid in pids:
         try:
-            threads = sorted(Path(f"/proc/{pid}/task").iterdir())
-            children = [int(one) for t in threads for one in (t / "children").read_text().split()]
+            threads = list(Path(f"/proc/{pid}/task").iterdir())
         except OSError:
             # It has ended in this moment.
             continue
-        found += [pid, *tree(*children)]
+        # So may any thread of it have, which then has nothing to tell.
+        lines = [line for t in threads for line in _lines(f"{t}/children")]
+        found += [pid, *tree(*(int(child) for line in lines for child in line.split()))]
+    return found
+
+
+def _threads(*pids: int) -> list[str]:
+    """The folders of all threads of process trees."""
+    found = []
+    for pid in tree(*pids):
+        with contextlib.suppress(OSError):
+            found += [str(thread) for thread in Path(f"/proc/{pid}/task").iterdir()]
     return found
 
 
@@ -44,6 +55,18 @@ def cpu_s(*pids: int) -> float:
     return total / _TICKS
 
 
+def fine_cpu_s(*pids: int) -> float:
+    """CPU seconds of process trees to the nanosecond; threads that have ended are left out.
+
+    A tick of ``cpu_s`` in ten seconds would be a tenth of a percent: too coarse for what rests.
+    """
+    total = 0
+    for thread in _threads(*pids):
+        fields = _lines(f"{thread}/schedstat")
+        total += int(fields[0].split()[0]) if fields else 0
+    return total / 1e9
+
+
 def rss_mb(*pids: int) -> float:
     """Resident memory of process trees in MiB; pages that they share are counted for each."""
     total = 0
@@ -57,16 +80,12 @@ def rss_mb(*pids: int) -> float:
 
 def peak_mb(*pids: int) -> float:
     """The most resident memory that each process ever had, added up, in MiB."""
-    return sum(_status(pid, "VmHWM") for pid in tree(*pids)) / 1024
+    return sum(_field(f"/proc/{pid}/status", "VmHWM") for pid in tree(*pids)) / 1024
 
 
 def switches(*pids: int) -> int:
     """How often the threads of process trees have gone to sleep: a wake-up each."""
-    total = 0
-    for pid in tree(*pids):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            total += _status(thread.name, "voluntary_ctxt_switches")
-    return total
+    return sum(_field(f"{thread}/status", "voluntary_ctxt_switches") for thread in _threads(*pids))
 
 
 def written_bytes(*pids: int) -> int:
@@ -106,8 +125,8 @@ def quantile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-def _status(pid: int | str, field: str) -> int:
-    for line in _lines(f"/proc/{pid}/status"):
+def _field(path: str, field: str) -> int:
+    for line in _lines(path):
         if line.startswith(field + ":"):
             return int(line.split()[1])
     return 0
