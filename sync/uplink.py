@@ -342,22 +342,21 @@ class Uplink:
 
     async def _feed(self, link: Wire, session: Session) -> None:
         """Hand records over until nothing more is wanted; the windows bound how many."""
-        stuck = False
-        while not stuck:
-            wants = session.wants()
-            if not wants:
-                return
+        wants, stuck = session.wants(), None
+        while wants and wants[0] != stuck:
             # The most pressing lane first, and asked again after each: urgent never waits behind
             # more than the one read that was under way.
             want = wants[0]
             records = await self._outbox.read(want.lane, want.after_seq, want.limit, READ_BYTES)
             ready = await self._with_contents(records)
             if not session.offer(want.lane, ready):
-                # The store has pruned or not yet shown what its bounds promised; look again when
-                # something happens instead of asking in a circle.
-                stuck = True
+                # The store has pruned or not yet shown what its bounds promised. Where the bounds
+                # that it has now lead to another place, that is where to go on: nothing else may
+                # happen for long. Else look again when something does, instead of in a circle.
+                stuck = want
                 session.note_bounds(await self._outbox.bounds())
             self._send(link, session)
+            wants = session.wants()
 
     def _send(self, link: Wire, session: Session) -> None:
         for message in session.to_send(_monotonic_s()):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sync import uplink
+from sync import frames, topics, uplink
+from sync.frames import Ack
 from sync.identity import Identity
-from sync.link import Broker, NotTaken
+from sync.link import Broker, NotTaken, Wire
 from sync.records import EvidenceRecord, Lane, Record, decode_body, encode_body
 from sync.session import Session
 from sync.uplink import Uplink
@@ -108,13 +110,11 @@ class _Moves:
         return moved
 
 
-def test_a_cursor_that_the_disk_refuses_is_kept_later() -> None:
-    """It moves once, and the session does not tell of it again."""
-    outbox = _FullOnce()
-    link = Uplink(
+def _uplink(outbox: uplink.Outbox) -> Uplink:
+    return Uplink(
         broker=Broker(),
-        identity=cast(Identity, None),
-        outbox=cast(uplink.Outbox, outbox),
+        identity=Identity("default", "roof", cast(Ed25519PrivateKey, None), b""),
+        outbox=outbox,
         publications=None,
         evidence_root=Path(),
         boot=1,
@@ -122,6 +122,12 @@ def test_a_cursor_that_the_disk_refuses_is_kept_later() -> None:
         now_ms=lambda: 0,
         chance=random.Random(1),
     )
+
+
+def test_a_cursor_that_the_disk_refuses_is_kept_later() -> None:
+    """It moves once, and the session does not tell of it again."""
+    outbox = _FullOnce()
+    link = _uplink(cast(uplink.Outbox, outbox))
 
     async def twice() -> None:
         session = cast(Session, _Moves())
@@ -132,3 +138,50 @@ def test_a_cursor_that_the_disk_refuses_is_kept_later() -> None:
 
     asyncio.run(twice())
     assert [{Lane.HISTORY: 7}] == outbox.kept
+
+
+class _Pruned:
+    """An outbox that holds the last two of 27 records; whoever remembers more is late."""
+
+    epoch = 1
+
+    async def bounds(self) -> Mapping[Lane, tuple[int, int]]:
+        return {Lane.HISTORY: (26, 27)}
+
+    async def read(self, lane: Lane, after_seq: int, limit: int, max_bytes: int) -> list[Record]:
+        return [Record(lane, seq, "task", 1, 1, b"{}") for seq in (26, 27) if seq > after_seq]
+
+
+class _Sent:
+    """A connection that remembers what was sent."""
+
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+
+    def publish(self, topic: str, payload: bytes, **_: object) -> int:
+        self.payloads.append(payload)
+        return len(self.payloads)
+
+
+def test_a_late_answer_does_not_end_the_sending() -> None:
+    """An answer that an acknowledgement has overtaken leads to where everything is pruned.
+
+    What lies behind it has to be sent all the same: there may be nothing new for hours.
+    """
+    link, sent = _uplink(cast(uplink.Outbox, _Pruned())), _Sent()
+    session = Session(epoch=1, boot=1, version="1", acked={Lane.HISTORY: 25})
+    session.note_bounds({Lane.HISTORY: (22, 27)})
+    session.connected(0.0, nonce=5)
+    late = Ack(epoch=1, cursors={Lane.HISTORY: 21}, credit_bytes=100_000, server_ms=1, nonce=5)
+    session.receive(topics.ACK, frames.encode_ack(late), 1.0)
+
+    asyncio.run(link._feed(cast(Wire, sent), session))
+    seqs = [one.seq for payload in sent.payloads for one in _records(payload)]
+
+    assert [26, 27] == seqs
+
+
+def _records(payload: bytes) -> Sequence[Record]:
+    """What a frame of history carries; a greeting carries nothing."""
+    header, _ = frames.decode_header(payload)
+    return frames.decode(payload).records if header.count else ()
