@@ -57,9 +57,10 @@ class SystemClock:
         """Epoch milliseconds."""
         shown_ms, then_ms = self._last
         wall_ms, monotonic_ms = self._wall_ns() // 1_000_000, self.monotonic_ms()
-        now_ms = max(wall_ms, shown_ms)
-        if wall_ms < shown_ms - _SLEWED_MS:
-            now_ms = shown_ms + max(0, monotonic_ms - then_ms)
+        # What it would be had the wall clock not been moved since.
+        expected_ms = shown_ms + max(0, monotonic_ms - then_ms)
+        slewed = wall_ms >= expected_ms - _SLEWED_MS
+        now_ms = max(wall_ms, shown_ms) if slewed else expected_ms
         self._last = (now_ms, monotonic_ms)
         return now_ms
 

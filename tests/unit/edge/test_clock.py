@@ -61,6 +61,20 @@ def test_a_clock_that_is_set_back_does_not_stop_the_time() -> None:
     assert before + 7_000 == clock.now_ms()
 
 
+def test_a_clock_that_is_behind_and_seldom_asked_does_not_stop() -> None:
+    """How far it is behind is judged by what the time should be now, not by what it was last."""
+    machine = _Machine(wall_ms=1_700_000_000_000)
+    clock = machine.clock()
+    before = clock.now_ms()
+    machine.wall_ms -= 5_000
+    shown = []
+    for _ in range(3):
+        machine.pass_ms(4_500)
+        shown.append(clock.now_ms() - before)
+
+    assert [4_500, 9_000, 13_500] == shown
+
+
 def test_a_slewed_clock_is_waited_for() -> None:
     """Less than a second behind, time stands until the wall clock has caught up."""
     machine = _Machine(wall_ms=1_700_000_000_000)
