@@ -88,7 +88,7 @@ class GroupCommit:
         self._after = after
         self._counters = counters
         self._inbox: list[Ticket[Any]] = []
-        self._parked: set[Ticket[Any]] = set()
+        self._parked: dict[Ticket[Any], None] = {}
         """Requests that are undone, until a script has been worked out in another thread."""
         self._arrived = asyncio.Event()
         self._closing = False
@@ -147,7 +147,7 @@ class GroupCommit:
             ticket.settle(Outcome(None, Overloaded(message)))
             return
         self._counters["parked"] += 1
-        self._parked.add(ticket)
+        self._parked[ticket] = None
         ticket.see()
         loop = asyncio.get_running_loop()
         need.begin(partial(_call_soon, loop, partial(self._again, ticket)))
@@ -155,7 +155,7 @@ class GroupCommit:
     def _again(self, ticket: Ticket[Any]) -> None:
         """A script has been worked out: carry its request out again."""
         if ticket in self._parked:
-            self._parked.remove(ticket)
+            del self._parked[ticket]
             self._inbox.append(ticket)
             self._arrived.set()
 
@@ -198,7 +198,7 @@ class GroupCommit:
         self._arrived.set()
         refusal = StorageUnavailable(_CLOSING)
         while self._parked:
-            self._parked.pop().settle(Outcome(None, refusal))
+            self._parked.popitem()[0].settle(Outcome(None, refusal))
         if self._running:
             await self._stopped.wait()
 

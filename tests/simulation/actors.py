@@ -9,13 +9,15 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TypeVar
 
 import msgspec
 
 from edge.engine import Engine
+from edge.model.definitions import TaskDefinition, WorkflowDefinition
 from edge.model.errors import BatonError
-from edge.model.events import parse_event_handler
+from edge.model.events import EventHandler, parse_event_handler
 from edge.model.executions import TaskStatus, WorkflowStatus, parse_uuid, task_uuid, workflow_uuid
 from edge.model.requests import StartRequest, TaskResult, TaskView
 from edge.model.schedules import parse_schedule
@@ -31,7 +33,7 @@ from tests.simulation.plan import Event, Manners
 
 T = TypeVar("T")
 
-_PATIENCE_MS = (0, 500, 5_000, 5_000)
+_PATIENCE_MS = (0, 2_000, 5_000, 5_000)
 """How long workers let an empty queue hold them."""
 
 _PATIENCE_S = 2.0
@@ -69,14 +71,7 @@ class Client:
 
     async def register(self) -> None:
         """Register all definitions; returns when the device has acknowledged them."""
-        workflows = [
-            parse_workflow_definition(one, owner_required=False, check_script=_no_fault)
-            for one in shapes.workflow_definitions()
-        ]
-        tasks = [
-            parse_task_definition(one, owner_required=False) for one in shapes.task_definitions()
-        ]
-        handler = parse_event_handler(shapes.event_handler(), check_script=_no_fault)
+        workflows, tasks, handler = _definitions()
 
         def put(transaction: Transaction) -> None:
             for definition in tasks:
@@ -184,6 +179,19 @@ class Client:
             await self._device.ask(tidy)
         except (Unreachable, ServerFault, BatonError):
             return
+
+
+@cache
+def _definitions() -> tuple[list[WorkflowDefinition], list[TaskDefinition], EventHandler]:
+    """What clients register, read as the API reads it."""
+    return (
+        [
+            parse_workflow_definition(one, owner_required=False, check_script=_no_fault)
+            for one in shapes.workflow_definitions()
+        ],
+        [parse_task_definition(one, owner_required=False) for one in shapes.task_definitions()],
+        parse_event_handler(shapes.event_handler(), check_script=_no_fault),
+    )
 
 
 def _no_fault(_: str) -> None:

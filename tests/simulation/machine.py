@@ -51,7 +51,8 @@ class Run:
         """Somebody wants it to end in good order."""
         self.over = asyncio.Event()
         self.owners: list[Any] = []
-        self.waiting: set[asyncio.Future[Any]] = set()
+        self.waiting: dict[asyncio.Future[Any], None] = {}
+        """Requests that are not answered yet, in the order in which they came."""
         self.task: asyncio.Task[None] | None = None
 
     async def connect(self, path: Path, *, writes: bool) -> Owner:
@@ -197,7 +198,7 @@ class Machine:
         if self.chance.random() < self.loss / 2:
             raise Unreachable("the request was lost")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        run.waiting.add(future)
+        run.waiting[future] = None
         token = MACHINE.set(run)
         try:
             run.group.create_task(self._serve(call, run, future))
@@ -206,7 +207,7 @@ class Machine:
         try:
             answer = await future
         finally:
-            run.waiting.discard(future)
+            run.waiting.pop(future, None)
         await asyncio.sleep(self.chance.random() * self.way_s)
         if self.chance.random() < self.loss / 2:
             raise Unreachable("the answer was lost")

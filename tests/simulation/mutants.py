@@ -418,15 +418,15 @@ MUTANTS: dict[str, Mutant] = {
     "memory-ahead-of-disk": Mutant("a ROLLBACK that memory does not see", _memory_ahead_of_disk),
     "end-flips-back": Mutant("a finished task begins again", _end_flips_back),
     "parent-not-told": Mutant("a child ends and its parent waits on", _parent_not_told),
-    "children-go-on": Mutant("a parent ends and its children go on", _children_go_on, seed=12),
+    "children-go-on": Mutant("a parent ends and its children go on", _children_go_on, seed=38),
     "join-not-told": Mutant("a join misses its last branch", _join_not_told),
-    "tasks-left-open": Mutant("tasks are open after the end", _tasks_left_open, seed=12),
+    "tasks-left-open": Mutant("tasks are open after the end", _tasks_left_open),
     "key-forgotten": Mutant("an idempotency key is not looked up", _key_forgotten),
     "started-twice": Mutant("what a task starts is started twice", _started_twice),
     "message-handled-twice": Mutant(
-        "a crash repeats what a message did", _message_handled_twice, seed=147
+        "a crash repeats what a message did", _message_handled_twice, seed=47
     ),
-    "message-lost": Mutant("a message is settled before it is handled", _message_lost, seed=147),
+    "message-lost": Mutant("a message is settled before it is handled", _message_lost, seed=47),
     "gap-in-outbox": Mutant("a sequence is used up by a ROLLBACK", _gap_in_outbox),
     "end-not-recorded": Mutant("the end of an execution is not in history", _end_not_recorded),
     "cursor-ahead": Mutant("one record more is pruned than acknowledged", _cursor_ahead),

@@ -82,8 +82,8 @@ class Plan(msgspec.Struct):
 def draw(seed: int) -> Plan:
     """The plan of a seed."""
     chance = random.Random(f"{seed}:plan")
-    devices = chance.choice((1, 1, 1, 2, 2, 3))
-    length_s = chance.choice((20.0, 40.0, 40.0, 80.0))
+    devices = chance.choice((1, 1, 1, 1, 2, 3))
+    length_s = chance.choice((15.0, 15.0, 30.0, 60.0))
     on = {kind for kind in FAULTS if chance.random() < 0.5}
     events = _starts(chance, devices, length_s) + _steering(chance, devices, length_s)
     for kind in FAULTS:
@@ -113,7 +113,7 @@ def _starts(chance: random.Random, devices: int, length_s: float) -> list[Event]
             chance.randrange(1_000),
             word=chance.choice(favourites),
         )
-        for _ in range(chance.randint(4, 12))
+        for _ in range(chance.randint(3, 10))
     ] + [
         Event(_moment(chance, length_s / 2), "schedule", n, chance.choice((5, 10)))
         for n in range(devices)
