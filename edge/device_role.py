@@ -48,6 +48,7 @@ from edge.model.errors import (
 from edge.model.payload_limits import KB, PayloadLimits
 from edge.model.validation import parse_task_definition, parse_workflow_definition
 from edge.payload_sweep import PayloadSweep
+from edge.recovery import open_whole
 from edge.rehearsal import Rehearsals
 from edge.retention import Retention
 from edge.scripts import Evaluators
@@ -97,15 +98,20 @@ async def open_role(settings: Settings, data: DataDir) -> Device:
     """Open the database and put the rooms around it.
 
     Raises:
-        ConfigError, DatabaseError, MigrationError, DeviceError, IdentityError: it cannot start.
+        ConfigError, DatabaseError, MigrationError, QuarantineError, DeviceError, IdentityError: it
+            cannot start.
     """
     scripts = Evaluators(settings.engine.script_time_limit_s)
-    engine = await Engine.open(
+    lookups, listeners = _lookups(settings, data), _listeners(settings.listener)
+    engine = await open_whole(
         data.database,
-        scripts=scripts,
-        syncing=settings.sync.enabled,
-        lookups=_lookups(settings, data),
-        listeners=_listeners(settings.listener),
+        lambda: Engine.open(
+            data.database,
+            scripts=scripts,
+            syncing=settings.sync.enabled,
+            lookups=lookups,
+            listeners=listeners,
+        ),
     )
     try:
         return Device(settings, data, engine, scripts)

@@ -122,10 +122,12 @@ class Engine:
 
         Raises:
             DatabaseUnusable: when the file cannot be opened.
+            DatabaseDamaged: when the storage has changed it.
             MigrationError: when it is another program's, or of a release too new for this one.
         """
         database = await Database.open(path, migrate, connect)
-        boot = await database.transact(facts.note_boot)
+        async with database.closed_on_failure():
+            boot = await database.transact(facts.note_boot)
         clock = clock or clock_from(boot.floor_ms)
         lookups = lookups or Lookups()
         payloads = Payloads(PayloadFiles(path.parent / "payloads", files), lookups.limits)
@@ -140,7 +142,8 @@ class Engine:
             listeners=listeners,
         )
         engine = cls(database, disk, clock, boot, lookups=lookups, payloads=payloads)
-        await engine.hand_over.take_up()
+        async with database.closed_on_failure():
+            await engine.hand_over.take_up()
         return engine
 
     @property

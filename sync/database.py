@@ -7,8 +7,10 @@ to the connection's own thread.
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -28,6 +30,7 @@ class DatabaseError(Exception):
 
     DatabaseError
     └── DatabaseUnusable
+        └── DatabaseDamaged
     """
 
 
@@ -40,6 +43,46 @@ class DatabaseUnusable(DatabaseError):
             "Check that its folder exists and is writable, and that the file is one of Baton's."
         )
         self.path = path
+        self.reason = reason
+
+
+class DatabaseDamaged(DatabaseUnusable):
+    """The file is not what SQLite has written: the storage has changed it."""
+
+
+class Trouble(enum.Enum):
+    """What an error of SQLite says of the storage beneath it."""
+
+    FULL = enum.auto()
+    READ_ONLY = enum.auto()
+    INPUT_OUTPUT = enum.auto()
+    """A read, a write or a sync has failed: what a COMMIT came to is not known."""
+    DAMAGED = enum.auto()
+    OTHER = enum.auto()
+    """Nothing: the statement itself was wrong, or somebody else holds the file."""
+
+
+_TROUBLES = {
+    sqlite3.SQLITE_FULL: Trouble.FULL,
+    sqlite3.SQLITE_READONLY: Trouble.READ_ONLY,
+    sqlite3.SQLITE_CANTOPEN: Trouble.READ_ONLY,
+    sqlite3.SQLITE_IOERR: Trouble.INPUT_OUTPUT,
+    sqlite3.SQLITE_CORRUPT: Trouble.DAMAGED,
+    sqlite3.SQLITE_NOTADB: Trouble.DAMAGED,
+}
+
+
+def trouble_of(error: sqlite3.Error) -> Trouble:
+    """What an error says of the storage."""
+    code = getattr(error, "sqlite_errorcode", None)
+    # The low byte is the kind; the rest says at which step.
+    return Trouble.OTHER if code is None else _TROUBLES.get(code & 0xFF, Trouble.OTHER)
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> DatabaseUnusable:
+    """What an error means for whoever wants to open a database."""
+    damaged = trouble_of(error) is Trouble.DAMAGED
+    return (DatabaseDamaged if damaged else DatabaseUnusable)(path, str(error))
 
 
 class Owner(Protocol):
@@ -166,6 +209,7 @@ class Database:
 
         Raises:
             DatabaseUnusable: when SQLite cannot open, read or extend the file.
+            DatabaseDamaged: when the file is not what SQLite wrote.
         """
         try:
             writer = await connect(path, writes=True)
@@ -176,7 +220,23 @@ class Database:
                 await _close_quietly(writer)
                 raise
         except sqlite3.Error as error:
-            raise DatabaseUnusable(path, str(error)) from error
+            raise _unusable(path, error) from error
+
+    @contextlib.asynccontextmanager
+    async def closed_on_failure(self) -> AsyncIterator[None]:
+        """What is done first with the database: when it fails, the database is closed.
+
+        Raises:
+            DatabaseUnusable, DatabaseDamaged: in place of SQLite's errors.
+        """
+        try:
+            yield
+        except sqlite3.Error as error:
+            await self.close()
+            raise _unusable(self.path, error) from error
+        except BaseException:
+            await self.close()
+            raise
 
     async def transact(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` in one transaction; what it wrote is on the disk when this returns."""

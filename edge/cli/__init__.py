@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from edge.cli import auth, execution, run, schedule, search, steering, worker, workflow
+from edge.cli import auth, execution, run, schedule, search, steering, storage, worker, workflow
 
 _EPILOG = """\b
 Start a device, register a folder of workflows, run one:
@@ -29,6 +29,7 @@ for _command in (
     run.cloud,
     run.check,
     auth.auth,
+    storage.storage,
     workflow.workflow,
     workflow.tasks,
     worker.worker,

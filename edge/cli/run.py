@@ -14,6 +14,9 @@ import click
 from edge.cli import output
 from edge.config import ConfigError, Settings, load, to_toml
 
+UNUSABLE = 78
+"""Exit status of a daemon whose database cannot be used: EX_CONFIG of sysexits.h."""
+
 _CLOUD_LISTEN = "127.0.0.1:8090"
 
 
@@ -94,6 +97,10 @@ def daemon_settings(config: Path | None, **options: str | None) -> Settings:
         raise click.ClickException(str(error)) from error
 
 
+class _Unusable(click.ClickException):
+    exit_code = UNUSABLE
+
+
 def _start(name: str, settings: Settings) -> None:
     """Run a role; what keeps it from starting is said in one line, without a trace."""
     # First of all: it keeps structlog from importing what a daemon has no use for.
@@ -106,18 +113,21 @@ def _start(name: str, settings: Settings) -> None:
     from edge.data_dir import DataDirError
     from edge.sockets import CannotListen
     from edge.store.migrations import MigrationError
-    from sync.database import DatabaseError
+    from edge.store.quarantine import QuarantineError
+    from sync.database import DatabaseError, DatabaseUnusable
     from sync.identity import IdentityError
     from sync.topics import BadName
 
     try:
         getattr(daemon, name)(settings)
+    except (DatabaseUnusable, MigrationError, QuarantineError) as error:
+        # To start again would change nothing: systemd is told so, and does not.
+        raise _Unusable(str(error)) from error
     except (
         ConfigError,
         DataDirError,
         CannotListen,
         DatabaseError,
-        MigrationError,
         DeviceError,
         IdentityError,
         BadName,

@@ -169,6 +169,7 @@ class RowDamaged(BatonError):
     def __init__(self, table: str, reason: str) -> None:
         super().__init__(f"A record of {table!r} is damaged on the disk: {reason}.")
         self.table = table
+        self.reason = reason
 
 
 class Overloaded(BatonError):

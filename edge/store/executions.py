@@ -275,7 +275,7 @@ class Executions:
         if batch.dropped:
             connection.executemany(_DROP_TASK, [(key,) for key in batch.dropped])
         if batch.workflows:
-            rows = [_workflow_row(workflow) for workflow in batch.workflows.values()]
+            rows = [workflow_row(workflow) for workflow in batch.workflows.values()]
             connection.executemany(_PUT_WORKFLOW, rows)
         if batch.tasks:
             tasks = [
@@ -331,7 +331,8 @@ class Executions:
         return snapshot
 
 
-def _workflow_row(workflow: Workflow) -> tuple[object, ...]:
+def workflow_row(workflow: Workflow) -> tuple[object, ...]:
+    """The columns of a row of ``workflow``, in their order."""
     return (
         workflow.key,
         workflow.id,

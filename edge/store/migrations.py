@@ -11,7 +11,7 @@ import sqlite3
 APPLICATION_ID = 0x4241544E
 """``BATN``: tells a Baton database from any other SQLite file."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of this release. A step is added to ``_STEPS`` with every change of the schema."""
 
 
@@ -43,7 +43,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if tables and application != APPLICATION_ID:
+    if tables and application != APPLICATION_ID and not _has_ours(connection):
         raise ForeignDatabase("the file is a database of another program")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if tables:
@@ -62,6 +62,14 @@ def migrate(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _has_ours(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are ours after all: the number stands on one page, which may be damaged."""
+    names = (
+        "SELECT count(*) FROM sqlite_schema WHERE name IN ('fact', 'workflow', 'task', 'history')"
+    )
+    return bool(connection.execute(names).fetchone()[0] == 4)
 
 
 def _statements(script: str) -> list[str]:

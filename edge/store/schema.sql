@@ -344,3 +344,18 @@ CREATE TABLE IF NOT EXISTS archive (
   body        BLOB NOT NULL,
   document    BLOB NOT NULL
 ) STRICT;
+
+-- What the storage has damaged. relation = the table, record = its key there; the body is what was
+-- found in its place. settled = 0: the execution has still to be ended.
+CREATE TABLE IF NOT EXISTS damage (
+  key         INTEGER PRIMARY KEY,
+  found_ms    INTEGER NOT NULL,
+  relation    TEXT NOT NULL,
+  record      TEXT NOT NULL,
+  workflow_id TEXT NOT NULL,
+  reason      TEXT NOT NULL,
+  body        BLOB,
+  settled     INTEGER NOT NULL CHECK (settled IN (0, 1))
+) STRICT;
+-- What has still to be acted upon.
+CREATE INDEX IF NOT EXISTS damage_unsettled ON damage (key) WHERE settled = 0;

@@ -1,0 +1,84 @@
+"""Opening a database that may not be whole: it is looked at, and rebuilt where it must be.
+
+What is salvaged and how files are moved stands in ``store``; what runs on the database comes after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from edge.clock import SystemClock
+from edge.engine import Engine
+from edge.store import integrity, quarantine
+from sync.database import DatabaseDamaged
+
+log = structlog.get_logger()
+
+_MOST_LOGGED = 100
+"""Ids in one line; all of them stand in the report."""
+
+CHECKED_AT_ONCE_BYTES = 200_000_000
+"""A larger database is checked while it is used already: this takes about half a second."""
+
+
+async def open_whole(path: Path, open_engine: Callable[[], Awaitable[Engine]]) -> Engine:
+    """Open an engine on a database that is whole, or on what could be salvaged of it.
+
+    Args:
+        path: of the database.
+        open_engine: opens it.
+
+    Raises:
+        QuarantineError: nothing can be salvaged, or there is no room for it.
+        DatabaseError, MigrationError: as ``Engine.open``.
+    """
+    if await asyncio.to_thread(quarantine.finish, path):
+        log.warning("recovery_finished", database=str(path))
+    # Its log is folded into a database that is closed in order.
+    unclean = await asyncio.to_thread(_size, path.with_name(path.name + "-wal")) > 0
+    try:
+        engine = await open_engine()
+        if unclean and await asyncio.to_thread(_size, path) <= CHECKED_AT_ONCE_BYTES:
+            await _check(engine)
+    except DatabaseDamaged as error:
+        await asyncio.to_thread(_recover, path, error.reason)
+        return await open_engine()
+    return engine
+
+
+def _recover(path: Path, reason: str) -> None:
+    log.error("database_damaged", database=str(path), reason=reason)
+    report = quarantine.recover(path, reason=reason, now_ms=SystemClock().now_ms())
+    log.error(
+        "database_recovered",
+        rows=report.total,
+        damaged_rows=sum(report.damaged.values()),
+        lost=len(report.lost_workflows),
+        lost_workflows=report.lost_workflows[:_MOST_LOGGED],
+        incomplete=len(report.incomplete_workflows),
+        incomplete_workflows=report.incomplete_workflows[:_MOST_LOGGED],
+        lost_definitions=report.lost_definitions[:_MOST_LOGGED],
+        damaged_copy=str(quarantine.folder_of(path)),
+    )
+
+
+async def _check(engine: Engine) -> None:
+    """Look at the structure. Raises DatabaseDamaged, the engine closed, when it is not whole."""
+    path = engine.database.path
+    wrong = await engine.database.read(integrity.structure)
+    if wrong:
+        await engine.close()
+        raise DatabaseDamaged(path, "; ".join(wrong[:3]))
+    log.info("database_checked", after="a stop without notice")
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,560 @@
+"""Takes the rows out of a database that SQLite gives up on, and puts them into a new one.
+
+The damaged file is only read. Rows are followed from the roots of their tables; where a page on the
+way is gone, every page of the file is looked at for rows of the stretch that is missing. What a row
+is worth says its checksum. What moves files about stands in ``quarantine``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge.model.definitions import WorkflowDefinition
+from edge.model.errors import RowDamaged
+from edge.model.executions import (
+    ORDINAL_BITS,
+    Task,
+    Workflow,
+    split_task_key,
+    workflow_uuid,
+)
+from edge.store import damage, integrity
+from edge.store.checked import (
+    RecordDecoder,
+    encode_document,
+    seed_of,
+    with_checksum,
+)
+from edge.store.executions import workflow_row
+from edge.store.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate
+from edge.store.pages import (
+    INDEX_INTERIOR,
+    INDEX_LEAF,
+    TABLE_LEAF,
+    Image,
+    Page,
+    Row,
+    Unreadable,
+    Value,
+)
+
+_EVERYTHING = (-(1 << 63), (1 << 63) - 1)
+_LANE_BITS = 56
+_MOST_DEEP = 40
+"""Floors of a tree; a file with more of them goes round in a circle."""
+
+_SCHEMA_COLUMNS = 5
+
+_MOST_NUMBERS = 10_000
+"""Executions of one stretch that are named by their numbers."""
+
+_WORKFLOW = RecordDecoder(Workflow, "workflow")
+_TASK = RecordDecoder(Task, "task")
+
+Range = tuple[int, int]
+"""Row ids: above the first, up to the second."""
+
+
+class CannotWrite(Exception):
+    """The salvaged rows cannot be written. Free space, or name a file on another disk."""
+
+
+class Report(msgspec.Struct):
+    """What came of a salvage."""
+
+    source: str
+    pages: int = 0
+    unreadable_pages: int = 0
+    """Pages that a tree led to and that are none."""
+    frames_behind_damage: int = 0
+    """Of the log: what SQLite itself would not have read."""
+    rows: dict[str, int] = {}
+    """Salvaged, by table."""
+    damaged: dict[str, int] = {}
+    """Rows that were found and are not what was written, by table."""
+    missing: dict[str, int] = {}
+    """Stretches of a table that are gone, by table."""
+    lost_workflows: list[str] = []
+    """Ids of executions of which the record is gone; "number N" where the id is, too, and where it
+    is not even known whether there was one."""
+    incomplete_workflows: list[str] = []
+    """Ids of executions of which some records may be gone. The open ones are ended."""
+    lost_definitions: list[str] = []
+    epoch: int = 0
+    """Of the history from now on: what the control plane has is of another lineage."""
+
+    @property
+    def total(self) -> int:
+        """Rows that were salvaged."""
+        return sum(self.rows.values())
+
+
+class _Table(msgspec.Struct):
+    name: str
+    columns: list[tuple[str, str, bool]]
+    """Name, type, whether NULL is forbidden."""
+    key: int | None
+    """The column that is the row id."""
+    rowid: bool = True
+    root: int = 0
+
+
+class _Found(msgspec.Struct):
+    """Where the rows of a table are, as far as the trees lead to them."""
+
+    pages: list[int] = []
+    gaps: list[Range] = []
+
+
+def rebuild(
+    source: Path,
+    target: Path,
+    *,
+    now_ms: int,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Salvage a database into a new file, which is complete and on the disk when this returns.
+
+    Args:
+        source: the damaged database, with its log beside it.
+        target: made anew; whatever was there is replaced.
+        now_ms: epoch milliseconds, written beside what is reported.
+        progress: told which table is being salvaged.
+
+    Raises:
+        CannotWrite: the new file cannot be written; nothing of it is left.
+    """
+    try:
+        target.unlink(missing_ok=True)
+        with Image(source) as image, contextlib.closing(_fresh(target)) as connection:
+            salvage = _Salvage(image, connection, now_ms)
+            salvage.report.source = str(source)
+            salvage.run(progress)
+            connection.execute("COMMIT")
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
+    except (OSError, sqlite3.Error) as error:
+        for suffix in ("", "-journal"):
+            with contextlib.suppress(OSError):
+                target.with_name(target.name + suffix).unlink()
+        raise CannotWrite(str(error)) from error
+    return salvage.report
+
+
+def _fresh(path: Path) -> sqlite3.Connection:
+    """A connection to a file that nobody else will open before it is finished."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = MEMORY")
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("BEGIN")
+    return connection
+
+
+class _Salvage:
+    """One salvage."""
+
+    def __init__(self, image: Image, connection: sqlite3.Connection, now_ms: int) -> None:
+        self._image = image
+        self._connection = connection
+        self._now_ms = now_ms
+        self._free = image.free()
+        self._visited: set[int] = set()
+        self._ids: dict[int, bytes] = {}
+        """Ids of executions by their keys, as an index has them."""
+        self._keys: set[int] = set()
+        """Of the executions that were salvaged."""
+        self._suspect: set[int] = set()
+        """Keys of executions some of whose tasks may be gone."""
+        self._schema_lost = False
+        self._ids_lost = True
+        """Whether that index has lost some itself."""
+        self._epoch = 0
+        self._acked: dict[int, int] = {}
+        frames = image.frames
+        self.report = Report("", pages=image.count, frames_behind_damage=frames.whole - frames.good)
+        self._rows: Counter[str] = Counter()
+        self._damaged: Counter[str] = Counter()
+        self._lanes: defaultdict[int, int] = defaultdict(int)
+
+    def run(self, progress: Callable[[str], None]) -> None:
+        schema = self._schema()
+        self._create(schema)
+        tables = [_described(self._connection, name) for name in _names(self._connection)]
+        roots = {str(row[1]): row[3] for row in schema if row[0] == "table"}
+        for table in tables:
+            root = roots.get(table.name, 0)
+            table.root = root if isinstance(root, int) else 0
+        self._read_ids(schema)
+        # Facts and lanes first: what is salvaged later depends on them.
+        first = ("fact", "lane", "workflow")
+        tables.sort(key=lambda one: first.index(one.name) if one.name in first else len(first))
+        found = {table.name: self._walk(table) for table in tables}
+        for table in tables:
+            progress(table.name)
+            self._take(table, found[table.name])
+        self._finish()
+
+    # Finding.
+
+    def _schema(self) -> list[list[Value]]:
+        """The rows of the schema table, even where its root is gone."""
+        found = self._walk(_Table("sqlite_schema", [], None, root=1))
+        self._schema_lost = bool(found.gaps)
+        pages = [self._page(number) for number in found.pages]
+        if found.gaps:
+            pages += [page for _, page in self._image.leaves(self._visited | self._free)]
+        rows = [row.values for page in pages if page is not None for row in page.rows]
+        return [one for one in rows if _is_schema(one)]
+
+    def _walk(self, table: _Table) -> _Found:
+        """The pages that a table's root leads to, in order."""
+        found = _Found([], [])
+        if not table.root:
+            # The table is older than the file, unless what lists the tables is damaged itself.
+            if self._schema_lost:
+                found.gaps.append(_EVERYTHING)
+            return found
+        waiting: list[tuple[int, Range, int]] = [(table.root, _EVERYTHING, 0)]
+        wanted = (5, TABLE_LEAF) if table.rowid else (INDEX_INTERIOR, INDEX_LEAF)
+        while waiting:
+            number, (low, high), depth = waiting.pop()
+            page = self._page(number) if number not in self._visited else None
+            if page is None or page.kind not in wanted or depth > _MOST_DEEP:
+                self.report.unreadable_pages += 1
+                found.gaps.append((low, high))
+                continue
+            self._visited.add(number)
+            if page.kind != 5:
+                found.pages.append(number)
+            below = low
+            following: list[tuple[int, Range, int]] = []
+            for child, key in page.children:
+                top = min(key, high) if table.rowid else high
+                following.append((child, (below, top), depth + 1))
+                below = top if table.rowid else below
+            waiting.extend(reversed(following))
+        return found
+
+    def _page(self, number: int) -> Page | None:
+        try:
+            return self._image.page(number)
+        except Unreadable:
+            return None
+
+    def _rows_of(self, table: _Table, found: _Found) -> Iterator[Row]:
+        """The rows of a table: by its tree, then what lies about of the stretches it has lost."""
+        for number in found.pages:
+            page = self._page(number)
+            if page is None:
+                continue
+            yield from page.rows
+            for before, behind in page.damaged:
+                self._damaged[table.name] += 1
+                low = _EVERYTHING[0] if before is None else before
+                high = _EVERYTHING[1] if behind is None else behind
+                found.gaps.append((low, high))
+        # Of a table whose rows carry no checksum nobody could tell what lies about from what was
+        # deleted or belongs to another table.
+        if not found.gaps or table.name not in integrity.TABLES:
+            return
+        lying_about: dict[int, Row] = {}
+        for _, page in self._image.leaves(self._visited | self._free):
+            for row in page.rows:
+                if any(low < row.rowid <= high for low, high in found.gaps) and _fits(table, row):
+                    old = lying_about.get(row.rowid)
+                    if old is None or _updated_ms(table, old) <= _updated_ms(table, row):
+                        lying_about[row.rowid] = row
+        for rowid in sorted(lying_about):
+            yield lying_about[rowid]
+
+    def _read_ids(self, schema: list[list[Value]]) -> None:
+        """Which executions there should be: the index over their ids knows them, too."""
+        for row in schema:
+            if row[1] == "sqlite_autoindex_workflow_1" and isinstance(row[3], int):
+                table = _Table(str(row[1]), [], None, rowid=False, root=row[3])
+                found = self._walk(table)
+                self._ids_lost = bool(found.gaps)
+                for one in self._rows_of(table, found):
+                    if len(one.values) == 2 and isinstance(one.values[0], bytes):
+                        self._ids[int(one.values[1] or 0)] = one.values[0]
+
+    # Taking over.
+
+    def _create(self, schema: list[list[Value]]) -> None:
+        """The tables of the damaged file, so far as they hold ours, and the rest of ours."""
+        self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        with contextlib.closing(sqlite3.connect(":memory:")) as own:
+            migrate(own)
+            ours = {name: _described(own, name) for name in _names(own)}
+        for kind, name, _, _, text in schema:
+            if kind == "table" and not str(name).startswith("sqlite_"):
+                self._create_one(str(name), str(text), ours.get(str(name)))
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        assert version == 0, "a fresh file has no version yet"
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS fact "
+            "(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID"
+        )
+        migrate(self._connection)
+        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _create_one(self, name: str, text: str, ours: _Table | None) -> None:
+        self._connection.execute("SAVEPOINT one")
+        try:
+            self._connection.execute(text)
+            made = _described(self._connection, name)
+            good = ours is None or (
+                made.columns[: len(ours.columns)] == ours.columns
+                and (made.key, made.rowid) == (ours.key, ours.rowid)
+            )
+        except (sqlite3.Error, sqlite3.Warning):
+            good = False
+        if not good:
+            self._connection.execute("ROLLBACK TO one")
+        self._connection.execute("RELEASE one")
+
+    def _take(self, table: _Table, found: _Found) -> None:
+        marks = ", ".join("?" for _ in table.columns)
+        statement = f"INSERT OR IGNORE INTO {_quoted(table.name)} VALUES ({marks})"
+        rows = self._rows_of(table, found)
+        if table.name == "history":
+            rows = iter(sorted(rows, key=lambda row: row.rowid))
+        for row in rows:
+            if not _fits(table, row):
+                self._damaged[table.name] += 1
+                self._lose(table, row)
+                continue
+            try:
+                values = self._judged(table, row)
+                if values is None:
+                    continue
+                written = self._connection.execute(statement, values).rowcount
+            except (RowDamaged, sqlite3.IntegrityError, sqlite3.DataError) as error:
+                self._damaged[table.name] += 1
+                self._lose(table, row)
+                self._keep_aside(table, row, str(error))
+                continue
+            self._rows[table.name] += max(written, 0)
+        if found.gaps:
+            self.report.missing[table.name] = len(found.gaps)
+        if table.name == "workflow" and self._ids_lost:
+            # Nobody knows whether there was one under each of these numbers.
+            last = max(self._keys | set(self._ids), default=0)
+            for low, high in found.gaps:
+                numbers = range(max(low + 1, 1), min(high, last) + 1)
+                self._suspect |= set(numbers[:_MOST_NUMBERS]) - self._keys
+        if table.name == "task":
+            for low, high in found.gaps:
+                self._suspect |= {
+                    key
+                    for key in self._keys
+                    if low < (key + 1 << ORDINAL_BITS) and key << ORDINAL_BITS <= high
+                }
+
+    def _lose(self, table: _Table, row: Row) -> None:
+        """A row is not what was written: the execution that it belongs to has lost something."""
+        if table.name == "task":
+            self._suspect.add(split_task_key(row.rowid)[0])
+
+    def _keep_aside(self, table: _Table, row: Row, reason: str) -> None:
+        body = next((one for one in reversed(row.values) if isinstance(one, bytes)), None)
+        damage.note(
+            self._connection,
+            damage.Damage(
+                found_ms=self._now_ms,
+                table=table.name,
+                record=str(row.rowid),
+                reason=reason,
+                body=body,
+                settled=True,
+            ),
+        )
+
+    def _judged(self, table: _Table, row: Row) -> list[Any] | None:
+        """The values of a row that is what was written; None = it is left out.
+
+        Raises:
+            RowDamaged: it is not.
+        """
+        values = _padded(table, row)
+        if table.name == "workflow":
+            workflow = integrity.whole_workflow(row.rowid, values)
+            self._keys.add(workflow.key)
+            # The columns follow from the record, so that they are right again.
+            return [*workflow_row(workflow), *values[9:]]
+        if table.name == "task":
+            task = integrity.whole_task(row.rowid, values)
+            if split_task_key(row.rowid)[0] not in self._keys:
+                # Its execution is lost: an execution that is removed takes its tasks along.
+                self._suspect.add(split_task_key(row.rowid)[0])
+                return None
+            return [row.rowid, task.due_ms or None, *values[2:]]
+        if table.name == "history":
+            return self._record(row.rowid, values)
+        if table.name == "fact" and values[0] == "epoch":
+            self._epoch = int(values[1] or 0)
+            return None
+        if table.name == "lane":
+            self._acked[int(values[0] or 0)] = int(values[1] or 0)
+            return None
+        if table.name in integrity.TABLES:
+            integrity.TABLES[table.name](row.rowid, values)
+        return values
+
+    def _record(self, key: int, values: list[Value]) -> list[Value] | None:
+        """A record of history under its number in the new lineage; None = it was acknowledged."""
+        lane, seq = key >> _LANE_BITS, key & (1 << _LANE_BITS) - 1
+        if seq <= self._acked.get(lane, 0):
+            return None
+        body = integrity.history_body(key, values)
+        self._lanes[lane] += 1
+        new, columns = lane << _LANE_BITS | self._lanes[lane], values[1:4]
+        return [new, *columns, with_checksum(body, seed_of(new, *columns)), *values[5:]]
+
+    # Afterwards.
+
+    def _finish(self) -> None:
+        connection, report = self._connection, self.report
+        # Without any trace of the old number one that no counting can have reached.
+        report.epoch = (self._epoch or self._now_ms // 1000) + 1
+        connection.execute("INSERT OR REPLACE INTO fact VALUES ('epoch', ?)", (report.epoch,))
+        for lane, last in self._lanes.items():
+            connection.execute("INSERT INTO lane VALUES (?, 0, ?)", (lane, last + 1))
+        self._miss_definitions()
+        self._miss_children()
+        lost = {key for key in self._ids if key not in self._keys}
+        orphans = {key for key in self._suspect if key not in self._keys and key not in lost}
+        for key in sorted(lost):
+            self._tell(key, workflow_uuid(self._ids[key]), "its record is gone", settled=True)
+            report.lost_workflows.append(workflow_uuid(self._ids[key]))
+        report.lost_workflows += [f"number {key}" for key in sorted(orphans)]
+        for key in sorted(self._suspect & self._keys):
+            row = connection.execute("SELECT id FROM workflow WHERE key = ?", (key,)).fetchone()
+            name = workflow_uuid(row[0])
+            report.incomplete_workflows.append(name)
+            self._tell(key, name, "some of its records are gone", settled=False)
+        report.rows, report.damaged = dict(self._rows), dict(self._damaged)
+
+    def _tell(self, key: int, workflow_id: str, reason: str, *, settled: bool) -> None:
+        damage.note(
+            self._connection,
+            damage.Damage(
+                found_ms=self._now_ms,
+                table="workflow",
+                record=str(key),
+                reason=reason,
+                workflow_id=workflow_id,
+                settled=settled,
+            ),
+        )
+
+    def _miss_definitions(self) -> None:
+        """Executions whose definition is gone get an empty one: so they can be shown and ended."""
+        connection = self._connection
+        there = {row[0] for row in connection.execute("SELECT key FROM pinned_definition")}
+        for key, body in connection.execute("SELECT key, body FROM workflow").fetchall():
+            workflow = _WORKFLOW.decode(body)
+            if workflow.pinned in there:
+                continue
+            self._suspect.add(key)
+            there.add(workflow.pinned)
+            self.report.lost_definitions.append(f"{workflow.name} version {workflow.version}")
+            empty = WorkflowDefinition(name=workflow.name, version=workflow.version, tasks=[])
+            damage.put_empty_definition(connection, workflow.pinned, encode_document(empty))
+
+    def _miss_children(self) -> None:
+        """Tasks that wait for an execution that is gone would wait for ever."""
+        there = {row[0] for row in self._connection.execute("SELECT id FROM workflow")}
+        for key, body in self._connection.execute("SELECT key, body FROM task").fetchall():
+            task = _TASK.decode(body)
+            waits = task.kind == "SUB_WORKFLOW" and task.child and not task.status.terminal
+            if waits and task.child not in there:
+                self._suspect.add(split_task_key(key)[0])
+
+
+def _is_schema(values: list[Value]) -> bool:
+    """Whether a row is of the schema table, wherever it was found."""
+    if len(values) != _SCHEMA_COLUMNS or values[0] not in ("table", "index"):
+        return False
+    _, name, table, root, text = values
+    told = isinstance(text, str) and text.lstrip().upper().startswith("CREATE")
+    return (
+        isinstance(name, str)
+        and isinstance(table, str)
+        and isinstance(root, int)
+        and (told or (text is None and values[0] == "index"))
+    )
+
+
+def _names(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
+    )
+    return [row[0] for row in rows]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _described(connection: sqlite3.Connection, name: str) -> _Table:
+    columns, key = [], None
+    rows = connection.execute(f"PRAGMA table_info({_quoted(name)})").fetchall()
+    primary = [row for row in rows if row[5]]
+    listed = connection.execute("SELECT wr FROM pragma_table_list(?)", (name,)).fetchone()
+    rowid = not listed[0]
+    for index, column, kind, needed, _, place in rows:
+        columns.append((column, kind.upper(), bool(needed)))
+        if rowid and place and len(primary) == 1 and kind.upper() == "INTEGER":
+            key = index
+    return _Table(name, columns, key, rowid)
+
+
+def _fits(table: _Table, row: Row) -> bool:
+    """Whether a row may be of a table, by the number and the types of its values."""
+    if not row.values or len(row.values) > len(table.columns):
+        return False
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "INTEGER": int, "INT": int, "TEXT": str, "BLOB": bytes, "REAL": (float, int),
+    }  # fmt: skip
+    for index, ((_, kind, needed), value) in enumerate(
+        zip(table.columns, row.values, strict=False)
+    ):
+        if index == table.key:
+            if value is not None:
+                return False
+        elif value is None:
+            if needed:
+                return False
+        elif kind in kinds and not isinstance(value, kinds[kind]):
+            return False
+    return True
+
+
+def _padded(table: _Table, row: Row) -> list[Value]:
+    """All values of a row: the row id in its place, NULL for columns that came later."""
+    values = list(row.values)
+    if table.key is not None:
+        values[table.key] = row.rowid
+    return values + [None] * (len(table.columns) - len(values))
+
+
+def _updated_ms(table: _Table, row: Row) -> int:
+    """When a row was last written, where it tells; of two with one key the later one counts."""
+    try:
+        if table.name == "workflow":
+            return integrity.whole_workflow(row.rowid, row.values).updated_ms
+        if table.name == "task":
+            return integrity.whole_task(row.rowid, row.values).updated_ms
+    except (RowDamaged, IndexError):
+        return -1
+    return 0

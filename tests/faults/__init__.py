@@ -1,0 +1,1 @@
+"""Storage in trouble: real faults against the real store, engine and daemon."""

@@ -1,0 +1,89 @@
+"""Opening a database that may be damaged: it is looked at, and rebuilt where it must be."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edge.engine import Engine
+from edge.recovery import open_whole
+from edge.store import quarantine
+from edge.store.quarantine import NothingToSalvage
+from tests.evaluators import EVALUATORS
+from tests.faults import filled
+
+PAGE = 4_096
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that was closed in order; tests work on copies."""
+    return filled.fill(tmp_path_factory.mktemp("filled"), executions=60)
+
+
+def _open(path: Path) -> int:
+    """Open and close; returns how many tasks waited then."""
+
+    async def main() -> int:
+        engine = await open_whole(path, lambda: Engine.open(path, scripts=EVALUATORS))
+        try:
+            return sum(engine.queue_sizes().values())
+        finally:
+            await engine.close()
+
+    return asyncio.run(main())
+
+
+def test_a_whole_database_is_opened_as_it_is(whole: Path, tmp_path: Path) -> None:
+    """Nothing is rebuilt."""
+    path = filled.copy(whole, tmp_path)
+
+    assert _open(path) > 0
+    assert not quarantine.folder_of(path).exists()
+
+
+@pytest.mark.parametrize("offset", [0, PAGE])
+def test_one_that_does_not_open_is_rebuilt(whole: Path, tmp_path: Path, offset: int) -> None:
+    """Without its first page, and without the second, which begins a table."""
+    waiting = _open(filled.copy(whole, tmp_path / "whole"))
+    path = filled.copy(whole, tmp_path / "damaged")
+    filled.overwrite(path, offset, b"\x77" * PAGE)
+
+    assert waiting == _open(path)
+    assert quarantine.last_report(path) is not None
+
+
+def test_a_broken_tree_is_found_after_a_stop_without_notice(whole: Path, tmp_path: Path) -> None:
+    """A page that opening does not touch: the check of the structure meets it."""
+    path = filled.copy(whole, tmp_path / "a")
+    content = path.read_bytes()
+    # The last page of a tree that is never read at a start.
+    leaf = max(
+        number
+        for number in range(len(content) // PAGE)
+        if content[number * PAGE] == 13 and b"plain" in content[number * PAGE :][:PAGE]
+    )
+    filled.overwrite(path, leaf * PAGE + 3, b"\xff\xff")
+    clean = tmp_path / "b"
+    clean.mkdir()
+    shutil.copy(path, clean / path.name)
+    # A log that is not folded in tells that nobody closed it.
+    Path(f"{path}-wal").write_bytes(bytes(32))
+
+    _open(path)
+
+    assert quarantine.last_report(path) is not None
+
+
+def test_nothing_can_be_read(tmp_path: Path) -> None:
+    """Then it is not opened, and stays as it is."""
+    path = tmp_path / "baton.db"
+    path.write_bytes(b"no database" * 1_000)
+
+    with pytest.raises(NothingToSalvage):
+        _open(path)
+
+    assert path.read_bytes().startswith(b"no database")
