@@ -68,6 +68,13 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Tasks of one type that handlers of bundled workflows work on at the same time."""
 
 
+class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept free, so that a full disk can be got over."""
+
+    reserve_mb: int = 32
+    """Taken up, and given up when the disk is full: twice what the log may grow to. 0 = none."""
+
+
 class DeviceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which devices there are."""
 
@@ -260,6 +267,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secrets: SecretSettings = SecretSettings()
     payloads: PayloadSettings = PayloadSettings()
     files: FileSettings = FileSettings()
+    storage: StorageSettings = StorageSettings()
 
 
 _LISTED: dict[str, type[msgspec.Struct]] = {"trigger": TriggerSettings, "worker": WorkerSettings}
@@ -550,6 +558,7 @@ def _check(settings: Settings) -> None:
         ("payloads.upload_most_mb", payloads.upload_most_mb, 1, 1_000),
         ("payloads.upload_budget_mb", payloads.upload_budget_mb, 1, 1_000_000),
         ("files.most_mb", settings.files.most_mb, 1, 100_000),
+        ("storage.reserve_mb", settings.storage.reserve_mb, 0, 100_000),
         ("files.budget_mb", settings.files.budget_mb, 1, 10_000_000),
         ("evidence.budget_mb", settings.evidence.budget_mb, 1, 10_000_000),
         ("retention.max_age_days", settings.retention.max_age_days, 0, 36_500),

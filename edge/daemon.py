@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import signal
 import socket
 import sys
@@ -23,11 +24,15 @@ from edge.config import ConfigError, Settings, address_of
 from edge.data_dir import DataDir
 from edge.model.errors import Overloaded, StorageUnavailable
 from edge.sockets import HttpServer, Supervisor, listen, url_of
+from sync.database import DatabaseDamaged
 
 _log = structlog.get_logger(__name__)
 
 _DISK_ANSWER_S = 5.0
 """A disk thread that has not answered by then gets no sign of life sent."""
+
+_REBUILDS = 3
+"""How often a damaged database is rebuilt before the daemon gives up."""
 
 _CLOSE_S = 15.0
 """What is left after that is cut off; systemd's own limit is longer."""
@@ -100,10 +105,28 @@ def run_cloud(settings: Settings) -> None:
 
 def _run(settings: Settings, module: str) -> None:
     with DataDir(Path(settings.daemon.data_dir)) as data:
-        listener = listen(*address_of(settings.daemon.listen))
-        with contextlib.closing(listener), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            open_role: OpenRole = import_module(module).open_role
-            runner.run(_main(open_role, settings, data, listener))
+        host, port = address_of(settings.daemon.listen)
+        for rebuilt in itertools.count():
+            listener = listen(host, port)
+            port = listener.getsockname()[1]
+            try:
+                with contextlib.closing(listener):
+                    _run_once(settings, module, data, listener)
+            except DatabaseDamaged as error:
+                # It is rebuilt when it is opened again. A disk that ruins it time and again is no
+                # place for one.
+                if rebuilt >= _REBUILDS:
+                    raise
+                _log.error("database_damaged", reason=error.reason, rebuilt_before=rebuilt)
+                data.damaged = error.reason
+            else:
+                return
+
+
+def _run_once(settings: Settings, module: str, data: DataDir, listener: socket.socket) -> None:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        open_role: OpenRole = import_module(module).open_role
+        runner.run(_main(open_role, settings, data, listener))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -123,9 +146,13 @@ async def _main(
         await serve(role, listener, _stop_signal(), where=str(data.root))
     except ExceptionGroup as group:
         # What `prepare` found wrong with the configuration is said plainly, not as a fault of ours.
-        refused = [error for error in group.exceptions if isinstance(error, ConfigError)]
-        if refused:
-            raise refused[0] from None
+        # A damaged database ends all that works on it, and is rebuilt.
+        told = group.subgroup((ConfigError, DatabaseDamaged))
+        while told is not None:
+            first = told.exceptions[0]
+            if not isinstance(first, ExceptionGroup):
+                raise first from None
+            told = first
         raise
     finally:
         # After a fault, too: threads of the database would keep the process from ending.

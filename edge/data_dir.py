@@ -5,6 +5,8 @@ No file in it is read or written here but the lock.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -42,6 +44,9 @@ class DataDir:
         self.identity = root / "identity"
         self.secret_key = root / "secret.key"
         self.token_key = root / "token.key"
+        self.reserve = root / "reserve"
+        self.damaged = ""
+        """What was found wrong with the database while it was open; "" = nothing."""
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
@@ -54,7 +59,7 @@ class DataDir:
         path = self.root / "lock"
         try:
             self.root.mkdir(mode=0o750, parents=True, exist_ok=True)
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            lock = self._open(path)
         except OSError as error:
             raise DataDirUnusable(
                 f"the data directory {self.root} cannot be used: {error.strerror}"
@@ -68,11 +73,22 @@ class DataDir:
                 f"another daemon (process {holder}) works on {self.root}. "
                 "Stop it, or give this one a directory of its own with --data-dir."
             ) from error
-        # The lock goes with the process, whatever ends it; the number is for people only.
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        # The lock goes with the process, whatever ends it; the number is for people only, and a full
+        # or read-only disk has no room for it.
+        with contextlib.suppress(OSError):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         self._lock = lock
         return self
+
+    def _open(self, path: Path) -> int:
+        """The lock's file; on a disk that takes no writes as it is there from before."""
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def __exit__(
         self,

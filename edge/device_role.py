@@ -48,10 +48,14 @@ from edge.model.errors import (
 from edge.model.payload_limits import KB, PayloadLimits
 from edge.model.validation import parse_task_definition, parse_workflow_definition
 from edge.payload_sweep import PayloadSweep
-from edge.recovery import open_whole
+from edge.recovery import open_whole, was_left_open
 from edge.rehearsal import Rehearsals
 from edge.retention import Retention
 from edge.scripts import Evaluators
+from edge.storage import Mode
+from edge.storage_watch import StorageWatch
+from edge.store.quarantine import last_report
+from edge.store.reserve import Reserve
 from edge.system_tasks import HttpCalls, HttpPolls, OtherExecutions, QueryProcessor, UpdateSecret
 from edge.system_tasks.notices import Notices
 from edge.timekeeper import Timekeeper
@@ -103,18 +107,22 @@ async def open_role(settings: Settings, data: DataDir) -> Device:
     """
     scripts = Evaluators(settings.engine.script_time_limit_s)
     lookups, listeners = _lookups(settings, data), _listeners(settings.listener)
+    unclean = was_left_open(data.database)
     engine = await open_whole(
         data.database,
-        lambda: Engine.open(
+        lambda read_only: Engine.open(
             data.database,
+            read_only=read_only,
             scripts=scripts,
             syncing=settings.sync.enabled,
             lookups=lookups,
             listeners=listeners,
         ),
+        damaged=data.damaged,
     )
+    data.damaged = ""
     try:
-        return Device(settings, data, engine, scripts)
+        return Device(settings, data, engine, scripts, unclean=unclean)
     except BaseException:
         await engine.close()
         raise
@@ -126,9 +134,18 @@ class Device:
     name = "baton"
 
     def __init__(
-        self, settings: Settings, data: DataDir, engine: Engine, scripts: Evaluators
+        self,
+        settings: Settings,
+        data: DataDir,
+        engine: Engine,
+        scripts: Evaluators,
+        *,
+        unclean: bool,
     ) -> None:
         self._settings = settings
+        reserve = Reserve(data.reserve, settings.storage.reserve_mb * KB * KB)
+        self._storage_watch = StorageWatch(engine, reserve, unclean=unclean)
+        self._storage_watch.on_healed.append(self.prepare)
         self._engine = engine
         self._scripts = scripts
         self._closed = False
@@ -177,6 +194,10 @@ class Device:
         for bundle in self._bundles:
             try:
                 await self._register(bundle)
+            except StorageUnavailable as error:
+                # It is done when the disk is well again.
+                _log.error("workflow_not_registered", workflow=bundle.name, reason=error.message)
+                return
             except InvalidInput as error:
                 raise WrongValue(f"workflow {bundle.name!r}: {_why(error)}") from error
 
@@ -193,13 +214,17 @@ class Device:
             self._sweep(),
             PayloadSweep(self._engine, self._house.uploads, self._house.files).run(),
             self._retention.run(),
+            self._storage_watch.run(),
             self._end_idle_scripts(),
         ]
         others = [self._hosted, self._uplink, self._event_link]
         return [*loops, *(one.run() for one in others if one is not None)]
 
     async def alive(self) -> None:
-        """Return when the disk has answered."""
+        """Return when the disk has answered; one that takes no writes is asked to read."""
+        if self._engine.storage.closed() is not None:
+            await self._engine.status_counts()
+            return
         await self._engine.request(_nothing)
 
     def answers_at(self, url: str) -> None:
@@ -226,6 +251,7 @@ class Device:
             await self._equipment.close()
         finally:
             await self._engine.close()
+            self._storage_watch.close()
             await asyncio.to_thread(self._scripts.close)
 
     def _furnish(self, data: DataDir) -> House:
@@ -253,6 +279,7 @@ class Device:
         if self._event_link is not None:
             house.handlers_changed = self._event_link.filters_changed
         house.healthy = self._healthy
+        house.storage = lambda: self._storage_status(data)
         house.evidence_root = data.evidence
         house.pages = Pages(CONSOLE_FOLDER)
         house.guard = self._guard
@@ -306,12 +333,23 @@ class Device:
             _log.info("workflow_registered", workflow=definition.name, version=definition.version)
 
     async def _healthy(self) -> bool:
+        if self._engine.storage.mode is not Mode.WHOLE:
+            return False
         try:
             async with asyncio.timeout(_DISK_ANSWER_S):
                 await self.alive()
         except (TimeoutError, StorageUnavailable, Overloaded):
             return False
         return True
+
+    def _storage_status(self, data: DataDir) -> dict[str, Any]:
+        storage = self._engine.storage
+        return {
+            "mode": storage.mode.value,
+            "reason": storage.reason,
+            "errors": storage.errors,
+            "recovery": last_report(data.database),
+        }
 
     async def _keep_secret(self, name: str, value: str) -> None:
         lookups, now_ms = self._engine.lookups, self._engine.clock.now_ms()

@@ -56,6 +56,7 @@ from edge.store.payloads import Payloads
 from edge.store.slots import TaskId
 from edge.transactions import Disk, Transaction
 from sync.database import Connect, Database, on_a_thread
+from sync.marks import Marks
 
 T = TypeVar("T")
 
@@ -89,7 +90,11 @@ class Engine:
         self._effect_listeners: list[Callable[[Effects], None]] = []
         self._counters: Counter[str] = Counter()
         self._next_listener = 0
-        self._commits = GroupCommit(database, disk, self._spread, self._counters)
+        self.storage = self.hand_over.storage = disk.storage
+        database.refusal = disk.storage.refusal
+        self._commits = GroupCommit(
+            database, disk, self._spread, self._counters, self.hand_over.take_up
+        )
         self.moments = Moments(self._commits, self.hand_over, database, clock, self._counters)
 
     @classmethod
@@ -106,6 +111,7 @@ class Engine:
         listeners: Listeners | None = None,
         connect: Connect = on_a_thread,
         files: FileSystem = FILES,
+        read_only: bool = False,
     ) -> Engine:
         """Open the database and take up what was going on when it was closed.
 
@@ -119,15 +125,24 @@ class Engine:
             listeners: who is told of changes of status; None = whom definitions name.
             connect: makes the connections to the database.
             files: changes the files beside it.
+            read_only: whether the disk takes no writes: what is there is shown, until ``reopen``.
 
         Raises:
             DatabaseUnusable: when the file cannot be opened.
             DatabaseDamaged: when the storage has changed it.
+            LogCut: when some of what was acknowledged is missing.
             MigrationError: when it is another program's, or of a release too new for this one.
         """
-        database = await Database.open(path, migrate, connect)
+        # Other ways to a database have other logs, or none.
+        marks = Marks(path, facts.boot_of) if connect is on_a_thread else None
+        if read_only:
+            database = await Database.open_to_read(path, migrate)
+        else:
+            database = await Database.open(path, migrate, connect, marks)
         async with database.closed_on_failure():
-            boot = await database.transact(facts.note_boot)
+            # Where it cannot be noted it will be, under the number that it has here.
+            note = database.read if read_only else database.transact
+            boot = await note(facts.next_boot if read_only else facts.note_boot)
         clock = clock or clock_from(boot.floor_ms)
         lookups = lookups or Lookups()
         payloads = Payloads(PayloadFiles(path.parent / "payloads", files), lookups.limits)
@@ -141,6 +156,8 @@ class Engine:
             payloads=payloads,
             listeners=listeners,
         )
+        if read_only:
+            disk.storage.close_for_writing("the disk takes no writes")
         engine = cls(database, disk, clock, boot, lookups=lookups, payloads=payloads)
         async with database.closed_on_failure():
             await engine.hand_over.take_up()
@@ -173,6 +190,22 @@ class Engine:
             StorageUnavailable: the disk refused; nothing was written.
         """
         return await self._commits.request(function)
+
+    async def reopen(self) -> None:
+        """Make the connections anew, and read again what is in memory.
+
+        Raises:
+            DatabaseError: the disk is not well yet.
+            StorageUnavailable: likewise.
+        """
+        await self._database.reopen()
+        await self._database.transact(lambda c: facts.write(c, "boot", self.boot.boot))
+        self.storage.reopened()
+        await self.hand_over.take_up()
+
+    async def probe(self) -> None:
+        """Have something written. Raises StorageUnavailable when the disk refuses."""
+        await self._database.transact(facts.touch)
 
     async def close(self) -> None:
         """Finish what was taken on, then close the database. ``run`` returns by itself."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +16,7 @@ from edge.effects import Effects
 from edge.memory import Memory, Outcome, Unwritable
 from edge.model.errors import Overloaded, StorageUnavailable
 from edge.transactions import Disk, Transaction
-from sync.database import Database
+from sync.database import Database, DatabaseError
 
 T = TypeVar("T")
 
@@ -73,6 +73,7 @@ class GroupCommit:
         database: written through its one writing connection.
         disk: carries the requests out.
         after: called with the effects of each COMMIT, before its callers are answered.
+        renewed: called when the connections were made anew: what is in memory is read again.
         counters: ``commits``, ``requests``, ``refused`` and ``parked`` are counted here.
     """
 
@@ -82,10 +83,12 @@ class GroupCommit:
         disk: Disk,
         after: Callable[[Effects], None],
         counters: Counter[str],
+        renewed: Callable[[], Awaitable[None]],
     ) -> None:
         self._database = database
         self._disk = disk
         self._after = after
+        self._renewed = renewed
         self._counters = counters
         self._inbox: list[Ticket[Any]] = []
         self._parked: dict[Ticket[Any], None] = {}
@@ -113,6 +116,8 @@ class GroupCommit:
         requests = [ticket.function for ticket in batch]
         memories = [ticket.memory for ticket in batch]
         try:
+            if self._disk.storage.stale:
+                await self._renew()
             outcomes, effects = await self._database.hop(
                 lambda connection: self._disk.run(connection, requests, memories)
             )
@@ -121,10 +126,12 @@ class GroupCommit:
             for ticket in batch:
                 await self._commit([ticket])
             return
+        except DatabaseError as error:
+            # The connections could not be made anew; the next batch tries it again.
+            self._refuse(batch, self._disk.storage.not_renewed(error))
+            return
         except BaseException as error:
-            refusal = StorageUnavailable(f"the disk thread failed: {error}")
-            for ticket in batch:
-                ticket.settle(Outcome(None, refusal))
+            self._refuse(batch, StorageUnavailable(f"the disk thread failed: {error}"))
             raise
         self._counters["commits"] += 1
         self._counters["requests"] += len(batch)
@@ -136,6 +143,20 @@ class GroupCommit:
             if outcome.error is not None:
                 self._counters["refused"] += 1
             ticket.settle(outcome)
+
+    def _refuse(self, batch: list[Ticket[Any]], refusal: StorageUnavailable) -> None:
+        for ticket in batch:
+            ticket.settle(Outcome(None, refusal))
+
+    async def _renew(self) -> None:
+        """After a COMMIT of which nobody knows what it came to.
+
+        A sync that has failed is never tried again on the same file: the system may have dropped
+        what it could not write, and would say that all is well.
+        """
+        await self._database.reopen()
+        self._disk.storage.reopened()
+        await self._renewed()
 
     def _park(self, ticket: Ticket[Any], need: ScriptNeedsTime) -> None:
         """Let a request wait for a script, without a place in any line."""
@@ -167,6 +188,8 @@ class GroupCommit:
         ticket = Ticket(function, self._disk.memory())
         if self._closing:
             ticket.settle(Outcome(None, StorageUnavailable(_CLOSING)))
+        elif (closed := self._disk.storage.closed()) is not None:
+            ticket.settle(Outcome(None, closed))
         elif len(self._inbox) >= _INBOX:
             message = f"{_INBOX} requests wait for the disk; send this one again later"
             ticket.settle(Outcome(None, Overloaded(message)))

@@ -22,6 +22,7 @@ from edge.model.errors import PayloadLost, RowDamaged
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
 from edge.model.requests import ExecutionView, PollData, TaskView
 from edge.model.snapshot import step_of
+from edge.storage import Mode, Storage
 from edge.store import executions, metadata
 from edge.store.payloads import Payloads
 from edge.store.queues import Held, Leases, Place, Queues
@@ -74,6 +75,8 @@ class HandOver:
         self.handed_out = 0
         self.polls = 0
         self._fresh: OrderedDict[TaskId, TaskView] = OrderedDict()
+        self.storage: Storage | None = None
+        """The state of the disk; while it is not whole, nothing is handed out."""
         self._polled: OrderedDict[str, tuple[int, PollData]] = OrderedDict()
         """Monotonic time of the last poll, and what is told of it, the latest last."""
 
@@ -83,6 +86,8 @@ class HandOver:
         What a worker held then is handed out again, so it waits, too. What is stored as in progress
         still is: it went out and waits for an answer from elsewhere.
         """
+        # After trouble with the disk there may be some of it already.
+        self._fresh.clear()
         after: int | None = 0
         now_ms = self._clock.monotonic_ms()
         waiting: list[tuple[int, TaskId, Task, int, Limit]] = []
@@ -91,6 +96,8 @@ class HandOver:
             for workflow, pinned, tasks in page:
                 for task in tasks:
                     limit, task_id = _limit(pinned, task), (workflow.id, task.ordinal)
+                    if self.leases.get(task_id) is not None or self.queues.holds(task_id):
+                        continue
                     if task.status is TaskStatus.SCHEDULED:
                         waiting.append((task.updated_ms, task_id, task, workflow.priority, limit))
                     else:
@@ -162,7 +169,10 @@ class HandOver:
         self._note_poll(queue, worker)
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
         while True:
-            taken = self.queues.take(queue, max(1, count), self._clock.monotonic_ms())
+            # What comes of a task that is handed out now could not be written.
+            open_ = self.storage is None or self.storage.mode is Mode.WHOLE
+            room = max(1, count) if open_ else 0
+            taken = self.queues.take(queue, room, self._clock.monotonic_ms())
             if taken:
                 found = await self._hand_over(taken, worker)
                 if found:

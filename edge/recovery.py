@@ -14,7 +14,8 @@ import structlog
 from edge.clock import SystemClock
 from edge.engine import Engine
 from edge.store import integrity, quarantine
-from sync.database import DatabaseDamaged
+from sync.database import DatabaseDamaged, DatabaseReadOnly
+from sync.marks import LogCut, forget, saved_log
 
 log = structlog.get_logger()
 
@@ -25,12 +26,15 @@ CHECKED_AT_ONCE_BYTES = 200_000_000
 """A larger database is checked while it is used already: this takes about half a second."""
 
 
-async def open_whole(path: Path, open_engine: Callable[[], Awaitable[Engine]]) -> Engine:
+async def open_whole(
+    path: Path, open_engine: Callable[[bool], Awaitable[Engine]], *, damaged: str = ""
+) -> Engine:
     """Open an engine on a database that is whole, or on what could be salvaged of it.
 
     Args:
         path: of the database.
-        open_engine: opens it.
+        open_engine: opens it; True = the disk takes no writes.
+        damaged: what is known to be wrong with it already; "" = nothing.
 
     Raises:
         QuarantineError: nothing can be salvaged, or there is no room for it.
@@ -38,20 +42,30 @@ async def open_whole(path: Path, open_engine: Callable[[], Awaitable[Engine]]) -
     """
     if await asyncio.to_thread(quarantine.finish, path):
         log.warning("recovery_finished", database=str(path))
-    # Its log is folded into a database that is closed in order.
-    unclean = await asyncio.to_thread(_size, path.with_name(path.name + "-wal")) > 0
+    cut = await asyncio.to_thread(_size, saved_log(path)) > 0
+    if damaged or cut:
+        await asyncio.to_thread(_recover, path, damaged or "a recovery was interrupted")
+    unclean = await asyncio.to_thread(was_left_open, path)
     try:
-        engine = await open_engine()
+        engine = await open_engine(False)  # noqa: FBT003 - the only word of this callable
         if unclean and await asyncio.to_thread(_size, path) <= CHECKED_AT_ONCE_BYTES:
             await _check(engine)
-    except DatabaseDamaged as error:
-        await asyncio.to_thread(_recover, path, error.reason)
-        return await open_engine()
+    except (DatabaseDamaged, LogCut) as error:
+        reason = error.reason if isinstance(error, DatabaseDamaged) else str(error)
+        await asyncio.to_thread(_recover, path, reason)
+        return await open_engine(False)  # noqa: FBT003
+    except DatabaseReadOnly as error:
+        log.error("disk_takes_no_writes", database=str(path), reason=error.reason)
+        return await open_engine(True)  # noqa: FBT003
     return engine
 
 
 def _recover(path: Path, reason: str) -> None:
     log.error("database_damaged", database=str(path), reason=reason)
+    saved = saved_log(path)
+    if saved.exists():
+        # SQLite has folded in what it could read of the log; behind that there may be more.
+        saved.replace(path.with_name(path.name + "-wal"))
     report = quarantine.recover(path, reason=reason, now_ms=SystemClock().now_ms())
     log.error(
         "database_recovered",
@@ -64,6 +78,7 @@ def _recover(path: Path, reason: str) -> None:
         lost_definitions=report.lost_definitions[:_MOST_LOGGED],
         damaged_copy=str(quarantine.folder_of(path)),
     )
+    forget(path)
 
 
 async def _check(engine: Engine) -> None:
@@ -74,6 +89,11 @@ async def _check(engine: Engine) -> None:
         await engine.close()
         raise DatabaseDamaged(path, "; ".join(wrong[:3]))
     log.info("database_checked", after="a stop without notice")
+
+
+def was_left_open(path: Path) -> bool:
+    """Whether a database was not closed in order: its log is folded into it then."""
+    return _size(path.with_name(path.name + "-wal")) > 0
 
 
 def _size(path: Path) -> int:

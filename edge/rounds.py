@@ -17,6 +17,9 @@ log = structlog.get_logger()
 _STORAGE_PAUSE_S = 1.0
 """Wait before the next try when the disk refuses to write."""
 
+_TOLD_EVERY = 60
+"""Tries between two lines of the log: a disk may be full for days."""
+
 
 class Rounds:
     """One round after the other.
@@ -40,13 +43,17 @@ class Rounds:
             once: does what is due; returns seconds until the next round, None = not before the
                 loop is woken.
         """
+        refused = 0
         while True:
             # Before the round: what comes during it is looked at in another.
             self._wake.clear()
             try:
                 pause_s = await once()
+                refused = 0
             except (StorageUnavailable, Overloaded) as error:
-                log.warning(self._postponed, reason=error.message)
+                if refused % _TOLD_EVERY == 0:
+                    log.warning(self._postponed, reason=error.message)
+                refused += 1
                 pause_s = _STORAGE_PAUSE_S
             try:
                 async with asyncio.timeout(pause_s):

@@ -10,7 +10,7 @@ import structlog
 
 from edge.clock import Ids
 from edge.model.cron_fields import CronError
-from edge.model.errors import BatonError, InvalidInput
+from edge.model.errors import BatonError, InvalidInput, StorageUnavailable
 from edge.model.executions import workflow_uuid
 from edge.model.schedules import (
     ExecutionState,
@@ -150,6 +150,9 @@ class _Round:
             try:
                 request = start_request(schedule, tick, execution_id, now_ms)
                 workflow_id = workflow_uuid(self._transaction.start(request)[0])
+            except StorageUnavailable:
+                # It is run when the disk is well again.
+                raise
             except BatonError as error:
                 # It is raised before anything of the start has been staged.
                 reason = error.message

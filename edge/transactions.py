@@ -45,7 +45,7 @@ from edge.model.decision import (
     Upgrade,
 )
 from edge.model.definitions import JsonObject
-from edge.model.errors import BatonError, InvalidInput, NotFound, StorageUnavailable
+from edge.model.errors import BatonError, InvalidInput, NotFound
 from edge.model.executions import (
     EMPTY,
     Pinned,
@@ -58,6 +58,7 @@ from edge.model.requests import StartRequest
 from edge.model.snapshot import Snapshot
 from edge.pulls import Box, answer_to
 from edge.scripts import Evaluators
+from edge.storage import Storage
 from edge.store.departures import Departures
 from edge.store.executions import UNFIT, Executions
 from edge.store.mailboxes import Mailboxes
@@ -66,11 +67,11 @@ from edge.store.outbox import OutboxWriter
 from edge.store.outputs import Outputs
 from edge.store.payloads import Payloads
 from edge.wire import Encoder
+from sync.database import roll_back
 from sync.records import KINDS, encode_body
 
 T = TypeVar("T")
 log = structlog.get_logger()
-
 
 _LAUNCHES_AT_ONCE = 500
 """Executions that one request starts. Tasks that ask for more wait in their queue, durably, and are
@@ -110,6 +111,7 @@ class Disk:
         self._lookups = lookups or Lookups()
         self.polls = NOBODY
         """Who asks for work; whoever knows puts itself here. Asked from the disk thread."""
+        self.storage = Storage(clock.monotonic_ms)
         self.metadata = Metadata()
         self.executions = Executions(self.metadata, payloads)
         self._outbox = OutboxWriter()
@@ -126,8 +128,7 @@ class Disk:
         self._outside: Outside = NOWHERE
         """What the connection that is being written to knows of the device."""
         self._steps: list[Step] = []
-        self._launches = 0
-        self._pulls = 0
+        self._launches = self._pulls = 0
         self._current: Transaction | None = None
         self._ended: set[bytes] = set()
 
@@ -175,8 +176,7 @@ class Disk:
             return [Outcome(None, InvalidInput(f"this cannot be written: {error}"))], Effects()
         except sqlite3.Error as error:
             self._undo(connection)
-            log.error("commit_failed", reason=str(error), requests=len(requests))
-            refusal = StorageUnavailable(f"the disk refused to write: {error}")
+            refusal = self.storage.refused_write(error)
             return [Outcome(None, refusal) for _ in requests], Effects()
         ended_s = stopwatch_s()
         self.figures.syncs.see(ended_s - written_s)
@@ -262,8 +262,7 @@ class Disk:
             self.mailboxes.forget_all()
 
     def _undo(self, connection: sqlite3.Connection) -> None:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        roll_back(connection)
         self.executions.forget_all()
         self.metadata.forget_all()
         self._outbox.forget_all()
@@ -417,6 +416,7 @@ class Disk:
         self, connection: sqlite3.Connection, request: StartRequest
     ) -> tuple[bytes, WorkflowStatus]:
         """Create an execution and take its first decision."""
+        self.storage.admit_growth()
         snapshot, calls = self._begin(connection, request, parent=b"", depth=0)
         self._carry_out(connection, snapshot.workflow.id, Decision(calls=tuple(calls)))
         return snapshot.workflow.id, snapshot.workflow.status

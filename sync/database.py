@@ -7,14 +7,18 @@ to the connection's own thread.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import enum
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import aiosqlite
+
+from sync.marks import Marks
 
 T = TypeVar("T")
 
@@ -25,11 +29,16 @@ _WAL_LIMIT_BYTES = 16 * 1024 * 1024
 """The log is cut back to this after a burst, so that it cannot fill a small disk."""
 
 
+_LOOK_AGAIN_S = 0.002
+"""Between two looks whether a connection is still used."""
+
+
 class DatabaseError(Exception):
     """Head of this module's errors.
 
     DatabaseError
     └── DatabaseUnusable
+        ├── DatabaseReadOnly
         └── DatabaseDamaged
     """
 
@@ -48,6 +57,10 @@ class DatabaseUnusable(DatabaseError):
 
 class DatabaseDamaged(DatabaseUnusable):
     """The file is not what SQLite has written: the storage has changed it."""
+
+
+class DatabaseReadOnly(DatabaseUnusable):
+    """The disk takes no writes. What is in the file can be read: ``Database.open_to_read``."""
 
 
 class Trouble(enum.Enum):
@@ -72,7 +85,7 @@ _TROUBLES = {
 }
 
 
-def trouble_of(error: sqlite3.Error) -> Trouble:
+def trouble_of(error: Exception) -> Trouble:
     """What an error says of the storage."""
     code = getattr(error, "sqlite_errorcode", None)
     # The low byte is the kind; the rest says at which step.
@@ -81,8 +94,14 @@ def trouble_of(error: sqlite3.Error) -> Trouble:
 
 def _unusable(path: Path, error: sqlite3.Error) -> DatabaseUnusable:
     """What an error means for whoever wants to open a database."""
-    damaged = trouble_of(error) is Trouble.DAMAGED
-    return (DatabaseDamaged if damaged else DatabaseUnusable)(path, str(error))
+    match trouble_of(error):
+        case Trouble.DAMAGED:
+            kind: type[DatabaseUnusable] = DatabaseDamaged
+        case Trouble.READ_ONLY if path.exists():
+            kind = DatabaseReadOnly
+        case _:
+            kind = DatabaseUnusable
+    return kind(path, str(error))
 
 
 class Owner(Protocol):
@@ -145,6 +164,47 @@ async def on_a_thread(path: Path, *, writes: bool) -> Owner:
     return owner
 
 
+class _NoWriter:
+    """Stands where there is nobody to write."""
+
+    async def hop(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Refuse. Raises sqlite3.OperationalError."""
+        del function
+        error = sqlite3.OperationalError("the disk takes no writes")
+        error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+        raise error
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def _reading_only(path: Path) -> Owner:
+    """A connection to a file that nobody can write.
+
+    Without a log SQLite wants to make one, which cannot be done; but then the file is all there is,
+    and it is told that nobody changes it. With a log that would be wrong: it would be passed over.
+    """
+
+    def connector() -> sqlite3.Connection:
+        log = path.with_name(path.name + "-wal")
+        alone = not log.exists() or log.stat().st_size == 0
+        address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+        connection = sqlite3.connect(
+            address, uri=True, isolation_level=None, check_same_thread=False
+        )
+        prepare(connection, writes=False)
+        connection.execute("SELECT count(*) FROM sqlite_schema")
+        return connection
+
+    owner = _Threaded(connector, iter_chunk_size=64)
+    try:
+        await owner
+    except BaseException:
+        await _close_quietly(owner)
+        raise
+    return owner
+
+
 def prepare(connection: sqlite3.Connection, *, writes: bool) -> None:
     """Set what holds for every connection that writes, or that reads."""
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
@@ -176,10 +236,16 @@ def in_transaction(
         result = function(connection)
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        roll_back(connection)
         raise
     return result
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    """Undo the transaction if one is open; a disk that fails has undone it already, or will."""
+    if connection.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
 
 
 class Database:
@@ -188,10 +254,28 @@ class Database:
     ``transact`` is for writing and is durable when it returns; ``read`` sees the last commit.
     """
 
-    def __init__(self, path: Path, writer: Owner, reader: Owner) -> None:
+    def __init__(
+        self,
+        path: Path,
+        writer: Owner,
+        reader: Owner,
+        *,
+        connect: Connect,
+        marks: Marks | None,
+        migrate: Callable[[sqlite3.Connection], None],
+    ) -> None:
         self.path = path
         self._writer = writer
         self._reader = reader
+        self._connect = connect
+        self._marks = marks
+        self._migrate = migrate
+        self._in_use: Counter[Owner] = Counter()
+        """How many wait for something of each connection at this moment."""
+        self._readable = asyncio.Event()
+        self._readable.set()
+        self.refusal: Callable[[Exception], Exception] = _as_it_is
+        """What a reader is told in place of an error of SQLite."""
 
     @classmethod
     async def open(
@@ -199,6 +283,7 @@ class Database:
         path: Path,
         migrate: Callable[[sqlite3.Connection], None],
         connect: Connect = on_a_thread,
+        marks: Marks | None = None,
     ) -> Database:
         """Open or create the file at ``path``.
 
@@ -206,21 +291,41 @@ class Database:
             path: the file; its folder must exist.
             migrate: creates or extends the schema; it runs in one transaction on the writer.
             connect: makes the two connections.
+            marks: notes how far the log is; None = nobody does.
 
         Raises:
             DatabaseUnusable: when SQLite cannot open, read or extend the file.
             DatabaseDamaged: when the file is not what SQLite wrote.
+            LogCut: when the log is shorter than it was.
         """
         try:
             writer = await connect(path, writes=True)
             try:
+                if marks is not None:
+                    await writer.hop(marks.judge)
                 await writer.hop(lambda connection: in_transaction(connection, migrate))
-                return cls(path, writer, await connect(path, writes=False))
+                reader = await connect(path, writes=False)
+                return cls(path, writer, reader, connect=connect, marks=marks, migrate=migrate)
             except BaseException:
                 await _close_quietly(writer)
                 raise
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
+
+    @classmethod
+    async def open_to_read(
+        cls, path: Path, migrate: Callable[[sqlite3.Connection], None]
+    ) -> Database:
+        """Open the file on a disk that takes no writes; ``reopen`` makes it writable later.
+
+        Raises:
+            DatabaseUnusable: when it cannot be read either.
+        """
+        try:
+            reader = await _reading_only(path)
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from error
+        return cls(path, _NoWriter(), reader, connect=on_a_thread, marks=None, migrate=migrate)
 
     @contextlib.asynccontextmanager
     async def closed_on_failure(self) -> AsyncIterator[None]:
@@ -240,11 +345,23 @@ class Database:
 
     async def transact(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` in one transaction; what it wrote is on the disk when this returns."""
-        return await self._writer.hop(lambda connection: in_transaction(connection, function))
+        try:
+            return await self.hop(lambda connection: in_transaction(connection, function))
+        except sqlite3.Error as error:
+            raise self.refusal(error) from error
 
     async def hop(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` on the writer's thread; it begins and commits by itself."""
-        return await self._writer.hop(function)
+        marks = self._marks
+        if marks is None:
+            return await self._by(self._writer, function)
+
+        def noted(connection: sqlite3.Connection) -> T:
+            result = function(connection)
+            marks.note()
+            return result
+
+        return await self._by(self._writer, noted)
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` on the reading connection, in one snapshot of the database."""
@@ -254,14 +371,99 @@ class Database:
             try:
                 return function(connection)
             finally:
-                connection.execute("ROLLBACK")
+                roll_back(connection)
 
-        return await self._reader.hop(snapshot)
+        if not self._readable.is_set():
+            await self._readable.wait()
+        try:
+            return await self._by(self._reader, snapshot)
+        except sqlite3.Error as error:
+            raise self.refusal(error) from error
+
+    async def _by(self, owner: Owner, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function on a connection, which is not closed before it is done."""
+        self._in_use[owner] += 1
+        try:
+            return await owner.hop(function)
+        finally:
+            self._in_use[owner] -= 1
+
+    async def reopen(self) -> None:
+        """Make both connections anew, with everything that the log holds forced into the file.
+
+        After an error of input or output nobody knows what of the log is on the disk: it is not
+        written on, but begun anew.
+
+        Raises:
+            DatabaseUnusable: the disk refuses still; the old connections stay.
+        """
+        if isinstance(self._writer, _NoWriter):
+            await self._become_writable()
+            return
+        writer, reader = await self._both()
+        old_writer, old_reader = self._writer, self._reader
+        self._writer, self._reader = writer, reader
+        await self._retire(old_writer)
+        await self._retire(old_reader)
+        if self._marks is not None:
+            marks = self._marks
+            await self._writer.hop(lambda _: marks.note())
+
+    async def _both(self) -> tuple[Owner, Owner]:
+        """New connections, the writer's and the reader's. Raises DatabaseUnusable."""
+        try:
+            writer = await self._connect(self.path, writes=True)
+            try:
+                await writer.hop(_fold)
+                await writer.hop(lambda connection: in_transaction(connection, self._migrate))
+                return writer, await self._connect(self.path, writes=False)
+            except BaseException:
+                await _close_quietly(writer)
+                raise
+        except sqlite3.Error as error:
+            raise _unusable(self.path, error) from error
+
+    async def _become_writable(self) -> None:
+        """Put connections that write in the place of the one that only reads.
+
+        That one is closed first, because a file that was mapped to be read stays so for the whole
+        process; who wants to read meanwhile waits.
+        """
+        self._readable.clear()
+        try:
+            await self._retire(self._reader)
+            try:
+                self._writer, self._reader = await self._both()
+            except DatabaseUnusable:
+                self._reader = await _reading_only(self.path)
+                raise
+        finally:
+            self._readable.set()
+
+    async def _retire(self, owner: Owner) -> None:
+        """Close a connection when those who were using it are done, in a few milliseconds."""
+        while self._in_use[owner]:  # noqa: ASYNC110 - an Event would cost every read
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        del self._in_use[owner]
+        await _close_quietly(owner)
 
     async def close(self) -> None:
         """Close the reader, then the writer, whose close folds the log into the file."""
         await self._reader.close()
         await self._writer.close()
+        if self._marks is not None:
+            self._marks.close()
+
+
+def _fold(connection: sqlite3.Connection) -> None:
+    """Force everything that the log holds into the file, and begin the log anew."""
+    busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    if busy:
+        raise sqlite3.OperationalError("the log is still read by somebody")
+
+
+def _as_it_is(error: Exception) -> Exception:
+    return error
 
 
 async def _close_quietly(owner: Owner) -> None:

@@ -5,18 +5,20 @@ Nothing is doubled here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 _READY_WITHIN_S = 60.0
 
@@ -51,6 +53,7 @@ class Daemon:
         arguments: more of the command line.
         role: ``run`` or ``cloud``.
         environment: laid over that of this process.
+        before: words of a command that runs the daemon, for example ``fiu-run``.
     """
 
     def __init__(
@@ -62,14 +65,18 @@ class Daemon:
         arguments: Sequence[str] = (),
         role: str = "run",
         environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> None:
         self.data_dir = data_dir
         self._config = config
         self._port = port
         self._arguments = arguments
         self._role = role
+        self._before = before
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
+        self._lines: list[str] = []
+        self._reader: threading.Thread | None = None
         self.url = ""
         self.port = port
         self.ready_after_s = 0.0
@@ -84,7 +91,7 @@ class Daemon:
         """Start it, or start it again, and wait for its ready line."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         command = [
-            str(Path(sys.executable).with_name("baton")), self._role,
+            *self._before, str(Path(sys.executable).with_name("baton")), self._role,
             "--data-dir", str(self.data_dir), "--listen", f"127.0.0.1:{self._port}",
             *self._arguments,
         ]  # fmt: skip
@@ -108,6 +115,9 @@ class Daemon:
                 self.ready_after_s = time.perf_counter() - began
                 self.url = line.split("ready on ")[1].split()[0]
                 self.port = int(self.url.rsplit(":", 1)[1])
+                stream = self._process.stdout
+                self._reader = threading.Thread(target=self._drain, args=(stream,), daemon=True)
+                self._reader.start()
                 return
             if time.perf_counter() - began > _READY_WITHIN_S:
                 break
@@ -152,6 +162,15 @@ class Daemon:
             time.sleep(0.05)
         raise AssertionError(f"{workflow_id} has not ended: {execution}")
 
+    def log(self) -> str:
+        """What it has logged in all its lives, but for the starts themselves."""
+        return "".join(self._lines)
+
+    def _drain(self, stream: IO[str]) -> None:
+        """Take its log off it: it would wait for a reader when the pipe is full."""
+        with contextlib.suppress(ValueError):
+            self._lines.extend(stream)
+
     def errors(self) -> str:
         """What it wrote to its standard error."""
         return (self.data_dir / "stderr.log").read_text(errors="replace")
@@ -172,6 +191,8 @@ class Daemon:
     def _finish(self, within_s: float) -> int:
         assert self._process is not None
         status = self._process.wait(within_s)
+        if self._reader is not None:
+            self._reader.join(5)
         if self._process.stdout is not None:
             self._process.stdout.close()
         return status

@@ -14,26 +14,50 @@ from starlette.responses import Response
 from edge.api import answers, metrics, work_figures
 from edge.api.call import Call
 from edge.model.errors import NotFound
+from edge.store import damage
+
+_MOST_IDS = 20
+"""Of lost executions that the health names; the report names all."""
 
 
 async def health(call: Call) -> Response:
     """Whether the device can do its work; 200 also when it cannot, as in Conductor."""
-    ask = call.house.healthy
+    ask, known = call.house.healthy, call.house.storage()
     disk = True if ask is None else await ask()
-    parts = [("disk", disk)]
-    parts += [(f"worker {one['name']}", one["state"] == "running") for one in call.house.workers()]
+    parts = [("disk", disk, known.get("reason") or ""), *_lost(known)]
+    parts += [
+        (f"worker {one['name']}", one["state"] == "running", "") for one in call.house.workers()
+    ]
     return answers.json(
         {
             # Without a worker of the site the device does everything else: a watchdog that restarts
             # it for that would restart it for ever.
             "healthy": disk,
             "healthResults": [
-                {"healthy": up, "details": {"status": "UP" if up else "DOWN", "name": name}}
-                for name, up in parts
+                {
+                    "healthy": up,
+                    "details": {
+                        "status": "UP" if up else "DOWN",
+                        "name": name,
+                        **({"reason": reason} if reason else {}),
+                    },
+                }
+                for name, up, reason in parts
             ],
             "suppressedHealthResults": False,
         }
     )
+
+
+def _lost(known: dict[str, Any]) -> list[tuple[str, bool, str]]:
+    """What the last recovery of the database could not save, as a part of the health; it works."""
+    recovery = known.get("recovery")
+    if not recovery:
+        return []
+    ids = recovery["lost_workflows"]
+    shown = ", ".join(ids[:_MOST_IDS]) + (" and more" if len(ids) > _MOST_IDS else "")
+    told = f"rebuilt after damage, {len(ids)} executions lost"
+    return [("database", True, f"{told}{': ' if ids else ''}{shown}; see {recovery['folder']}")]
 
 
 async def version(call: Call) -> Response:
@@ -74,6 +98,12 @@ async def sync(call: Call) -> Response:
 async def events(call: Call) -> Response:
     """How messages of events travel, and how many there were."""
     return answers.json(call.house.events())
+
+
+async def storage(call: Call) -> Response:
+    """The state of the disk, what of the database is damaged, and what its last recovery lost."""
+    latest = await call.house.engine.database.read(damage.latest)
+    return answers.json({**call.house.storage(), "damage": latest})
 
 
 async def clear_outputs(call: Call) -> Response:

@@ -41,7 +41,7 @@ from edge.api.house import House
 from edge.api.rights import Need, need_of
 from edge.api.routing import Match, Route, Table
 from edge.model.access import Permission
-from edge.model.errors import BatonError
+from edge.model.errors import BatonError, RowDamaged
 
 _log = structlog.get_logger(__name__)
 
@@ -252,6 +252,7 @@ ROUTES = [
     Route("GET", "/api/v1/evidence/{path...}", files.evidence),
     Route("GET", "/api/v1/sync", admin.sync),
     Route("GET", "/api/v1/events", admin.events),
+    Route("GET", "/api/v1/storage", admin.storage),
     # All of this, described.
     Route("GET", "/api-docs", reference.document),
     Route("GET", "/swagger-ui", reference.way_to_page),
@@ -269,6 +270,18 @@ _CHANGING_GETS = frozenset(
 """Conductor's clients start, pause and poll with these, though nothing should be changed by a GET.
 Whatever needs more than a look is among them, so that none is forgotten; those of them that change
 nothing are no business of other sites either."""
+
+_BEGUN = (
+    "/api/metadata/", "/api/event", "/api/scheduler/schedules", "/api/schema", "/api/secrets/",
+    "/api/environment/", "/api/v1/payloads/", "/api/files", "/api/applications", "/api/users/",
+    "/api/groups/", "/api/roles", "/api/auth/", "/api/workflow/{id}/messages",
+)  # fmt: skip
+
+_GROWING = frozenset(
+    route.pattern for route in [*ROUTES, *ACCESS_ROUTES] if route.pattern.startswith(_BEGUN)
+) - {"/api/metadata/workflow/validate"}
+"""What is refused on a full disk, unread, when it is posted or put: the space that is kept is for
+what has begun. Starts are refused where they are decided, whoever asks for them."""
 
 _API = frozenset(route.pattern[1:].partition("/")[0] for route in ROUTES)
 
@@ -308,10 +321,14 @@ async def _answer(table: Table, call: Call, send: Send) -> None:
             token, cookie = call.header(b"x-authorization"), _cookie(call)
             route = match.route
             call.admit(await house.guard.admit(route.method, pattern, token, cookie))
+        if pattern in _GROWING and match.route.method in ("POST", "PUT"):
+            house.engine.storage.admit_growth()
         response = await match.route.endpoint(call)
     except ClientGone:
         return
     except Exception as error:  # noqa: BLE001 - the rim: nothing else stands before the server
+        if isinstance(error, RowDamaged):
+            house.engine.storage.record_damaged = True
         known = errors.answer_to(error, house.instance)
         if known is None:
             _log.exception("request_failed", method=method, route=pattern)

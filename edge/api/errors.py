@@ -16,9 +16,13 @@ from edge.model.errors import (
     BatonError,
     InvalidInput,
     PayloadTooLarge,
+    StorageUnavailable,
     Unauthenticated,
     ValidationFailed,
 )
+
+_RETRY_AFTER_S = 5
+"""When to ask a disk in trouble again; it is tried every other second."""
 
 
 def answer_to(error: Exception, instance: str) -> Response | None:
@@ -35,6 +39,9 @@ def answer_to(error: Exception, instance: str) -> Response | None:
         case PayloadTooLarge():
             # The rest of the body is not read, so the connection cannot be used again.
             return _answer(error.status, _known(error, instance), {"Connection": "close"})
+        case StorageUnavailable():
+            headers = {"Retry-After": str(_RETRY_AFTER_S)}
+            return _answer(error.status, _known(error, instance), headers)
         case BatonError():
             return _answer(error.status, _known(error, instance), {})
         case msgspec.DecodeError() | UnicodeError():

@@ -99,6 +99,8 @@ class House:
         """How messages of events travel, as JSON."""
         self.healthy: Callable[[], Awaitable[bool]] | None = None
         """Whether the disk still answers; None = not asked."""
+        self.storage: Callable[[], dict[str, Any]] = _no_events
+        """The state of the disk, and what was lost on it, as JSON."""
         self.evidence_root: Path | None = None
         self.pages: ASGIApp | None = None
         """The console; None = this device has none."""

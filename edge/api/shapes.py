@@ -106,6 +106,8 @@ class HealthDetails(msgspec.Struct):
 
     status: Literal["UP", "DOWN"]
     name: str
+    reason: str | None = None
+    """Why it is as it is, where there is something to say."""
 
 
 class HealthResult(msgspec.Struct):

@@ -21,6 +21,7 @@ No text of an answer is built elsewhere, and no transport is named here.
     ├── Overloaded              429
     ├── RateLimited             429
     └── StorageUnavailable      503
+        └── StorageFull         507
 """
 
 from __future__ import annotations
@@ -194,3 +195,10 @@ class StorageUnavailable(BatonError):
     code = "storage_unavailable"
     status = 503
     retryable = True
+
+
+class StorageFull(StorageUnavailable):
+    """The disk is full; nothing new is begun until there is space. Free some, then send it again."""
+
+    code = "storage_full"
+    status = 507

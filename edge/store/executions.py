@@ -215,6 +215,18 @@ class Executions:
             log.error("row_damaged", workflow_id=workflow_uuid(workflow_id), reason=error.message)
             return None
 
+    def rewrite(self, workflow_id: bytes) -> bool:
+        """Have an execution written again as it is in memory; False when it is not there."""
+        snapshot = self._hot.get(workflow_id)
+        if snapshot is None:
+            return False
+        workflow = snapshot.workflow
+        self._touched.add(workflow_id)
+        self._request.workflows[workflow.key] = workflow
+        for task in snapshot.tasks.values():
+            self._request.tasks[task_key(workflow.key, task.ordinal)] = task
+        return True
+
     def replace(self, snapshot: Snapshot) -> None:
         """Put another Snapshot of the same execution in place."""
         self.forget(snapshot.workflow.id)

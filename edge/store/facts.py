@@ -36,10 +36,15 @@ class Boot(msgspec.Struct, frozen=True):
 
 def note_boot(connection: sqlite3.Connection) -> Boot:
     """Count this opening."""
-    epoch = read(connection, "epoch") or 1
-    boot = read(connection, "boot") + 1
-    write(connection, "epoch", epoch)
-    write(connection, "boot", boot)
+    noted = next_boot(connection)
+    write(connection, "epoch", noted.epoch)
+    write(connection, "boot", noted.boot)
+    return noted
+
+
+def next_boot(connection: sqlite3.Connection) -> Boot:
+    """What ``note_boot`` would say, without writing it."""
+    epoch, boot = read(connection, "epoch") or 1, read(connection, "boot") + 1
     latest = connection.execute(_LATEST).fetchone()[0]
     return Boot(epoch, boot, max(latest or 0, read(connection, "latest_ms")))
 
@@ -47,6 +52,17 @@ def note_boot(connection: sqlite3.Connection) -> Boot:
 def note_time(connection: sqlite3.Connection, now_ms: int) -> None:
     """Keep a time that has passed: the records that show it may be pruned before the next boot."""
     write(connection, "latest_ms", now_ms)
+
+
+def boot_of(connection: sqlite3.Connection) -> int:
+    """How many times a database has been opened; 0 = it is new."""
+    there = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'fact'").fetchone()
+    return read(connection, "boot") if there else 0
+
+
+def touch(connection: sqlite3.Connection) -> None:
+    """Write something that changes nothing."""
+    connection.execute("UPDATE fact SET value = value WHERE name = 'boot'")
 
 
 def read(connection: sqlite3.Connection, name: str) -> int:

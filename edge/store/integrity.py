@@ -22,6 +22,7 @@ from edge.store.executions import workflow_row
 
 _WORKFLOW = RecordDecoder(Workflow, "workflow")
 _TASK = RecordDecoder(Task, "task")
+_ID_OF = "SELECT id FROM workflow WHERE key = ?"
 _DIGEST_BYTES = 16
 _MOST_TOLD = 20
 """Lines of SQLite's own check that are read."""
@@ -240,3 +241,28 @@ TABLES: dict[str, Callable[[int, Sequence[Any]], None]] = {
     "archive": _records("archive", 3),
 }
 """What raises RowDamaged for a row, given its row id and its columns, by table."""
+
+
+def damaged_body(connection: sqlite3.Connection, found: Finding) -> bytes | None:
+    """What stands in place of a damaged record; None when it is whole after all, or gone."""
+    row = connection.execute(
+        f"SELECT rowid, * FROM {found.table} WHERE rowid = ?", (found.rowid,)
+    ).fetchone()
+    if row is None:
+        return None
+    try:
+        TABLES[found.table](row[0], row[1:])
+    except RowDamaged:
+        return next((one for one in reversed(row) if isinstance(one, bytes)), b"")
+    return None
+
+
+def drop(connection: sqlite3.Connection, found: Finding) -> None:
+    """Take a damaged record away."""
+    connection.execute(f"DELETE FROM {found.table} WHERE rowid = ?", (found.rowid,))
+
+
+def owner_of(connection: sqlite3.Connection, found: Finding) -> bytes:
+    """Id of the execution that a damaged record belongs to; b"" = none, or none is known."""
+    row = connection.execute(_ID_OF, (found.workflow_key,)).fetchone()
+    return bytes(row[0]) if row is not None and isinstance(row[0], bytes) else b""

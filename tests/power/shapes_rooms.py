@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 
 from edge.inbound import EngineInbox
+from edge.mending import set_aside
 from edge.model.access import Application, Grant, Group, Permission, Reference, User
 from edge.model.executions import TaskStatus
 from edge.model.payload_limits import PayloadLimits
 from edge.outbox import EnginePublications
 from edge.store import access, deliveries
+from edge.store.integrity import Finding
 from edge.transactions import Transaction
 from sync.link import Received
 from sync.records import Lane
@@ -283,6 +285,26 @@ async def _people(s: Scenario) -> None:
     await s.finish()
 
 
+async def _damage(s: Scenario) -> None:
+    await s.define_task("spoilt")
+
+    def mend(transaction: Transaction) -> None:
+        c = transaction.connection
+        c.execute("UPDATE task_definition SET document = zeroblob(20) WHERE name = 'spoilt'")
+        (rowid,) = c.execute("SELECT rowid FROM task_definition WHERE name = 'spoilt'").fetchone()
+        set_aside(transaction, Finding("task_definition", rowid, "spoilt"), 1)
+
+    s.log.release("task definition spoilt")
+    await s.act(
+        mend,
+        row("damage", "damage", {"relation": "task_definition", "reason": "spoilt"}),
+        no_row("spoilt", "task_definition", {"name": "spoilt"}),
+    )
+    await s.define("flow", simple("a"))
+    await s.start("flow", "k1")
+    await s.finish()
+
+
 async def _from_nothing(s: Scenario) -> None:
     await s.define("flow", simple("a"))
     await s.start("flow", "k1")
@@ -301,5 +323,6 @@ SHAPES = (
     Shape("files", _files),
     Shape("secrets", _secrets),
     Shape("people", _people),
+    Shape("damage", _damage),
     Shape("from_nothing", _from_nothing, from_nothing=True),
 )

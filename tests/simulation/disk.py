@@ -246,7 +246,7 @@ class Owner:
     def __init__(self, disk: Disk, connection: sqlite3.Connection, *, writes: bool) -> None:
         self._disk = disk
         self._connection = connection
-        self._writes = writes
+        self.writes = writes
         self._line: deque[tuple[Callable[..., Any], asyncio.Future[Any]]] = deque()
         self._busy = False
         self.dead = False
@@ -269,7 +269,7 @@ class Owner:
         function, future = self._line.popleft()
         result, error = None, None
         try:
-            if self._writes:
+            if self.writes:
                 result = self._disk.carry_out(self._connection, function)
             else:
                 result = function(self._connection)

@@ -61,6 +61,11 @@ class Run:
         self.owners.append(owner)
         return owner
 
+    @property
+    def writer(self) -> Any:
+        """Who writes now: after trouble with the disk the connections are made anew."""
+        return next(one for one in reversed(self.owners) if one.writes and not one.dead)
+
     def kill(self) -> None:
         """From now on nothing of it has any effect."""
         if self.dead:

@@ -301,7 +301,7 @@ class World:
         run, memory = device.run, device.memory
         if self.commits % self.plan.worry or run is None or memory is None or not run.ready:
             return
-        self.checks[device.number].committed(run.owners[0]._connection, memory.engine)
+        self.checks[device.number].committed(run.writer._connection, memory.engine)
 
     async def _watch(self, check: DeviceChecks) -> None:
         device = check._device

@@ -44,7 +44,7 @@ def daemon(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Pop
         process.stderr.close()
 
 
-def refused(*arguments: str) -> str:
+def refused(*arguments: str, status: int = 1) -> str:
     """What a daemon says that cannot start."""
     ended = subprocess.run(
         [sys.executable, "-m", "edge.cli", *arguments],
@@ -54,7 +54,7 @@ def refused(*arguments: str) -> str:
         check=False,
         env={"PATH": "/usr/bin:/bin"},
     )
-    assert 1 == ended.returncode
+    assert status == ended.returncode
     return ended.stderr
 
 
@@ -141,10 +141,15 @@ def test_what_cannot_start_says_why(tmp_path: Path, text: str, words: str) -> No
 
 
 def test_a_damaged_database_says_why(tmp_path: Path) -> None:
-    """A file of another kind is not touched."""
-    (tmp_path / "baton.db").write_bytes(b"not a database at all, but long enough to be one" * 40)
+    """A file of another kind is not touched; 78 tells a supervisor to leave it at that."""
+    content = b"not a database at all, but long enough to be one" * 40
+    (tmp_path / "baton.db").write_bytes(content)
+    options = ("--data-dir", str(tmp_path), "--listen", "127.0.0.1:0")
 
-    assert "baton.db" in refused("run", "--data-dir", str(tmp_path), "--listen", "127.0.0.1:0")
+    said = refused("run", *options, status=78)
+
+    assert f"baton storage check {tmp_path}" in said
+    assert content == (tmp_path / "baton.db").read_bytes()
 
 
 def test_a_broken_device_does_not_stop_the_daemon(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def _open(path: Path) -> int:
     """Open and close; returns how many tasks waited then."""
 
     async def main() -> int:
-        engine = await open_whole(path, lambda: Engine.open(path, scripts=EVALUATORS))
+        engine = await open_whole(path, lambda _: Engine.open(path, scripts=EVALUATORS))
         try:
             return sum(engine.queue_sizes().values())
         finally:
