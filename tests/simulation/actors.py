@@ -28,7 +28,7 @@ from edge.transactions import Transaction
 from tests.simulation import shapes
 from tests.simulation.books import Books, Started
 from tests.simulation.device import Device, DeviceRun
-from tests.simulation.machine import Run, ServerFault, Unreachable
+from tests.simulation.machine import BOOTED_S, Run, ServerFault, Unreachable
 from tests.simulation.plan import Event, Manners
 
 T = TypeVar("T")
@@ -281,8 +281,9 @@ class Worker:
             return []
         for view in views:
             self._stage.note("handed", self._device.name, self._name, _id(view))
+            taken_s = _taken_ms(memory.engine, view) / 1000 - BOOTED_S
             self._stage.books.handed(
-                self._device.number, run.number, self._queue, _id(view), self._device.now_s()
+                self._device.number, run.number, self._queue, _id(view), taken_s
             )
         return views
 
@@ -345,6 +346,12 @@ class Worker:
         elif result.extend_lease and memory.engine.hand_over.lease_of(_key(result.task_id)):
             self._stage.books.heard_s[self._device.number, result.task_id] = self._device.now_s()
         await memory.engine.update(result)
+
+
+def _taken_ms(engine: Engine, view: TaskView) -> int:
+    """When the engine counted a hand-over: a slow disk may keep the worker waiting for it."""
+    held = engine.hand_over.queues.slots._held.get((view.workflow.id, view.task.ordinal))
+    return engine.clock.monotonic_ms() if held is None else held[1]
 
 
 def _key(task_id: str) -> tuple[bytes, int]:

@@ -22,6 +22,9 @@ T = TypeVar("T")
 EPOCH_S = 1_700_000_000
 """What wall clocks show when the world begins."""
 
+BOOTED_S = 1_000
+"""What monotonic clocks show when the world begins."""
+
 RESTART_S = 1.0
 """After so long a process that has ended by itself is started again."""
 
@@ -125,7 +128,7 @@ class Machine:
 
     def monotonic_ns(self) -> int:
         """What its other clock shows."""
-        return int((1_000 + self.now_s()) * 1e9)
+        return int((BOOTED_S + self.now_s()) * 1e9)
 
     @staticmethod
     def now_s() -> float:
