@@ -54,8 +54,8 @@ def whole_structure(connection: sqlite3.Connection) -> list[str]:
 def _told(connection: sqlite3.Connection, check: str) -> list[str]:
     try:
         rows = connection.execute(f"PRAGMA {check}({_MOST_TOLD})").fetchall()
-    except sqlite3.Error as error:
-        # Some damage stops the check itself.
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        # Some damage stops the check itself, or spoils the words that tell of it.
         return [str(error)]
     return [str(row[0]) for row in rows if row[0] != "ok"]
 
@@ -90,7 +90,7 @@ def inspect(path: Path, progress: Callable[[str], None]) -> Inspection:
                 found.records += _damaged_records(connection, table)
             if "damage" in there:
                 found.known += damage.latest(connection)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         found.structure.append(str(error))
     found.whole = not found.structure and not found.records
     return found
@@ -116,16 +116,30 @@ def look(
     judge = TABLES[table]
     found: list[Finding] = []
     count, last = 0, after
-    rows = connection.execute(
-        f"SELECT rowid, * FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?", (after, limit)
-    )
-    for rowid, *values in rows:
+    statement = f"SELECT rowid, * FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"
+    for rowid, *values in _rows(connection, statement, (after, limit)):
         count, last = count + 1, rowid
         try:
             judge(rowid, values)
         except RowDamaged as error:
             found.append(Finding(table, rowid, error.reason, _workflow_of(table, rowid)))
     return found, last if count == limit else None
+
+
+def _rows(
+    connection: sqlite3.Connection, statement: str, values: tuple[int, ...]
+) -> list[tuple[Any, ...]]:
+    """Rows, also those whose texts are none any more: they will be another's than their record's."""
+    factory = connection.text_factory
+    connection.text_factory = _lenient
+    try:
+        return connection.execute(statement, values).fetchall()
+    finally:
+        connection.text_factory = factory
+
+
+def _lenient(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")
 
 
 def _workflow_of(table: str, rowid: int) -> int:
@@ -245,15 +259,12 @@ TABLES: dict[str, Callable[[int, Sequence[Any]], None]] = {
 
 def damaged_body(connection: sqlite3.Connection, found: Finding) -> bytes | None:
     """What stands in place of a damaged record; None when it is whole after all, or gone."""
-    row = connection.execute(
-        f"SELECT rowid, * FROM {found.table} WHERE rowid = ?", (found.rowid,)
-    ).fetchone()
-    if row is None:
-        return None
-    try:
-        TABLES[found.table](row[0], row[1:])
-    except RowDamaged:
-        return next((one for one in reversed(row) if isinstance(one, bytes)), b"")
+    statement = f"SELECT rowid, * FROM {found.table} WHERE rowid = ?"
+    for row in _rows(connection, statement, (found.rowid,)):
+        try:
+            TABLES[found.table](row[0], row[1:])
+        except RowDamaged:
+            return next((one for one in reversed(row) if isinstance(one, bytes)), b"")
     return None
 
 

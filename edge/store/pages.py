@@ -86,6 +86,8 @@ class Image:
         self._log = _mapped(path.with_name(path.name + "-wal"))
         self.frames = read_frames(self._log)
         self.page_bytes = self._page_bytes()
+        self.overflow: set[int] = set()
+        """Pages that hold the rest of a record that was read."""
         self.reserved = self._file[20] if self._has_header() else 0
         self.count = -(-len(self._file) // self.page_bytes)
         if self.frames.pages:
@@ -202,6 +204,7 @@ class Image:
             page = self.raw(following)
             if len(page) < self.page_bytes:
                 raise Unreadable("a record whose rest is missing")
+            self.overflow.add(following)
             part = page[4 : 4 + min(left, usable - 4)]
             parts.append(part)
             left -= len(part)
@@ -292,7 +295,8 @@ def record(payload: bytes) -> list[Value]:
 
 def _value(serial: int, part: bytes) -> Value:
     if serial >= 12:
-        return part if serial % 2 == 0 else part.decode()
+        # A text that is none any more cannot be written again; what it stands beside may be whole.
+        return part if serial % 2 == 0 else part.decode(errors="surrogateescape")
     if serial == 0:
         return None
     if serial == 7:

@@ -53,6 +53,8 @@ _MOST_DEEP = 40
 
 _SCHEMA_COLUMNS = 5
 
+_TASKS_OF = "SELECT body FROM task WHERE key BETWEEN ? AND ? ORDER BY key"
+
 _MOST_NUMBERS = 10_000
 """Executions of one stretch that are named by their numbers."""
 
@@ -86,7 +88,7 @@ class Report(msgspec.Struct):
     """Ids of executions of which the record is gone; "number N" where the id is, too, and where it
     is not even known whether there was one."""
     incomplete_workflows: list[str] = []
-    """Ids of executions of which some records may be gone. The open ones are ended."""
+    """Ids of executions of which some records may be gone. The open ones that show it are ended."""
     lost_definitions: list[str] = []
     epoch: int = 0
     """Of the history from now on: what the control plane has is of another lineage."""
@@ -170,6 +172,7 @@ class _Salvage:
         self._visited: set[int] = set()
         self._ids: dict[int, bytes] = {}
         """Ids of executions by their keys, as an index has them."""
+        self._roots: set[int] = set()
         self._keys: set[int] = set()
         """Of the executions that were salvaged."""
         self._suspect: set[int] = set()
@@ -177,6 +180,8 @@ class _Salvage:
         self._schema_lost = False
         self._ids_lost = True
         """Whether that index has lost some itself."""
+        self._doubtful: set[int] = set()
+        """Keys of executions of which nothing seems to be gone, though it may."""
         self._epoch = 0
         self._acked: dict[int, int] = {}
         frames = image.frames
@@ -193,6 +198,7 @@ class _Salvage:
         for table in tables:
             root = roots.get(table.name, 0)
             table.root = root if isinstance(root, int) else 0
+        self._roots = {table.root for table in tables}
         self._read_ids(schema)
         # Facts and lanes first: what is salvaged later depends on them.
         first = ("fact", "lane", "workflow")
@@ -338,7 +344,7 @@ class _Salvage:
                 if values is None:
                     continue
                 written = self._connection.execute(statement, values).rowcount
-            except (RowDamaged, sqlite3.IntegrityError, sqlite3.DataError) as error:
+            except (RowDamaged, sqlite3.Error, UnicodeError, OverflowError) as error:
                 self._damaged[table.name] += 1
                 self._lose(table, row)
                 self._keep_aside(table, row, str(error))
@@ -352,13 +358,37 @@ class _Salvage:
             for low, high in found.gaps:
                 numbers = range(max(low + 1, 1), min(high, last) + 1)
                 self._suspect |= set(numbers[:_MOST_NUMBERS]) - self._keys
-        if table.name == "task":
-            for low, high in found.gaps:
-                self._suspect |= {
-                    key
-                    for key in self._keys
-                    if low < (key + 1 << ORDINAL_BITS) and key << ORDINAL_BITS <= high
-                }
+        if table.name == "task" and not self._all_accounted_for(table):
+            self._doubt(found.gaps)
+
+    def _all_accounted_for(self, table: _Table) -> bool:
+        """Whether no page is left that may have held rows of a table and cannot be read.
+
+        Then a part of its tree that is gone has led to nothing but what was found lying about. The
+        table's own root has: were it a leaf, there would be nothing else.
+        """
+        if self._damaged[table.name] or not self._rows[table.name]:
+            return False
+        known = self._free | self._image.overflow | {table.root, *self._roots}
+        return all(
+            number in known or self._page(number) is not None
+            for number in range(1, self._image.count + 1)
+        )
+
+    def _doubt(self, gaps: list[Range]) -> None:
+        """Executions that may have lost tasks: who cannot go on has, and the others are told of."""
+        for key in self._keys:
+            low, high = key << ORDINAL_BITS, (key + 1 << ORDINAL_BITS) - 1
+            if not any(low <= above and below < high for below, above in gaps):
+                continue
+            rows = self._connection.execute(_TASKS_OF, (low, high)).fetchall()
+            tasks = [_TASK.decode(body) for (body,) in rows]
+            ordinals = [task.ordinal for task in tasks]
+            whole = ordinals and ordinals == list(range(ordinals[0], ordinals[-1] + 1))
+            if whole and any(not task.settled for task in tasks):
+                self._doubtful.add(key)
+            else:
+                self._suspect.add(key)
 
     def _lose(self, table: _Table, row: Row) -> None:
         """A row is not what was written: the execution that it belongs to has lost something."""
@@ -437,11 +467,11 @@ class _Salvage:
             self._tell(key, workflow_uuid(self._ids[key]), "its record is gone", settled=True)
             report.lost_workflows.append(workflow_uuid(self._ids[key]))
         report.lost_workflows += [f"number {key}" for key in sorted(orphans)]
-        for key in sorted(self._suspect & self._keys):
+        for key in sorted((self._suspect | self._doubtful) & self._keys):
             row = connection.execute("SELECT id FROM workflow WHERE key = ?", (key,)).fetchone()
             name = workflow_uuid(row[0])
             report.incomplete_workflows.append(name)
-            self._tell(key, name, "some of its records are gone", settled=False)
+            self._tell(key, name, "some of its records are gone", settled=key not in self._suspect)
         report.rows, report.damaged = dict(self._rows), dict(self._damaged)
 
     def _tell(self, key: int, workflow_id: str, reason: str, *, settled: bool) -> None:

@@ -23,6 +23,7 @@ from edge.store.checked import RecordDecoder, encode_document
 _COLUMNS = """
 SELECT id, name, status, correlation_id, idempotency_key, created_ms FROM workflow WHERE key = ?
 """
+_ONLY_ID = "SELECT id, NULL, NULL, NULL, NULL, NULL FROM workflow WHERE key = ?"
 _PUT = """
 INSERT INTO workflow
   (key, id, name, status, correlation_id, idempotency_key, created_ms, due_ms, body)
@@ -46,7 +47,11 @@ def put_workflow(connection: sqlite3.Connection, key: int, reason: str) -> bytes
     Returns:
         The execution's id; None when that is damaged, too: then it is taken away.
     """
-    row = connection.execute(_COLUMNS, (key,)).fetchone()
+    try:
+        row = connection.execute(_COLUMNS, (key,)).fetchone()
+    except (sqlite3.Error, UnicodeDecodeError):
+        # A name that is no text any more.
+        row = connection.execute(_ONLY_ID, (key,)).fetchone()
     if row is None:
         return None
     workflow_id, name, status, correlation_id, idempotency_key, created_ms = row

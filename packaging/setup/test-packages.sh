@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what tests need and pip cannot bring: a broker, FFmpeg, a browser and the library that
-# its driver wants, a reader of shell scripts, and Node with npm for the SDK of JavaScript.
+# its driver wants, a reader of shell scripts, Node with npm for the SDK of JavaScript, and what makes
+# calls fail, clocks jump and disks break.
 # Where that is not allowed it says what to type and goes on: the tests that need a program say so.
 set -eu
 
@@ -8,7 +9,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 packages=
 for pair in mosquitto:mosquitto ffmpeg:ffmpeg chromium:chromium shellcheck:shellcheck \
-    node:nodejs npm:npm; do
+    node:nodejs npm:npm fiu-run:fiu-utils gcc:gcc mkfs.ext4:e2fsprogs; do
     if ! command -v "${pair%%:*}" >/dev/null; then
         packages="$packages ${pair##*:}"
     fi

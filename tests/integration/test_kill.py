@@ -15,7 +15,7 @@ import pytest
 
 from tests.daemon import Daemon
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 _STEPS = ("k1", "k2", "k3")
 
@@ -104,8 +104,8 @@ def ride(folder: Path, kills: int, seed: int) -> None:
 
 
 def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
-    """A handful of kills."""
-    ride(tmp_path, kills=6, seed=11)
+    """Twenty-five kills in a row."""
+    ride(tmp_path, kills=25, seed=11)
 
 
 @pytest.mark.soak
