@@ -48,7 +48,7 @@ from edge.model.errors import (
 from edge.model.payload_limits import KB, PayloadLimits
 from edge.model.validation import parse_task_definition, parse_workflow_definition
 from edge.payload_sweep import PayloadSweep
-from edge.recovery import open_whole, was_left_open
+from edge.recovery import is_checked_at_once, open_whole, was_left_open
 from edge.rehearsal import Rehearsals
 from edge.retention import Retention
 from edge.scripts import Evaluators
@@ -144,7 +144,12 @@ class Device:
     ) -> None:
         self._settings = settings
         reserve = Reserve(data.reserve, settings.storage.reserve_mb * KB * KB)
-        self._storage_watch = StorageWatch(engine, reserve, unclean=unclean)
+        self._storage_watch = StorageWatch(
+            engine,
+            reserve,
+            unclean=unclean,
+            unchecked=unclean and not is_checked_at_once(data.database),
+        )
         self._storage_watch.on_healed.append(self.prepare)
         self._engine = engine
         self._scripts = scripts

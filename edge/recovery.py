@@ -48,7 +48,7 @@ async def open_whole(
     unclean = await asyncio.to_thread(was_left_open, path)
     try:
         engine = await open_engine(False)  # noqa: FBT003 - the only word of this callable
-        if unclean and await asyncio.to_thread(_size, path) <= CHECKED_AT_ONCE_BYTES:
+        if unclean and await asyncio.to_thread(is_checked_at_once, path):
             await _check(engine)
     except (DatabaseDamaged, LogCut) as error:
         reason = error.reason if isinstance(error, DatabaseDamaged) else str(error)
@@ -84,7 +84,8 @@ def _recover(path: Path, reason: str) -> None:
 async def _check(engine: Engine) -> None:
     """Look at the structure. Raises DatabaseDamaged, the engine closed, when it is not whole."""
     path = engine.database.path
-    wrong = await engine.database.read(integrity.structure)
+    # With the indexes, too: a bit in one of them makes executions impossible to find.
+    wrong = await engine.database.read(integrity.whole_structure)
     if wrong:
         await engine.close()
         raise DatabaseDamaged(path, "; ".join(wrong[:3]))
@@ -94,6 +95,11 @@ async def _check(engine: Engine) -> None:
 def was_left_open(path: Path) -> bool:
     """Whether a database was not closed in order: its log is folded into it then."""
     return _size(path.with_name(path.name + "-wal")) > 0
+
+
+def is_checked_at_once(path: Path) -> bool:
+    """Whether a database is small enough to be checked before anybody uses it."""
+    return _size(path) <= CHECKED_AT_ONCE_BYTES
 
 
 def _size(path: Path) -> int:

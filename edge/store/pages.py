@@ -5,6 +5,7 @@ No table of ours is named here, and nothing is written. After https://sqlite.org
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import struct
 from collections.abc import Iterator
@@ -125,8 +126,12 @@ class Image:
         start = (number - 1) * self.page_bytes
         return bytes(self._file[start : start + self.page_bytes]) if number > 0 else b""
 
-    def page(self, number: int) -> Page:
+    def page(self, number: int, *, with_rows: bool = True) -> Page:
         """A b-tree page.
+
+        Args:
+            number: of it, from 1.
+            with_rows: whether its rows are read; they cost most of the time.
 
         Raises:
             Unreadable: it is none.
@@ -138,9 +143,9 @@ class Image:
         kind = raw[start]
         if kind not in (*_INTERIOR, INDEX_LEAF, TABLE_LEAF):
             raise Unreadable(f"page {number} is no page of a tree")
-        return self._cells(raw, start, kind)
+        return self._cells(raw, start, kind, with_rows=with_rows)
 
-    def _cells(self, raw: bytes, start: int, kind: int) -> Page:
+    def _cells(self, raw: bytes, start: int, kind: int, *, with_rows: bool) -> Page:
         count = int.from_bytes(raw[start + 3 : start + 5], "big")
         first = start + (12 if kind in _INTERIOR else 8)
         page = Page(kind, [], [], [])
@@ -148,10 +153,10 @@ class Image:
             raise Unreadable("more cells than fit")
         before: int | None = None
         waiting = 0
-        for index in range(count):
+        for index in range(count if with_rows or kind in _INTERIOR else 0):
             at = int.from_bytes(raw[first + 2 * index : first + 2 * index + 2], "big")
             try:
-                row = self._cell(raw, at, kind, page.children)
+                row = self._cell(raw, at, kind, page.children, with_rows=with_rows)
             except (Unreadable, IndexError, struct.error, UnicodeDecodeError):
                 waiting += 1
                 continue
@@ -166,7 +171,15 @@ class Image:
             page.children.append((right, (1 << 63) - 1))
         return page
 
-    def _cell(self, raw: bytes, at: int, kind: int, children: list[tuple[int, int]]) -> Row | None:
+    def _cell(
+        self,
+        raw: bytes,
+        at: int,
+        kind: int,
+        children: list[tuple[int, int]],
+        *,
+        with_rows: bool,
+    ) -> Row | None:
         """One cell: a row, or with None only a child of the page."""
         if kind in _INTERIOR:
             child = int.from_bytes(raw[at : at + 4], "big")
@@ -175,6 +188,8 @@ class Image:
                 children.append((child, _signed(varint(raw, at)[0])))
                 return None
             children.append((child, 0))
+            if not with_rows:
+                return None
         size, at = varint(raw, at)
         rowid = 0
         if kind == TABLE_LEAF:
@@ -211,16 +226,19 @@ class Image:
             following = int.from_bytes(page[:4], "big")
         raise Unreadable("a record without an end")
 
-    def leaves(self, without: set[int]) -> Iterator[tuple[int, Page]]:
-        """Every leaf of any table that can be read, but for some pages."""
+    def leaves(self, without: set[int], holding: bytes = b"") -> Iterator[tuple[int, Page]]:
+        """Every leaf of any table that can be read, but for some pages.
+
+        Args:
+            without: numbers of pages that are left out.
+            holding: leaves without these bytes are left out.
+        """
         for number in range(1, self.count + 1):
-            if number not in without:
-                try:
-                    page = self.page(number)
-                except Unreadable:
-                    continue
-                if page.kind == TABLE_LEAF:
-                    yield number, page
+            if number in without or holding not in self.raw(number):
+                continue
+            with contextlib.suppress(Unreadable):
+                if self.page(number, with_rows=False).kind == TABLE_LEAF:
+                    yield number, self.page(number)
 
     def free(self) -> set[int]:
         """Pages that hold nothing any more, as far as the list of them can be followed."""
@@ -254,6 +272,9 @@ def _is_page_size(size: int) -> bool:
 
 def varint(raw: bytes, at: int) -> tuple[int, int]:
     """An integer of one to nine bytes, and where the next begins."""
+    value = raw[at]
+    if value < 0x80:
+        return value, at + 1
     value = 0
     for index in range(8):
         byte = raw[at + index]
@@ -279,15 +300,18 @@ def record(payload: bytes) -> list[Value]:
     values: list[Value] = []
     body = end
     while at < end:
-        serial, at = varint(payload, at)
+        serial = payload[at]
+        at += 1
+        if serial >= 0x80:
+            serial, at = varint(payload, at - 1)
         if serial in (10, 11):
             raise Unreadable("a type that no file holds")
         size = _SIZES[serial] if serial < 12 else (serial - 12) // 2
         part = payload[body : body + size]
-        if len(part) < size:
+        body += size
+        if body > len(payload):
             raise Unreadable("a value beyond its record")
         values.append(_value(serial, part))
-        body += size
     if body != len(payload):
         raise Unreadable("more than its values")
     return values

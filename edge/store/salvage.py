@@ -53,6 +53,7 @@ _MOST_DEEP = 40
 
 _SCHEMA_COLUMNS = 5
 
+_WAITING_FOR_CHILDREN = "SELECT key, body FROM task WHERE instr(body, CAST('SUB_WORKFLOW' AS BLOB))"
 _TASKS_OF = "SELECT body FROM task WHERE key BETWEEN ? AND ? ORDER BY key"
 
 _MOST_NUMBERS = 10_000
@@ -217,7 +218,8 @@ class _Salvage:
         self._schema_lost = bool(found.gaps)
         pages = [self._page(number) for number in found.pages]
         if found.gaps:
-            pages += [page for _, page in self._image.leaves(self._visited | self._free)]
+            without = self._visited | self._free
+            pages += [page for _, page in self._image.leaves(without, holding=b"CREATE ")]
         rows = [row.values for page in pages if page is not None for row in page.rows]
         return [one for one in rows if _is_schema(one)]
 
@@ -233,7 +235,9 @@ class _Salvage:
         wanted = (5, TABLE_LEAF) if table.rowid else (INDEX_INTERIOR, INDEX_LEAF)
         while waiting:
             number, (low, high), depth = waiting.pop()
-            page = self._page(number) if number not in self._visited else None
+            page = None
+            if number not in self._visited:
+                page = self._page(number, with_rows=False)
             if page is None or page.kind not in wanted or depth > _MOST_DEEP:
                 self.report.unreadable_pages += 1
                 found.gaps.append((low, high))
@@ -250,9 +254,9 @@ class _Salvage:
             waiting.extend(reversed(following))
         return found
 
-    def _page(self, number: int) -> Page | None:
+    def _page(self, number: int, *, with_rows: bool = True) -> Page | None:
         try:
-            return self._image.page(number)
+            return self._image.page(number, with_rows=with_rows)
         except Unreadable:
             return None
 
@@ -371,7 +375,7 @@ class _Salvage:
             return False
         known = self._free | self._image.overflow | {table.root, *self._roots}
         return all(
-            number in known or self._page(number) is not None
+            number in known or self._page(number, with_rows=False) is not None
             for number in range(1, self._image.count + 1)
         )
 
@@ -504,7 +508,7 @@ class _Salvage:
     def _miss_children(self) -> None:
         """Tasks that wait for an execution that is gone would wait for ever."""
         there = {row[0] for row in self._connection.execute("SELECT id FROM workflow")}
-        for key, body in self._connection.execute("SELECT key, body FROM task").fetchall():
+        for key, body in self._connection.execute(_WAITING_FOR_CHILDREN).fetchall():
             task = _TASK.decode(body)
             waits = task.kind == "SUB_WORKFLOW" and task.child and not task.status.terminal
             if waits and task.child not in there:
