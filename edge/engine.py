@@ -357,7 +357,8 @@ class Engine:
             # The poller never hears of them: they go back, and are told when somebody does.
             self.give_back([task_uuid(v.workflow.id, v.task.ordinal) for v in taken])
             raise
-        return views
+        # Somebody who held one before may have told its end while the others were noted.
+        return [view for view in views if self.hand_over.still_holds(view)]
 
     def give_back(self, task_ids: list[str]) -> None:
         """Put tasks back into their queues that nobody will work on after all."""

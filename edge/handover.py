@@ -77,6 +77,8 @@ class HandOver:
         self._fresh: OrderedDict[TaskId, TaskView] = OrderedDict()
         self.storage: Storage | None = None
         """The state of the disk; while it is not whole, nothing is handed out."""
+        self._on_the_way: dict[TaskId, None] = {}
+        """Tasks that are out of their queues, are being read, and are not leased yet."""
         self._polled: OrderedDict[str, tuple[int, PollData]] = OrderedDict()
         """Monotonic time of the last poll, and what is told of it, the latest last."""
 
@@ -111,6 +113,9 @@ class HandOver:
     def see(self, effects: Effects) -> None:
         """Take over what a commit has ended and queued."""
         now_ms = self._clock.monotonic_ms()
+        for task_id in (*effects.ended, *effects.left, *effects.queued):
+            # What is being read of it is from before the commit.
+            self._on_the_way.pop(task_id, None)
         for task_id in effects.ended:
             self.queues.withdraw(task_id)
             self.leases.release(task_id)
@@ -149,6 +154,7 @@ class HandOver:
             if task.status is TaskStatus.SCHEDULED
             and task.queue is not None
             and not self.queues.holds((view.workflow.id, task.ordinal))
+            and (view.workflow.id, task.ordinal) not in self._on_the_way
             and self.leases.get((view.workflow.id, task.ordinal)) is None
         ]
         for task in missing:
@@ -189,11 +195,14 @@ class HandOver:
         """Lease what was taken; tasks that need not be done any more are left out."""
         found: list[TaskView] = []
         left = list(taken)
+        self._on_the_way.update((task_id, None) for task_id, _ in taken)
         try:
             while left:
                 task_id, place = left[0]
                 view = self._fresh.pop(task_id, None) or await self.read(task_id)
                 del left[0]
+                if not self._has_arrived(task_id):
+                    continue
                 if view is not None and view.task.status is TaskStatus.SCHEDULED:
                     self._lease(view, place, worker)
                     task = self.as_held(view.workflow, view.task)
@@ -204,10 +213,20 @@ class HandOver:
         except BaseException:
             # The poller goes away, or the disk failed: nobody else knows of these tasks.
             for task_id, place in left:
-                self.queues.put_back(task_id, place, self._clock.monotonic_ms())
+                if self._has_arrived(task_id):
+                    self.queues.put_back(task_id, place, self._clock.monotonic_ms())
             for view in found:
                 self._put_back((view.workflow.id, view.task.ordinal))
             raise
+
+    def _has_arrived(self, task_id: TaskId) -> bool:
+        """A task is on its way no more; whether no commit has ended or queued it meanwhile."""
+        return self._on_the_way.pop(task_id, task_id) is None
+
+    def still_holds(self, view: TaskView) -> bool:
+        """Whether a task that was handed over is still its worker's: its end may have been told."""
+        held = self.leases.get((view.workflow.id, view.task.ordinal))
+        return held is not None and held.lease.polls == view.task.polls
 
     def _lease(self, view: TaskView, place: Place, worker: str | None) -> None:
         task, now_ms = view.task, self._clock.now_ms()
@@ -304,11 +323,15 @@ class HandOver:
         place = self.queues.withdraw(task_id)
         if place is None:
             return
+        self._on_the_way[task_id] = None
         try:
             view = self._fresh.pop(task_id, None) or await self.read(task_id)
         except BaseException:
-            self.queues.put_back(task_id, place, self._clock.monotonic_ms())
+            if self._has_arrived(task_id):
+                self.queues.put_back(task_id, place, self._clock.monotonic_ms())
             raise
+        if not self._has_arrived(task_id):
+            return
         if view is not None and view.task.status is TaskStatus.SCHEDULED:
             self.queues.occupy(task_id, place.limit.name, self._clock.monotonic_ms())
             self._lease(view, place, worker)

@@ -12,9 +12,9 @@ from edge import handover
 from edge.engine import Engine
 from edge.lookups import Lookups
 from edge.model.errors import StorageUnavailable
-from edge.model.executions import WorkflowStatus, workflow_uuid
+from edge.model.executions import TaskStatus, WorkflowStatus, task_uuid, workflow_uuid
 from edge.model.payload_limits import PayloadLimits
-from edge.model.requests import TaskResult
+from edge.model.requests import TaskResult, TaskView
 from edge.store.slots import TaskId
 from tests.unit.edge.engine_house import (
     claim,
@@ -217,5 +217,102 @@ def test_what_was_taken_goes_back_when_a_poll_breaks(tmp_path: Path) -> None:
 
         assert {} == engine.hand_over.leases.all()
         assert 2 == len(await engine.poll("a", worker="w", count=2, timeout_ms=0))
+
+    run(tmp_path, body)
+
+
+async def _ended_amid_its_read(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A task that is not in memory, and whose worker of old tells its end while it is read."""
+    await define(engine, "w", simple("a"))
+    await start(engine, "w")
+    (task_id,) = engine.hand_over._fresh
+    engine.hand_over._fresh.clear()
+    read, name = engine.hand_over.read, task_uuid(*task_id)
+
+    async def late(wanted: TaskId) -> TaskView | None:
+        found = await read(wanted)
+        await engine.update(TaskResult("", name, TaskStatus.COMPLETED))
+        return found
+
+    monkeypatch.setattr(engine.hand_over, "read", late)
+    return name
+
+
+def test_a_task_that_ends_while_it_is_read_is_not_handed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is from before its end, which was acknowledged: nobody does it again."""
+
+    async def body(engine: Engine) -> None:
+        await _ended_amid_its_read(engine, monkeypatch)
+        views = await engine.poll("a", worker="new", count=1, timeout_ms=0)
+
+        assert [] == views
+        assert {} == engine.hand_over.leases.all()
+        assert {} == engine.hand_over.queues.slots.in_progress()
+
+    run(tmp_path, body)
+
+
+def test_a_task_that_ends_while_it_is_adopted_is_held_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sign of life that comes before the end leaves no lease behind, and no slot."""
+
+    async def body(engine: Engine) -> None:
+        name = await _ended_amid_its_read(engine, monkeypatch)
+        await engine.update(TaskResult("", name, TaskStatus.IN_PROGRESS, extend_lease=True))
+
+        assert {} == engine.hand_over.leases.all()
+        assert {} == engine.hand_over.queues.slots.in_progress()
+        assert {} == dict(engine.queue_sizes())
+
+    run(tmp_path, body)
+
+
+def test_a_task_that_ends_before_its_poll_is_answered_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end is acknowledged while secrets are looked up; the others of the poll are handed out."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        for _ in range(2):
+            await start(engine, "w")
+        disclosure = engine.hand_over._disclosure
+        look_up = disclosure.of
+
+        async def late(views: list[TaskView]) -> list[TaskView]:
+            found = await look_up(views)
+            await engine.update(TaskResult("", id_of(views[0]), TaskStatus.COMPLETED))
+            return found
+
+        monkeypatch.setattr(disclosure, "of", late)
+        views = await engine.poll("a", worker="new", count=2, timeout_ms=0)
+
+        assert 1 == len(views)
+        assert TaskStatus.IN_PROGRESS is (await engine.task(id_of(views[0]))).task.status
+
+    run(tmp_path, body)
+
+
+def test_what_breaks_while_it_is_read_does_not_bring_an_ended_task_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end was seen: a disk that then fails puts nothing back into the queue."""
+
+    async def body(engine: Engine) -> None:
+        await _ended_amid_its_read(engine, monkeypatch)
+        late = engine.hand_over.read
+
+        async def broken(wanted: TaskId) -> TaskView | None:
+            await late(wanted)
+            raise StorageUnavailable("the disk failed")
+
+        monkeypatch.setattr(engine.hand_over, "read", broken)
+        with pytest.raises(StorageUnavailable):
+            await engine.poll("a", worker="new", count=1, timeout_ms=0)
+
+        assert {} == dict(engine.queue_sizes())
 
     run(tmp_path, body)
