@@ -226,6 +226,11 @@ class Queues:
                 self._waiting.pop(queue, None)
         return True
 
+    def wake_all(self) -> None:
+        """Let all pollers look again: what kept tasks from them is over."""
+        for queue, waiting in list(self._waiting.items()):
+            self._wake(queue, len(waiting))
+
     def is_waited_for(self, queue: str) -> bool:
         """Whether a poller waits right now; any thread may ask."""
         return queue in self._waiting

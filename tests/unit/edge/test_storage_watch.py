@@ -206,6 +206,34 @@ def test_a_full_disk_is_tried_until_it_is_well(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_pollers_are_woken_when_the_disk_is_well_again(tmp_path: Path) -> None:
+    """Nothing is handed out on a full disk; who waits gets it then, and not with the next poll."""
+
+    async def main() -> None:
+        async with engine_at(tmp_path / "baton.db") as engine:
+            await define(engine, "w", simple("a"))
+            await start(engine, "w")
+            watch = _watch(engine, tmp_path)
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            engine.storage.refused_write(error)
+            loop = asyncio.get_running_loop()
+            poll = loop.create_task(engine.poll("a", worker="w", count=1, timeout_ms=3_600_000))
+            while not engine.hand_over.queues.is_waited_for("a"):
+                await asyncio.sleep(0)
+            running = loop.create_task(watch.run())
+            async with asyncio.timeout(25):
+                views = await poll
+
+            assert 1 == len(views)
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            watch.close()
+
+    asyncio.run(main())
+
+
 def test_a_damaged_database_ends_the_watch(tmp_path: Path) -> None:
     """Whoever runs it rebuilds the file."""
 
