@@ -23,6 +23,8 @@ from edge.model.executions import (
     split_task_key,
     task_uuid,
 )
+from edge.storage import Mode
+from edge.store.queues import Queues
 from tests.simulation import shapes
 from tests.simulation.books import Books
 from tests.simulation.device import Device
@@ -32,6 +34,11 @@ Complain = Callable[[str, str], None]
 _LATE_MS = 3_000
 """How late a moment may be acted on while the device is up and its disk is well: a second is
 promised, and the looks of this world add to it."""
+
+_ADOPTED_WITHIN_S = 3.0
+
+_WOKEN_WITHIN_S = 1.5
+"""After the disk has been seen to be well, pollers that it has kept waiting are woken."""
 
 _WORKFLOW = msgspec.msgpack.Decoder(Workflow)
 _TASK = msgspec.msgpack.Decoder(Task)
@@ -130,6 +137,10 @@ class DeviceChecks:
         self._answered_seen = 0
         self._runs_seen = 0
         self.rows = Rows()
+        self._unwell_s = -10.0
+        """When the engine was seen to distrust its disk last."""
+        self._missing: dict[tuple[bytes, int], float] = {}
+        """Tasks that were nowhere at the last look, and since when."""
         self._clock_seen = (0, 0.0, 0)
         """Run, true time and the engine's time at an earlier look."""
         self.jumped = False
@@ -236,7 +247,8 @@ class DeviceChecks:
     def _calm(self) -> bool:
         """Whether moments must be acted on in time now."""
         device = self._device
-        undisturbed_s = device.now_s() - max(device.up_since_s, self.jumped_at_s)
+        since_s = max(device.up_since_s, self.jumped_at_s, self._unwell_s)
+        undisturbed_s = device.now_s() - since_s
         return undisturbed_s > 5 and not device.in_trouble(error_s=5) and not device.disk.slow_s
 
     def _check_wait(self, workflow: Workflow, task: Task) -> None:
@@ -302,15 +314,22 @@ class DeviceChecks:
         """C04, C05: what waits for a worker is in its queue, or in somebody's hands."""
         hand_over = engine.hand_over
         waiting = 0
+        missing: dict[tuple[bytes, int], float] = {}
         for task_id, workflow, task in _scheduled(rows):
             waiting += 1
             there = hand_over.queues.holds(task_id)
             held = hand_over.leases.get(task_id) is not None
             taken = task_id in hand_over.queues.slots._held
             if not (there or held or taken):
-                self.complain("in no queue", f"{workflow.name} {task.ref} of {task.queue}")
+                # A sign of life from before a restart takes a task out of its queue, and then reads
+                # it before it is leased.
+                now_s = self._device.now_s()
+                missing[task_id] = self._missing.get(task_id, now_s)
+                if now_s - missing[task_id] > _ADOPTED_WITHIN_S:
+                    self.complain("in no queue", f"{workflow.name} {task.ref} of {task.queue}")
             if there and held:
                 self.complain("waits and is held", f"{workflow.name} {task.ref}")
+        self._missing = missing
         if sum(engine.queue_sizes().values()) > waiting:
             self.complain("dead ids in a queue", f"{dict(engine.queue_sizes())} of {waiting}")
 
@@ -319,6 +338,9 @@ class DeviceChecks:
         hand_over = engine.hand_over
         monotonic_ms = engine.clock.monotonic_ms()
         self._watch_clock(engine)
+        if engine.storage.mode is not Mode.WHOLE:
+            # Nothing is handed out now, and what is due may wait.
+            self._unwell_s = self._device.now_s()
         for task_id, held in hand_over.leases.all().items():
             overdue_ms = monotonic_ms - held.expires_ms
             if self._calm() and held.expires_ms and overdue_ms > _LATE_MS:
@@ -330,7 +352,11 @@ class DeviceChecks:
         ]
         if len(held_slots) > shapes.AT_ONCE and self._device.run is not None:
             self.complain("too many at once", f"{len(held_slots)} {shapes.SLOTS}")
-        queues = hand_over.queues
+        if self._device.now_s() - self._unwell_s > _WOKEN_WITHIN_S:
+            self._watch_pollers(hand_over.queues, monotonic_ms)
+
+    def _watch_pollers(self, queues: Queues, monotonic_ms: int) -> None:
+        """C13: nobody sleeps beside work."""
         for queue, pollers in queues._waiting.items():
             idle = any(not poller.done() for poller in pollers)
             ready = [entry for entry in queues._ready.get(queue, ()) if _lives(queues, entry)]
@@ -353,8 +379,8 @@ class DeviceChecks:
         self._clock_seen = (self._device.runs, now_s, now_ms)
 
 
-def _lives(queues: object, entry: tuple[int, int, tuple[bytes, int]]) -> bool:
-    place = queues._where.get(entry[2])  # type: ignore[attr-defined]
+def _lives(queues: Queues, entry: tuple[int, int, tuple[bytes, int]]) -> bool:
+    place = queues._where.get(entry[2])
     return place is not None and place.arrival == entry[1]
 
 

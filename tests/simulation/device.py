@@ -22,6 +22,8 @@ from edge.lookups import Lookups
 from edge.model.payload_limits import PayloadLimits
 from edge.outbox import EngineOutbox, EnginePublications
 from edge.schedules import Schedules
+from edge.storage_watch import StorageWatch
+from edge.store.reserve import Reserve
 from edge.timekeeper import Timekeeper
 from edge.workers import Workers
 from sync.identity import Identity
@@ -37,6 +39,8 @@ TENANT = "default"
 
 SMALL_PAYLOADS = PayloadLimits(task_file=2_000, workflow_file=2_000)
 """Payloads lie in files from here on: small, so that a small world has some."""
+
+RESERVE_BYTES = 16_384
 
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 """Nothing is signed in this world."""
@@ -146,6 +150,8 @@ class Device(Machine):
         workers.add_handlers(self._handlers(self, run))
         add_other_executions(workers, engine)
         timekeeper, queue = Timekeeper(engine), EventQueue(engine)
+        reserve = Reserve(self._folder / f"reserve{self.number}", RESERVE_BYTES)
+        watch = StorageWatch(engine, reserve, unclean=run.number % 4 == 2)
 
         def see(effects: Effects) -> None:
             if effects.outbox:
@@ -154,7 +160,14 @@ class Device(Machine):
                 self._watch(self, effects)
 
         engine.on_effects(see)
-        return [timekeeper.run(), schedules.run(), workers.run(), queue.run(), uplink.run()]
+        return [
+            timekeeper.run(),
+            schedules.run(),
+            workers.run(),
+            queue.run(),
+            uplink.run(),
+            watch.run(),
+        ]
 
     def _uplink(self, engine: Engine, run: Run, chance: random.Random) -> Uplink:
         identity = Identity(tenant=TENANT, device=self.name, private_key=_KEY, public_key=bytes(32))

@@ -66,8 +66,8 @@ class Run:
 
     @property
     def writer(self) -> Any:
-        """Who writes now: after trouble with the disk the connections are made anew."""
-        return next(one for one in reversed(self.owners) if one.writes and not one.dead)
+        """Who writes now, None between two: after trouble the connections are made anew."""
+        return next((one for one in reversed(self.owners) if one.writes and not one.dead), None)
 
     def kill(self) -> None:
         """From now on nothing of it has any effect."""
@@ -207,9 +207,13 @@ class Machine:
             raise Unreachable("the request was lost")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         run.waiting[future] = None
-        token = MACHINE.set(run)
+        token, served = MACHINE.set(run), self._serve(call, run, future)
         try:
-            run.group.create_task(self._serve(call, run, future))
+            run.group.create_task(served)
+        except RuntimeError as error:
+            # The process is about to end: one of its loops has failed.
+            served.close()
+            raise Unreachable("nobody listens any more") from error
         finally:
             MACHINE.reset(token)
         try:

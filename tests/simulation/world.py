@@ -299,7 +299,13 @@ class World:
         del effects
         self.commits += 1
         run, memory = device.run, device.memory
-        if self.commits % self.plan.worry or run is None or memory is None or not run.ready:
+        if (
+            self.commits % self.plan.worry
+            or run is None
+            or memory is None
+            or not run.ready
+            or run.writer is None
+        ):
             return
         self.checks[device.number].committed(run.writer._connection, memory.engine)
 
