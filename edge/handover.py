@@ -79,6 +79,8 @@ class HandOver:
         """The state of the disk; while it is not whole, nothing is handed out."""
         self._on_the_way: dict[TaskId, None] = {}
         """Tasks that are out of their queues, are being read, and are not leased yet."""
+        self._moved: dict[TaskId, None] = {}
+        """Tasks that commits have ended or queued lately, the latest last."""
         self._polled: OrderedDict[str, tuple[int, PollData]] = OrderedDict()
         """Monotonic time of the last poll, and what is told of it, the latest last."""
 
@@ -88,8 +90,9 @@ class HandOver:
         What a worker held then is handed out again, so it waits, too. What is stored as in progress
         still is: it went out and waits for an answer from elsewhere.
         """
-        # After trouble with the disk there may be some of it already.
+        # After trouble with the disk there may be some of it already, and more may come meanwhile.
         self._fresh.clear()
+        self._moved.clear()
         after: int | None = 0
         now_ms = self._clock.monotonic_ms()
         waiting: list[tuple[int, TaskId, Task, int, Limit]] = []
@@ -98,17 +101,25 @@ class HandOver:
             for workflow, pinned, tasks in page:
                 for task in tasks:
                     limit, task_id = _limit(pinned, task), (workflow.id, task.ordinal)
-                    if self.leases.get(task_id) is not None or self.queues.holds(task_id):
-                        continue
                     if task.status is TaskStatus.SCHEDULED:
                         waiting.append((task.updated_ms, task_id, task, workflow.priority, limit))
-                    else:
+                    elif not self._is_known(task_id):
                         self.queues.occupy(task_id, limit.name, now_ms)
         waiting.sort(key=lambda one: one[0])
         for _, task_id, task, priority, limit in waiting:
-            self.queues.put(
-                task.queue or "", task_id, priority, task.deliver_ms, limit=limit, now_ms=now_ms
-            )
+            if not self._is_known(task_id):
+                self.queues.put(
+                    task.queue or "", task_id, priority, task.deliver_ms, limit=limit, now_ms=now_ms
+                )
+
+    def _is_known(self, task_id: TaskId) -> bool:
+        """Whether a task waits, is held, is on its way, or has moved since it was read."""
+        return (
+            task_id in self._moved
+            or task_id in self._on_the_way
+            or self.queues.holds(task_id)
+            or self.leases.get(task_id) is not None
+        )
 
     def see(self, effects: Effects) -> None:
         """Take over what a commit has ended and queued."""
@@ -116,6 +127,9 @@ class HandOver:
         for task_id in (*effects.ended, *effects.left, *effects.queued):
             # What is being read of it is from before the commit.
             self._on_the_way.pop(task_id, None)
+            self._moved[task_id] = None
+        while len(self._moved) > _FRESH:
+            del self._moved[next(iter(self._moved))]
         for task_id in effects.ended:
             self.queues.withdraw(task_id)
             self.leases.release(task_id)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -312,6 +315,55 @@ def test_what_breaks_while_it_is_read_does_not_bring_an_ended_task_back(
         monkeypatch.setattr(engine.hand_over, "read", broken)
         with pytest.raises(StorageUnavailable):
             await engine.poll("a", worker="new", count=1, timeout_ms=0)
+
+        assert {} == dict(engine.queue_sizes())
+
+    run(tmp_path, body)
+
+
+def test_taking_up_again_leaves_alone_what_is_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After trouble with the disk: a task that a poll is reading is not queued a second time."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        for _ in range(2):
+            await start(engine, "w")
+        engine.hand_over._fresh.clear()
+        read = engine.hand_over.read
+
+        async def late(wanted: TaskId) -> TaskView | None:
+            found = await read(wanted)
+            await engine.hand_over.take_up()
+            return found
+
+        monkeypatch.setattr(engine.hand_over, "read", late)
+        views = await engine.poll("a", worker="w", count=1, timeout_ms=0)
+
+        assert 1 == len(views)
+        assert {"a": 1} == dict(engine.queue_sizes())
+
+    run(tmp_path, body)
+
+
+def test_taking_up_again_leaves_alone_what_has_ended_meanwhile(tmp_path: Path) -> None:
+    """What was read of it is old: its id does not go back into the queue."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        await start(engine, "w")
+        view = await claim(engine, "a")
+        read = engine.database.read
+
+        async def late(function: Callable[[sqlite3.Connection], Any]) -> Any:
+            found = await read(function)
+            engine.database.read = read  # type: ignore[method-assign]
+            await engine.update(TaskResult("", id_of(view), TaskStatus.COMPLETED))
+            return found
+
+        engine.database.read = late  # type: ignore[method-assign]
+        await engine.hand_over.take_up()
 
         assert {} == dict(engine.queue_sizes())
 
