@@ -231,7 +231,8 @@ class DeviceChecks:
         for task in tasks.values():
             if task.kind == "WAIT" and task.status is TaskStatus.COMPLETED:
                 self._check_wait(workflow, task)
-            if task.status is TaskStatus.TIMED_OUT and "responseTimeout" in (task.reason or ""):
+            silent = task.kind == "SIMPLE" and "responseTimeout" in (task.reason or "")
+            if task.status is TaskStatus.TIMED_OUT and silent:
                 self._check_silence(workflow, task)
             before = tasks.get(task.retried_from)
             if before is not None and task.started_ms and task.kind == "SIMPLE":
