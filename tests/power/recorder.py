@@ -256,6 +256,8 @@ class Adapter:
     def __init__(self, connection: apsw.Connection, committed: Committed) -> None:
         self._connection = connection
         self._committed = committed
+        self.text_factory: Any = str
+        """As sqlite3 has it; apsw always makes text of text, and none here is damaged."""
 
     @property
     def in_transaction(self) -> bool:
