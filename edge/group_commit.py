@@ -171,7 +171,7 @@ class GroupCommit:
         self._parked[ticket] = None
         ticket.see()
         loop = asyncio.get_running_loop()
-        need.begin(partial(_call_soon, loop, partial(self._again, ticket)))
+        need.begin(partial(call_soon, loop, partial(self._again, ticket)))
 
     def _again(self, ticket: Ticket[Any]) -> None:
         """A script has been worked out: carry its request out again."""
@@ -226,7 +226,7 @@ class GroupCommit:
             await self._stopped.wait()
 
 
-def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+def call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
     """From the thread of a script, which may outlive the loop."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(function)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from edge.engine import Engine
+from edge.group_commit import call_soon
 from edge.mending import set_aside
 from edge.model.errors import BatonError, Overloaded, RowDamaged, StorageUnavailable
 from edge.model.executions import parse_workflow_id
@@ -61,7 +62,7 @@ class StorageWatch:
         self.on_healed: list[Callable[[], Awaitable[None]]] = []
         """Called when the disk takes writes again that were refused."""
         loop = asyncio.get_running_loop()
-        self._storage.on_change = lambda: _call_soon(loop, self._wake.set)
+        self._storage.on_change = lambda: call_soon(loop, self._wake.set)
 
     async def run(self) -> None:
         """Look after the disk until cancelled.
@@ -217,8 +218,3 @@ class StorageWatch:
         except BatonError as error:
             log.warning("damaged_execution_left", workflow_id=one.workflow_id, reason=error.message)
         await self._engine.request(lambda t: damage.settle(t.connection, one.key))
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(function)

@@ -155,6 +155,11 @@ async def on_a_thread(path: Path, *, writes: bool) -> Owner:
         prepare(connection, writes=writes)
         return connection
 
+    return await _threaded(connector)
+
+
+async def _threaded(connector: Callable[[], sqlite3.Connection]) -> Owner:
+    """An owner of the connection that is made on its thread. Raises what making it raises."""
     owner = _Threaded(connector, iter_chunk_size=64)
     try:
         await owner
@@ -196,13 +201,7 @@ async def _reading_only(path: Path) -> Owner:
         connection.execute("SELECT count(*) FROM sqlite_schema")
         return connection
 
-    owner = _Threaded(connector, iter_chunk_size=64)
-    try:
-        await owner
-    except BaseException:
-        await _close_quietly(owner)
-        raise
-    return owner
+    return await _threaded(connector)
 
 
 def prepare(connection: sqlite3.Connection, *, writes: bool) -> None:

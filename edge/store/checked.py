@@ -9,6 +9,7 @@ round: a record without a checksum is an older one's, and is taken as it is.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -130,10 +131,7 @@ class RecordDecoder(Generic[T]):
         # The usual case without a call of our own: records are read by the thousand.
         if zlib.crc32(body) != _RESIDUE:
             _judge(body, self._table, 0)
-        try:
-            return self._decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError) as error:
-            raise RowDamaged(self._table, str(error)) from error
+        return _decoded(self._decode, body, self._table)
 
 
 def encode_document(value: Any) -> bytes:
@@ -181,8 +179,11 @@ class DocumentDecoder(Generic[T]):
         Raises:
             RowDamaged: it is not what was written.
         """
-        plain = plain_document(document, self._table)
-        try:
-            return self._decode(plain)
-        except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError) as error:
-            raise RowDamaged(self._table, str(error)) from error
+        return _decoded(self._decode, plain_document(document, self._table), self._table)
+
+
+def _decoded(decode: Callable[[bytes], T], body: bytes, table: str) -> T:
+    try:
+        return decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError) as error:
+        raise RowDamaged(table, str(error)) from error

@@ -8,13 +8,13 @@ new one is complete.
 from __future__ import annotations
 
 import datetime as dt
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from edge.durable import FILES
 from edge.store.salvage import CannotWrite, Report, rebuild
 
 MOST_KEPT_BYTES = 1_000_000_000
@@ -97,7 +97,7 @@ def recover(
             f"baton storage check {database.parent}"
         )
     unfinished.rename(_salvaged(database))
-    _force_out(database.parent)
+    FILES.force_out_folder(database.parent)
     place = _set_aside(database, now_ms)
     _write_report(place, report, reason)
     _put_in_place(database)
@@ -127,8 +127,8 @@ def _set_aside(database: Path, now_ms: int) -> Path:
         path = database.with_name(database.name + suffix)
         if path.exists():
             path.rename(place / path.name)
-    _force_out(place)
-    _force_out(database.parent)
+    FILES.force_out_folder(place)
+    FILES.force_out_folder(database.parent)
     return place
 
 
@@ -136,7 +136,7 @@ def _put_in_place(database: Path) -> None:
     for suffix in _BESIDE[1:]:
         database.with_name(database.name + suffix).unlink(missing_ok=True)
     _salvaged(database).rename(database)
-    _force_out(database.parent)
+    FILES.force_out_folder(database.parent)
 
 
 def _write_report(place: Path, report: Report, reason: str) -> None:
@@ -169,12 +169,3 @@ def last_report(database: Path) -> dict[str, object] | None:
     except (OSError, msgspec.DecodeError):
         return None
     return {"folder": str(found[-1].parent), **told}
-
-
-def _force_out(folder: Path) -> None:
-    """Force the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,7 +86,7 @@ class Run:
             self.task.cancel()
 
 
-class Machine:
+class Machine(ABC):
     """What is switched on and off.
 
     Args:
@@ -187,9 +188,9 @@ class Machine:
         """Whether its disk has been bad within the last seconds."""
         return self.disk.troubled or self.now_s() < self.disk.bad_until_s + error_s
 
+    @abstractmethod
     async def process(self, run: Run) -> None:
         """What the process does, until ``run.stopping``."""
-        raise NotImplementedError
 
     async def ask(self, call: Callable[[Run], Awaitable[T]]) -> T:
         """Have a request answered, as over a network.
