@@ -85,7 +85,7 @@ function Operation({ api, operation }) {
 function Welcome({ api }) {
   return html`<section class="panel" aria-label="About"><h1>${api.info.title} ${api.info.version}</h1>
     <p class="note">${api.info.description}</p>
-    <p class="note">Choose an operation from the list. The whole description is
+    <p class="note">Choose an operation from the list. The whole description is${" "}
       <a href="../api-docs">OpenAPI ${api.openapi}</a>, from which clients can be made.</p>
   </section>`;
 }
