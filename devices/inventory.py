@@ -18,7 +18,6 @@ import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -200,6 +199,9 @@ def _target(name: str, driver: str) -> str:
         return DRIVERS[driver]
     if ":" in driver:
         return driver
+    # Imported when it is needed: it brings a parser of mail with it.
+    from importlib.metadata import entry_points
+
     announced = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
     if driver in announced:
         return announced[driver]

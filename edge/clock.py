@@ -104,6 +104,11 @@ def stopwatch_s() -> float:
     return time.perf_counter()
 
 
+def shown_s() -> int:
+    """Seconds since the epoch as the machine has them: for what is shown, never for deciding."""
+    return int(time.time())
+
+
 def new_request_id() -> str:
     """A random id for a request that brought none."""
     return str(uuid.uuid4())

@@ -5,7 +5,6 @@ Nothing is opened or started here, and no other place reads a setting from anywh
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import math
 import os
@@ -425,10 +424,11 @@ def _refuse_unknown(table: Any, kind: type[msgspec.Struct], path: str) -> None:
     for key, value in table.items():
         here = f"{path}{key}"
         if key not in fields:
-            close = difflib.get_close_matches(key, fields, n=1)
+            from difflib import get_close_matches
+
+            close = get_close_matches(key, fields, n=1)
             meant = f"; did you mean {path}{close[0]}?" if close else ""
-            known = ", ".join(sorted(fields))
-            raise UnknownKey(f"unknown key {here}{meant} Known here: {known}.")
+            raise UnknownKey(f"unknown key {here}{meant} Known here: {', '.join(sorted(fields))}.")
         if key in _LISTED and isinstance(value, list):
             for index, one in enumerate(value):
                 _refuse_unknown(one, _LISTED[key], f"{here}[{index}].")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +35,7 @@ from edge.effects import Effects
 from edge.engine import Engine
 from edge.equipment import Equipment
 from edge.event_queue import EventQueue
+from edge.imports import installed
 from edge.listeners import Listeners, is_sink
 from edge.lookups import Lookups
 from edge.model.errors import (
@@ -263,7 +263,7 @@ class Device:
         settings = self._settings
         house = House(self._engine)
         house.instance = settings.sync.device
-        house.version = release()
+        house.version = installed("baton")
         house.settings = shown(settings)
         house.body_limit_bytes = settings.engine.body_limit_bytes
         house.upload_limit_bytes = settings.payloads.upload_most_mb * KB * KB
@@ -418,14 +418,6 @@ def add_other_executions(workers: Workers, engine: Engine) -> None:
     workers.add_system_task("QUERY_PROCESSOR", QueryProcessor(engine), at_once=1)
 
 
-def release() -> str:
-    """The version that is installed."""
-    try:
-        return version("baton")
-    except PackageNotFoundError:
-        return "0+unknown"
-
-
 def _lookups(settings: Settings, data: DataDir) -> Lookups:
     """What decisions ask of this device."""
     given = secret_key_file(settings.secrets)
@@ -541,7 +533,7 @@ def _uplink(settings: Settings, data: DataDir, engine: Engine) -> _Uplink:
         publications=None if publishes_for_itself(settings) else EnginePublications(engine),
         evidence_root=data.evidence,
         boot=engine.boot.boot,
-        version=release(),
+        version=installed("baton"),
         now_ms=engine.clock.now_ms,
         chance=Dice(),
     )

@@ -11,9 +11,19 @@ import errno
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from email.utils import formatdate
 
-import uvicorn
 from starlette.types import ASGIApp
+
+from edge import imports
+from edge.clock import shown_s
+
+# Its command line and its processes of several workers are left out.
+with imports.bare("uvicorn") as _uvicorn:
+    from uvicorn.config import Config
+    from uvicorn.server import Server, ServerState
+
+    _uvicorn.Config, _uvicorn.Server = Config, Server  # type: ignore[attr-defined]
 
 _BACKLOG = 512
 _KEEP_ALIVE_S = 75
@@ -62,7 +72,32 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{shown}:{port}"
 
 
-class HttpServer(uvicorn.Server):
+class _State(ServerState):
+    """What connections share.
+
+    The date that answers carry is made when there is one: who has nothing to do need not wake up.
+    """
+
+    def __init__(self) -> None:
+        self._dated_s = -1
+        self._headers: list[tuple[bytes, bytes]] = []
+        super().__init__()
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers of every answer."""
+        now_s = shown_s()
+        if now_s != self._dated_s:
+            self._dated_s = now_s
+            self._headers = [(b"date", formatdate(now_s, usegmt=True).encode())]
+        return self._headers
+
+    @default_headers.setter
+    def default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """There are no others."""
+
+
+class HttpServer(Server):
     """uvicorn, told when to stop by an event instead of by signals and a tenth-second tick.
 
     Args:
@@ -72,7 +107,7 @@ class HttpServer(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         super().__init__(
-            uvicorn.Config(
+            Config(
                 app,
                 http="auto",
                 ws="none",
@@ -85,6 +120,7 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=_LAST_ANSWERS_S,
             )
         )
+        self.server_state = _State()
         self._listener = listener
         self._stopping = asyncio.Event()
         self.ready = asyncio.Event()
@@ -108,12 +144,8 @@ class HttpServer(uvicorn.Server):
         self.ready.set()
 
     async def main_loop(self) -> None:
-        """Wait for ``stop``; once a second the date that answers carry is made anew."""
-        while not self._stopping.is_set():
-            await self.on_tick(0)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await self._stopping.wait()
+        """Wait for ``stop``."""
+        await self._stopping.wait()
 
 
 class Supervisor:

@@ -5,18 +5,29 @@ No history, epoch or boot number is kept here: those belong to the store.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync import topics
 
 _KEY_FILE = "device.key"
 _NAME_FILE = "device.name"
+
+_SEED_BYTES = 32
+"""A private key is as many random bytes."""
+
+_PREFIX = bytes.fromhex("302e020100300506032b657004220420")
+"""Stands before them in PKCS #8 (RFC 8410, section 7)."""
+
+_PEM = re.compile(
+    rb"\s*-----BEGIN PRIVATE KEY-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END PRIVATE KEY-----\s*"
+)
 
 
 class IdentityError(Exception):
@@ -41,9 +52,8 @@ class Identity(msgspec.Struct, frozen=True):
 
     tenant: str
     device: str
-    private_key: Ed25519PrivateKey
-    public_key: bytes
-    """32 bytes, raw."""
+    seed: bytes
+    """32 bytes: the private key, raw."""
 
     @property
     def address(self) -> topics.Address:
@@ -52,7 +62,20 @@ class Identity(msgspec.Struct, frozen=True):
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes that prove the message is this device's."""
-        return self.private_key.sign(message)
+        signature: bytes = self._key().sign(message)
+        return signature
+
+    @property
+    def public_key(self) -> bytes:
+        """32 bytes, raw."""
+        raw: bytes = self._key().public_key().public_bytes_raw()
+        return raw
+
+    def _key(self) -> Any:
+        """Imported when first used: 8 MB, for which a device that waits has no need."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        return Ed25519PrivateKey.from_private_bytes(self.seed)
 
 
 def load(folder: Path, *, device: str, tenant: str = "default") -> Identity:
@@ -72,29 +95,51 @@ def load(folder: Path, *, device: str, tenant: str = "default") -> Identity:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = _read_or_make(folder / _NAME_FILE, f"{tenant}/{device}\n".encode()).decode().strip()
-        key = serialization.load_pem_private_key(
-            _read_or_make(folder / _KEY_FILE, _new_key()), password=None
-        )
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        seed = _seed(folder / _KEY_FILE, _read_or_make(folder / _KEY_FILE, _new_key()))
+    except (OSError, ValueError) as error:
         raise IdentityUnreadable(f"{folder}: {error}") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise IdentityUnreadable(f"{folder / _KEY_FILE} holds no Ed25519 key")
     if known != f"{tenant}/{device}":
         raise NameChanged(f"{folder} belongs to {known!r}, not to {tenant}/{device!r}")
-    public = key.public_key().public_bytes(
-        serialization.Encoding.Raw, serialization.PublicFormat.Raw
-    )
-    return Identity(
-        tenant=address.tenant, device=address.device, private_key=key, public_key=public
-    )
+    return Identity(tenant=address.tenant, device=address.device, seed=seed)
 
 
 def _new_key() -> bytes:
-    return Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+    """A new private key as PEM."""
+    text = base64.b64encode(_PREFIX + os.urandom(_SEED_BYTES)).decode()
+    return f"-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n".encode()
+
+
+def _seed(path: Path, pem: bytes) -> bytes:
+    """The private key that a file holds.
+
+    Raises:
+        IdentityUnreadable: it holds a key of another kind.
+        ValueError: it holds no key.
+    """
+    found = _PEM.fullmatch(pem)
+    if found is not None:
+        try:
+            der = base64.b64decode(b"".join(found[1].split()), validate=True)
+        except binascii.Error:
+            der = b""
+        if der.startswith(_PREFIX) and len(der) == len(_PREFIX) + _SEED_BYTES:
+            return der[len(_PREFIX) :]
+    return _foreign_seed(path, pem)
+
+
+def _foreign_seed(path: Path, pem: bytes) -> bytes:
+    """The private key of a file that another program has made, in its own way. Raises likewise."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise IdentityUnreadable(f"{path} holds no Ed25519 key")
+    return key.private_bytes_raw()
 
 
 def _read_or_make(path: Path, content: bytes) -> bytes:

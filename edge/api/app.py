@@ -5,6 +5,10 @@ No endpoint lives here.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,7 +25,6 @@ from edge.api import (
     lookups,
     mailbox,
     metadata,
-    openapi,
     reference,
     rehearsals,
     removal,
@@ -293,7 +296,7 @@ def build_app(house: House) -> ASGIApp:
     """The API of a device as an ASGI application."""
     routes = ROUTES if house.guard is None else [*ROUTES, *ACCESS_ROUTES]
     table = Table(routes)
-    house.document = openapi.Document(routes, house.version)
+    house.document = _document(routes, house.version)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -305,6 +308,19 @@ def build_app(house: House) -> ASGIApp:
             await _answer(table, Call(scope, receive, house), send)
 
     return app
+
+
+def _document(routes: list[Route], version: str) -> Callable[[], Awaitable[bytes]]:
+    """What describes a table; imported when somebody asks for it, which hardly any device sees."""
+    describing: list[Callable[[], Awaitable[bytes]]] = []
+
+    async def document() -> bytes:
+        if not describing:
+            openapi = await asyncio.to_thread(import_module, "edge.api.openapi")
+            describing.append(openapi.Document(routes, version))
+        return await describing[0]()
+
+    return document
 
 
 async def _answer(table: Table, call: Call, send: Send) -> None:

@@ -1,14 +1,14 @@
 """The command line: ``baton``.
 
-Commands say what they want of a daemon or start one; no rule of the engine stands here. What a
-command needs is imported when it runs, so that ``baton run`` starts light.
+Commands say what they want of a daemon or start one; no rule of the engine stands here. A command,
+and what it needs, is imported when it is asked for, so that ``baton run`` starts light.
 """
 
 from __future__ import annotations
 
-import click
+from importlib import import_module
 
-from edge.cli import auth, execution, run, schedule, search, steering, storage, worker, workflow
+import click
 
 _EPILOG = """\b
 Start a device, register a folder of workflows, run one:
@@ -17,40 +17,61 @@ Start a device, register a folder of workflows, run one:
   baton start hello --input name=Ada --wait
 """
 
+_COMMANDS = {
+    "run": "edge.cli.run:run",
+    "cloud": "edge.cli.run:cloud",
+    "check": "edge.cli.run:check",
+    "auth": "edge.cli.auth:auth",
+    "storage": "edge.cli.storage:storage",
+    "workflow": "edge.cli.workflow:workflow",
+    "tasks": "edge.cli.workflow:tasks",
+    "worker": "edge.cli.worker:worker",
+    "schedule": "edge.cli.schedule:schedule",
+    "start": "edge.cli.execution:start",
+    "show": "edge.cli.execution:show",
+    "tail": "edge.cli.execution:tail",
+    "logs": "edge.cli.execution:logs",
+    "search": "edge.cli.search:search",
+    "pause": "edge.cli.steering:pause",
+    "resume": "edge.cli.steering:resume",
+    "terminate": "edge.cli.steering:terminate",
+    "retry": "edge.cli.steering:retry",
+    "restart": "edge.cli.steering:restart",
+    "rerun": "edge.cli.steering:rerun",
+    "skip": "edge.cli.steering:skip",
+    "jump": "edge.cli.steering:jump",
+    "update-vars": "edge.cli.steering:update_vars",
+    "signal": "edge.cli.steering:signal",
+    "complete-task": "edge.cli.steering:complete_task",
+    "fail-task": "edge.cli.steering:fail_task",
+    "remove": "edge.cli.steering:remove",
+}
+"""Where each command is found."""
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, without importing any of them."""
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name; None = there is none."""
+        del ctx
+        place = _COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, name = place.split(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(
+    cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="baton", prog_name="baton")
 def main() -> None:
     """Baton: durable, Conductor-compatible workflows on a device."""
-
-
-for _command in (
-    run.run,
-    run.cloud,
-    run.check,
-    auth.auth,
-    storage.storage,
-    workflow.workflow,
-    workflow.tasks,
-    worker.worker,
-    schedule.schedule,
-    execution.start,
-    execution.show,
-    execution.tail,
-    execution.logs,
-    search.search,
-    steering.pause,
-    steering.resume,
-    steering.terminate,
-    steering.retry,
-    steering.restart,
-    steering.rerun,
-    steering.skip,
-    steering.jump,
-    steering.update_vars,
-    steering.signal,
-    steering.complete_task,
-    steering.fail_task,
-    steering.remove,
-):
-    main.add_command(_command)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import zoneinfo
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import lru_cache
@@ -193,7 +192,10 @@ def read_zone(name: str, field: str = "zoneId") -> dt.tzinfo:
         if offset is not None:
             minutes = int(offset[2]) * 60 + int(offset[3] or 0)
             return dt.timezone(dt.timedelta(minutes=-minutes if offset[1] == "-" else minutes))
-        return zoneinfo.ZoneInfo("UTC" if name == "Z" else name)
+        # Imported when it is needed: few devices ever name a zone.
+        from zoneinfo import ZoneInfo
+
+        return ZoneInfo("UTC" if name == "Z" else name)
     except (KeyError, ValueError, OSError) as error:
         raise InvalidInput(
             f"{field}: there is no time zone {name[:80]!r}; expected a name such as Europe/Berlin"

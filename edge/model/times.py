@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import zoneinfo
 
 _DURATION = re.compile(
     r"(?:(?P<days>\d+)\s*(?:days|day|d)\s*)?"
@@ -66,4 +65,7 @@ def _zone(name: str) -> dt.tzinfo:
     if offset:
         minutes = int(offset[2]) * 60 + int(offset[3])
         return dt.timezone(dt.timedelta(minutes=minutes * (-1 if offset[1] == "-" else 1)))
-    return zoneinfo.ZoneInfo(name.strip())
+    # Imported when it is needed: few devices ever name a zone.
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name.strip())

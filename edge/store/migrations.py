@@ -5,11 +5,13 @@ No statement of daily work stands here.
 
 from __future__ import annotations
 
-import importlib.resources
 import sqlite3
+from pathlib import Path
 
 APPLICATION_ID = 0x4241544E
 """``BATN``: tells a Baton database from any other SQLite file."""
+
+_SCHEMA = Path(__file__).with_name("schema.sql")
 
 SCHEMA_VERSION = 4
 """Of this release. A step is added to ``_STEPS`` with every change of the schema."""
@@ -57,7 +59,7 @@ def migrate(connection: sqlite3.Connection) -> None:
             )
     if version >= SCHEMA_VERSION:
         return
-    schema = importlib.resources.files("edge.store").joinpath("schema.sql").read_text()
+    schema = _SCHEMA.read_text(encoding="utf-8")
     for statement in _statements(schema):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

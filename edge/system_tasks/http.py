@@ -6,7 +6,6 @@ Whether a failure is tried again is decided elsewhere.
 from __future__ import annotations
 
 import asyncio
-import http.cookiejar
 import ssl
 from typing import Any
 
@@ -154,6 +153,8 @@ def failure(kind: str, error: HttpFailed) -> Answer:
 
 def new_client() -> Any:
     """An ``httpx.AsyncClient``, as all that talk to a site's servers use; it takes a while."""
+    import http.cookiejar
+
     import certifi
     import httpx
 

@@ -11,8 +11,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from edge.clock import Clock, RandomIds, SystemClock
 from edge.device_role import add_other_executions
 from edge.effects import Effects
@@ -42,7 +40,6 @@ SMALL_PAYLOADS = PayloadLimits(task_file=2_000, workflow_file=2_000)
 
 RESERVE_BYTES = 16_384
 
-_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 """Nothing is signed in this world."""
 
 
@@ -170,7 +167,7 @@ class Device(Machine):
         ]
 
     def _uplink(self, engine: Engine, run: Run, chance: random.Random) -> Uplink:
-        identity = Identity(tenant=TENANT, device=self.name, private_key=_KEY, public_key=bytes(32))
+        identity = Identity(tenant=TENANT, device=self.name, seed=bytes(32))
         return Uplink(
             broker=Broker(),
             identity=identity,

@@ -95,10 +95,17 @@ def test_every_page_can_be_reached_from_the_index() -> None:
     assert [] == findings, report(findings, "Nothing links to these pages from docs/index.md:")
 
 
+def _commands(group: click.Group) -> dict[str, click.Command]:
+    """The commands of a group, which may not have been imported yet."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
 def _verbs(group: click.Group, prefix: str) -> list[str]:
     """Every command as it is typed."""
     verbs: list[str] = []
-    for name, command in group.commands.items():
+    for name, command in _commands(group).items():
         if isinstance(command, click.Group):
             verbs += _verbs(command, f"{prefix} {name}")
         else:
@@ -109,7 +116,7 @@ def _verbs(group: click.Group, prefix: str) -> list[str]:
 def _options(group: click.Group) -> dict[str, set[str]]:
     """The long options of every command."""
     found: dict[str, set[str]] = {}
-    for name, command in group.commands.items():
+    for name, command in _commands(group).items():
         if isinstance(command, click.Group):
             for verb, options in _options(command).items():
                 found[f"{name} {verb}"] = options

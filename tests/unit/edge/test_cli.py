@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -156,7 +157,10 @@ def test_the_effective_configuration_is_printed(tmp_path: Path) -> None:
 def test_help_teaches() -> None:
     """Every command explains itself, and those that take something show an example."""
     runner = CliRunner()
-    for name, command in main.commands.items():
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
         text = runner.invoke(main, [name, "--help"])
         assert 0 == text.exit_code
         assert command.help, name

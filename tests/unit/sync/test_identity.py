@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from sync import identity, topics
 
@@ -51,6 +51,32 @@ def test_a_cut_first_start_begins_again(tmp_path: Path) -> None:
     (tmp_path / "device.key.new").write_bytes(b"half a k")
 
     assert 32 == len(identity.load(tmp_path, device="roof").public_key)
+
+
+def test_the_key_is_a_file_that_other_programs_read(tmp_path: Path) -> None:
+    """It is PKCS #8 as PEM, as openssl makes and reads it."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    made = identity.load(tmp_path, device="roof")
+    key = load_pem_private_key((tmp_path / "device.key").read_bytes(), password=None)
+
+    assert isinstance(key, Ed25519PrivateKey)
+    assert made.seed == key.private_bytes_raw()
+
+
+def test_a_key_that_another_program_made_is_taken(tmp_path: Path) -> None:
+    """With remarks before it, for example: then it is read by the library."""
+    from cryptography.hazmat.primitives import serialization
+
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (tmp_path / "device.key").write_bytes(b"made by hand\n" + pem)
+
+    assert key.private_bytes_raw() == identity.load(tmp_path, device="roof").seed
 
 
 @pytest.mark.parametrize(

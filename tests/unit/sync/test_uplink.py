@@ -10,7 +10,6 @@ from typing import cast
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync import frames, topics, uplink
 from sync.frames import Ack
@@ -113,7 +112,7 @@ class _Moves:
 def _uplink(outbox: uplink.Outbox) -> Uplink:
     return Uplink(
         broker=Broker(),
-        identity=Identity("default", "roof", cast(Ed25519PrivateKey, None), b""),
+        identity=Identity("default", "roof", bytes(32)),
         outbox=outbox,
         publications=None,
         evidence_root=Path(),
