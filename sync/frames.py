@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from sync.orders import Position
 from sync.records import Count, Lane, Millis, Record, shrink
 
 VERSION = 1
@@ -139,7 +140,7 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class Hello(msgspec.Struct, frozen=True, omit_defaults=True, rename={
-    "boot": "b", "nonce": "n", "lanes": "l", "codecs": "c", "version": "v",
+    "boot": "b", "nonce": "n", "lanes": "l", "codecs": "c", "version": "v", "orders": "q",
 }):  # fmt: skip
     """What a device says first on each connection, and again when it hears nothing."""
 
@@ -150,6 +151,8 @@ class Hello(msgspec.Struct, frozen=True, omit_defaults=True, rename={
     """Oldest and newest sequence held, by lane; (0, 0) or absent when none was ever written."""
     codecs: list[int] = []
     version: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    orders: Position | None = None
+    """How far it has come with its orders; None when it takes none."""
 
 
 class Ack(msgspec.Struct, frozen=True, omit_defaults=True, rename={

@@ -14,6 +14,7 @@ import msgspec
 
 from sync import frames, topics
 from sync.frames import Ack, BodyError, Frame, FrameError, Header
+from sync.orders import Position
 from sync.records import Lane
 from sync.topics import Address
 
@@ -122,6 +123,8 @@ class Greeting(msgspec.Struct, frozen=True):
     epoch: int
     boot: int
     version: str
+    orders: Position | None
+    """How far it has come with its orders; None when it takes none."""
 
 
 class Commitment(msgspec.Struct):
@@ -216,6 +219,7 @@ class Receiver:
                 epoch=device.live_epoch,
                 boot=hello.boot,
                 version=hello.version,
+                orders=hello.orders,
             )
         )
         for lane, (oldest, newest) in hello.lanes.items():

@@ -51,7 +51,7 @@ class Record(msgspec.Struct, frozen=True):
     seq: int
     """From 1, gapless within one epoch and lane."""
     kind: str
-    """What the body is: `workflow`, `task`, `evidence`, or one a later release added."""
+    """What the body is: `workflow`, `task`, `evidence`, `order`, or one of a later release."""
     recorded_ms: int
     """The device's wall clock when the fact was written."""
     boot: int
@@ -156,18 +156,41 @@ class EvidenceRecord(
     """True when the file was gone, or not the one that was recorded, by the time of sending."""
 
 
-Body = WorkflowRecord | TaskRecord | EvidenceRecord
+class OrderRecord(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "id": "i", "cseq": "q", "kind": "k", "state": "s", "reason": "r", "output": "o",
+    },
+):  # fmt: skip
+    """What an order came to, in the control lane."""
+
+    id: str
+    cseq: Count
+    """The place it had when it was carried out."""
+    kind: str
+    state: str
+    """`done`, `failed`, `expired` or `superseded`."""
+    reason: str | None = None
+    output: bytes | None = None
+    """JSON text; of a start, `workflowId`."""
+
+
+Body = WorkflowRecord | TaskRecord | EvidenceRecord | OrderRecord
 
 KINDS: dict[type[Body], str] = {
     WorkflowRecord: "workflow",
     TaskRecord: "task",
     EvidenceRecord: "evidence",
+    OrderRecord: "order",
 }
 
 _ENCODER = msgspec.msgpack.Encoder()
 _WORKFLOW = msgspec.msgpack.Decoder(WorkflowRecord)
 _TASK = msgspec.msgpack.Decoder(TaskRecord)
 _EVIDENCE = msgspec.msgpack.Decoder(EvidenceRecord)
+_ORDER = msgspec.msgpack.Decoder(OrderRecord)
 
 
 def encode_body(body: Body) -> bytes:
@@ -190,6 +213,8 @@ def decode_body(kind: str, body: bytes) -> Body:
                 return _TASK.decode(body)
             case "evidence":
                 return _EVIDENCE.decode(body)
+            case "order":
+                return _ORDER.decode(body)
             case _:
                 raise UnknownKind(f"record kind {kind!r} is not known here")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -222,6 +247,8 @@ def shrink(record: Record) -> Record:
             definition=None,
             reason=_clip(body.reason),
         )
+    elif isinstance(body, OrderRecord):
+        small = msgspec.structs.replace(body, output=_note(body.output), reason=_clip(body.reason))
     else:
         small = msgspec.structs.replace(
             body, input=_note(body.input), output=_note(body.output), reason=_clip(body.reason)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from sync.control_plane import projection, queries, truth
+from sync import orders as wire
+from sync.control_plane import orders, projection, queries, truth
+from sync.control_plane.orders import NewOrder, Outbound
 from sync.control_plane.truth import Presence
 from sync.control_plane.views import (
     Change,
@@ -22,10 +24,14 @@ from sync.control_plane.views import (
     ExecutionPage,
     ExecutionView,
     LagReport,
+    OrderPage,
+    OrderView,
     Summary,
 )
 from sync.database import Connect, Database, on_a_thread
+from sync.orders import OrderInvalid
 from sync.receiver import Arrival, Outgoing
+from sync.topics import Address
 
 T = TypeVar("T")
 
@@ -55,6 +61,8 @@ class Ledger:
         self._database = database
         self._now_ms = now_ms
         self._changed = asyncio.Event()
+        self.orders_due = asyncio.Event()
+        """Set when an order was given here; whoever sends them clears it."""
 
     @classmethod
     async def open(
@@ -115,6 +123,106 @@ class Ledger:
         """Show every device as offline: none can be reached until the broker says otherwise."""
         await self._write(truth.note_broker_lost)
         self._notify()
+
+    # Orders.
+
+    async def order(
+        self,
+        device: str,
+        kind: str,
+        body: object,
+        *,
+        expires_ms: int,
+        tenant: str = DEFAULT_TENANT,
+        condition: object = None,
+        issued_by: str = "",
+        order_id: str | None = None,
+    ) -> OrderView:
+        """Give a device an order; it is sent as soon as the device is there.
+
+        Args:
+            device: which has been heard of before.
+            kind: one of `sync.orders.Kind`.
+            body: plain data or JSON text; what it holds is said by `sync.orders`.
+            expires_ms: on this clock; from then on it is not carried out.
+            tenant: the device's.
+            condition: what must hold on the device, as `sync.orders.Condition`; None = nothing.
+            issued_by: for people.
+            order_id: 1 to 64 characters, and its idempotency key: the same again is the same
+                order; None makes one.
+
+        Raises:
+            OrderInvalid: the message names the field.
+            DeviceUnknown, OrderConflict: see `sync.control_plane.orders`.
+            LedgerUnavailable: nothing was written, or it is not known; give the same id again.
+        """
+        now_ms = self._now_ms()
+        new = _new_order(
+            Address(tenant, device), kind, body, condition, now_ms=now_ms, expires_ms=expires_ms,
+            issued_by=issued_by, order_id=order_id,
+        )  # fmt: skip
+        given = await self._write(lambda connection: orders.give(connection, new, now_ms=now_ms))
+        self._notify()
+        self.orders_due.set()
+        return given
+
+    async def withdraw_order(self, order_id: str, *, reason: str = "") -> OrderView | None:
+        """Take back an order that was not sent yet; None when there is none of this id.
+
+        Raises:
+            OrderNotWithdrawn: it has been sent, or has ended.
+        """
+        now_ms = self._now_ms()
+        taken = await self._write(
+            lambda connection: orders.withdraw(
+                connection,
+                order_id,
+                now_ms=now_ms,
+                reason=reason or "it was taken back",
+            )
+        )
+        self._notify()
+        return taken
+
+    async def find_order(self, order_id: str) -> OrderView | None:
+        """An order by its id."""
+        return await self._database.read(lambda connection: orders.find(connection, order_id))
+
+    async def orders_of(
+        self,
+        device: str | None,
+        *,
+        tenant: str | None = DEFAULT_TENANT,
+        open_only: bool = False,
+        after: int | None = None,
+        limit: int = 100,
+    ) -> OrderPage:
+        """Orders to a device, or with None to all, newest first."""
+        return await self._database.read(
+            lambda connection: orders.page(
+                connection,
+                tenant=tenant,
+                device=device,
+                open_only=open_only,
+                after=after,
+                limit=limit,
+            )
+        )
+
+    async def due_orders(
+        self, *, key_id: bytes, greeted: Collection[Address] = ()
+    ) -> list[Outbound]:
+        """What is to be signed with this key and sent now; counted as sent when this returns."""
+        now_ms = self._now_ms()
+
+        def take(connection: sqlite3.Connection) -> list[Outbound]:
+            orders.expire(connection, now_ms=now_ms)
+            return orders.due(connection, key_id=key_id, greeted=greeted, now_ms=now_ms)
+
+        found = await self._write(take)
+        if found:
+            self._notify()
+        return found
 
     # Reading: the pages' part.
 
@@ -244,3 +352,36 @@ class Ledger:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _new_order(
+    address: Address,
+    kind: str,
+    body: object,
+    condition: object,
+    *,
+    now_ms: int,
+    expires_ms: int,
+    issued_by: str,
+    order_id: str | None,
+) -> NewOrder:
+    """An order, checked. Raises OrderInvalid."""
+    if order_id is not None and not (1 <= len(order_id) <= 64 and order_id.isprintable()):
+        raise OrderInvalid("id: an order's id has 1 to 64 printable characters")
+    if not now_ms < expires_ms <= now_ms + wire.LONGEST_MS:
+        raise OrderInvalid(
+            f"expires: {expires_ms} is not between now ({now_ms}) and "
+            f"{wire.LONGEST_MS // 86_400_000} days from now"
+        )
+    found = wire.kind_of(kind)
+    parsed, terms = wire.parse_body(found, body), wire.parse_condition(condition)
+    return NewOrder(
+        order_id=order_id,
+        address=address,
+        kind=found,
+        subject=wire.subject_of(found, parsed),
+        body=wire.json_of(parsed),
+        condition=wire.json_of(terms) if terms != wire.Condition() else b"",
+        issued_by=issued_by[:255],
+        expires_ms=expires_ms,
+    )

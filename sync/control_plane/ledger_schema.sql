@@ -174,3 +174,51 @@ CREATE TABLE IF NOT EXISTS lag (
   records INTEGER NOT NULL,
   PRIMARY KEY (hour_ms, bucket)
 ) STRICT, WITHOUT ROWID;
+
+-- Truth: what devices have been told to do. It is never deleted by the ledger itself.
+CREATE TABLE IF NOT EXISTS device_order (
+  order_key INTEGER PRIMARY KEY AUTOINCREMENT,
+  order_id TEXT NOT NULL UNIQUE,
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  kind TEXT NOT NULL,
+  -- Of orders that put the same thing the latest counts; empty for those that put nothing.
+  subject TEXT NOT NULL,
+  body BLOB NOT NULL,
+  condition BLOB NOT NULL,
+  issued_ms INTEGER NOT NULL,
+  issued_by TEXT NOT NULL,
+  expires_ms INTEGER NOT NULL,
+  -- Its place among the orders of this epoch of the device; 0 = not sent.
+  epoch INTEGER NOT NULL DEFAULT 0,
+  cseq INTEGER NOT NULL DEFAULT 0,
+  sent_ms INTEGER NOT NULL DEFAULT 0,
+  sendings INTEGER NOT NULL DEFAULT 0,
+  -- When it is to be sent, or sent again.
+  due_ms INTEGER NOT NULL DEFAULT 0,
+  -- What it came to, told by the device or decided here; NULL while that is open.
+  ended TEXT CHECK (ended IN ('done', 'failed', 'expired', 'superseded')),
+  ended_ms INTEGER NOT NULL DEFAULT 0,
+  reason TEXT,
+  output BLOB
+) STRICT;
+
+-- The orders of one device, newest last.
+CREATE INDEX IF NOT EXISTS device_order_of ON device_order (device_id, order_key);
+-- What has still to be sent, or to be heard of.
+CREATE INDEX IF NOT EXISTS device_order_open ON device_order (due_ms) WHERE ended IS NULL;
+-- What was never sent and is too late now.
+CREATE INDEX IF NOT EXISTS device_order_expiry ON device_order (expires_ms)
+WHERE ended IS NULL AND cseq = 0;
+-- Which order stands at a place?
+CREATE INDEX IF NOT EXISTS device_order_place ON device_order (device_id, epoch, cseq)
+WHERE cseq > 0;
+
+-- How far a device is known to have come with its orders.
+CREATE TABLE IF NOT EXISTS order_line (
+  device_id INTEGER PRIMARY KEY REFERENCES device (device_id),
+  epoch INTEGER NOT NULL,
+  cack INTEGER NOT NULL,
+  next_cseq INTEGER NOT NULL,
+  -- Ids of the keys whose orders it takes, 16 hexadecimal digits each; empty = it takes none.
+  keys TEXT NOT NULL
+) STRICT;

@@ -14,10 +14,13 @@ from collections import Counter
 from typing import assert_never
 
 from sync import frames
+from sync.control_plane import orders
+from sync.control_plane.changes import take_changes
+from sync.control_plane.orders import Result
 from sync.control_plane.queries import LAG_BUCKET_GROWTH
-from sync.control_plane.truth import take_changes
 from sync.records import (
     EvidenceRecord,
+    OrderRecord,
     Record,
     RecordError,
     TaskRecord,
@@ -160,6 +163,7 @@ class _Batch:
         self._tasks: list[dict[str, object]] = []
         self._evidence: list[dict[str, object]] = []
         self._unread: list[dict[str, object]] = []
+        self._results: list[Result] = []
         self._lag: Counter[tuple[int, int]] = Counter()
         # A dict for its order: the change feed tells things in the order they came.
         self._touched: dict[tuple[int, str], None] = {}
@@ -194,6 +198,9 @@ class _Batch:
                 self._evidence.append(
                     _evidence_row(body, device_id, version, segment_id, record.seq)
                 )
+            case OrderRecord():
+                self._results.append(Result(device_id, epoch, record.recorded_ms, body))
+                return
             case _:
                 assert_never(body)
         self._touched[device_id, workflow_id] = None
@@ -216,6 +223,8 @@ class _Batch:
                 for (hour_ms, bucket), records in self._lag.items()
             ],
         )
+        if self._results:
+            orders.end(connection, self._results)
         if self._touched:
             change = take_changes(connection, len(self._touched))
             connection.executemany(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from sync.control_plane import orders
+from sync.control_plane.changes import take_changes
 from sync.receiver import (
     Arrival,
     Commitment,
@@ -125,14 +127,6 @@ def create_schema(connection: sqlite3.Connection) -> None:
             statement = ""
 
 
-def take_changes(connection: sqlite3.Connection, count: int) -> int:
-    """Set aside `count` change numbers; the first of them."""
-    found = connection.execute(
-        "UPDATE counter SET value = value + ? WHERE name = 'change' RETURNING value", (count,)
-    ).fetchone()
-    return int(found[0]) - count + 1
-
-
 def commit(
     connection: sqlite3.Connection, arrivals: Sequence[Arrival], *, now_ms: int
 ) -> list[Outgoing]:
@@ -220,11 +214,15 @@ def _write(
         )
     if commitment.rejects:
         connection.execute(_TRIM_REJECTS, {"kept": _REJECTS_KEPT})
-    _write_states(connection, commitment, identities)
+    _write_states(connection, commitment, identities, now_ms=now_ms)
 
 
 def _write_states(
-    connection: sqlite3.Connection, commitment: Commitment, identities: dict[Address, int]
+    connection: sqlite3.Connection,
+    commitment: Commitment,
+    identities: dict[Address, int],
+    *,
+    now_ms: int,
 ) -> None:
     for address, lane in sorted(commitment.touched):
         device = commitment.states[address]
@@ -252,6 +250,13 @@ def _write_states(
                 "boot": greeting.boot,
                 "version": greeting.version,
             },
+        )
+        orders.note_position(
+            connection,
+            identities[greeting.address],
+            epoch=greeting.epoch,
+            position=greeting.orders,
+            now_ms=now_ms,
         )
     if not commitment.states:
         return

@@ -161,3 +161,44 @@ class LagReport(msgspec.Struct, frozen=True):
     """Percentiles are right to 5 %; 0 when there are no records."""
     p99_ms: int
     max_ms: int
+
+
+class OrderView(msgspec.Struct, frozen=True):
+    """One order to a device."""
+
+    tenant: str
+    device: str
+    order_id: str
+    kind: str
+    body: bytes
+    """JSON text, as `sync.orders` describes it for the kind."""
+    condition: bytes
+    """JSON text; empty = none."""
+    issued_ms: int
+    issued_by: str
+    expires_ms: int
+    state: str
+    """One of `sync.orders.State`."""
+    waits_for: str
+    """For people; empty when it has ended."""
+    epoch: int
+    """Of the device, to which it was sent; 0 = not sent."""
+    cseq: int
+    """Its place in line; 0 = not sent."""
+    sent_ms: int
+    """When it was first sent; 0 = not sent."""
+    sendings: int
+    ended: bool
+    ended_ms: int
+    """On the device's clock where the device has told it; 0 = not ended."""
+    reason: str | None
+    output: bytes | None
+    """JSON text of what it came to; of a start `{"workflowId": ...}`."""
+
+
+class OrderPage(msgspec.Struct, frozen=True):
+    """A page of orders, newest first."""
+
+    rows: list[OrderView]
+    next: int | None
+    """Give this back as `after` for the following page; None at the end."""
