@@ -6,14 +6,30 @@ No deadline is judged here.
 from __future__ import annotations
 
 import os
+import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
+
+from edge.model.elapsed import NOTHING_KEPT, Jump, Jumps, TimeKept
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
     """Wall time that never steps back, and monotonic time for leases."""
+
+    @property
+    def jumps(self) -> Jumps:
+        """The jumps forward of the wall time: ask it how much has passed between two stamps."""
+        ...
+
+    def kept(self) -> TimeKept:
+        """What the next start has to know of it."""
+        ...
 
     def now_ms(self) -> int:
         """Epoch milliseconds, never earlier than any it returned before."""
@@ -23,9 +39,38 @@ class Clock(Protocol):
         """Milliseconds since an arbitrary moment; not moved by changes of the wall clock."""
         ...
 
+    def elapsed_ms(self) -> int:
+        """The same, and it goes on while the machine sleeps."""
+        ...
+
 
 _SLEWED_MS = 1_000
 """A wall clock that is behind by no more than this is waited for, so that the two meet again."""
+
+_JUMPED_MS = 100
+"""A wall clock that is ahead by more than this, and by more than a slewed one gains, has jumped."""
+
+_SLEWS = 1_000
+"""A slewed clock gains less than one part in so many: NTP slews by half of it."""
+
+_TOGETHER_MS = 10
+"""Two clocks that are read within so much of each other have been read together."""
+
+_TRIES = 5
+
+
+def _elapsed_ns() -> int:
+    """Nanoseconds since the machine was booted, those that it slept for among them."""
+    sleeping = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(sleeping)
+
+
+def machine_boot() -> int:
+    """Names this boot of the machine; 0 = it does not tell."""
+    try:
+        return zlib.crc32(_BOOT_ID.read_bytes()) + 1
+    except OSError:
+        return 0
 
 
 class SystemClock:
@@ -33,40 +78,93 @@ class SystemClock:
 
     While the wall clock is behind what it has shown before, time goes on at the pace of the other
     clock: a box that boots in 1970, or is set back by an hour, would else wait that long for each
-    of its timers.
+    of its timers. When the wall clock jumps forward what is shown goes with it, and the jump is
+    noted: what waits for some time to pass leaves it out.
 
     Args:
-        floor_ms: the latest time that is known to have passed, as a rule the last one written:
-            boxes without a battery-backed clock start in 1970.
-        wall_ns, monotonic_ns: read the two clocks; the machine's by default.
+        kept: what the run before has left.
+        wall_ns, monotonic_ns, elapsed_ns: read the clocks; the machine's by default.
+        boot: names the boot of the machine: only within one do its clocks tell how much time has
+            passed since the run before; 0 = it is not known.
     """
 
     def __init__(
         self,
-        floor_ms: int = 0,
+        kept: TimeKept = NOTHING_KEPT,
         *,
         wall_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        elapsed_ns: Callable[[], int] = _elapsed_ns,
+        boot: int | None = None,
     ) -> None:
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
-        self._last = (floor_ms, self.monotonic_ms())
-        """What was shown last, and when by the other clock; one value, as any thread may ask."""
+        self._elapsed_ns = elapsed_ns
+        self._boot = machine_boot() if boot is None else boot
+        self._lock = threading.Lock()
+        self._jumps = kept.jumps
+        self._unset_ms = kept.unset_ms
+        """Since when the wall clock has not been set; 0 = it is."""
+        elapsed_ms, wall_ms = self._read()
+        if self._boot == kept.machine_boot != 0 and kept.elapsed_ms <= elapsed_ms:
+            self._last = (kept.shown_ms, kept.elapsed_ms)
+            self._last = (max(self.now_ms(), kept.floor_ms), self._last[1])
+            return
+        if wall_ms >= kept.floor_ms - _SLEWED_MS:
+            self._unset_ms = 0
+        else:
+            self._unset_ms = kept.unset_ms or kept.floor_ms
+        self._last = (max(wall_ms, kept.floor_ms), elapsed_ms)
+        """What was shown last, and when by the clock of elapsed time."""
+
+    @property
+    def jumps(self) -> Jumps:
+        """The jumps forward that it has made, in this run and before."""
+        return self._jumps
+
+    def kept(self) -> TimeKept:
+        """What the next start has to know of it."""
+        with self._lock:
+            shown_ms, elapsed_ms = self._last
+            return TimeKept(shown_ms, self._jumps, self._boot, shown_ms, elapsed_ms, self._unset_ms)
 
     def now_ms(self) -> int:
-        """Epoch milliseconds."""
-        shown_ms, then_ms = self._last
-        wall_ms, monotonic_ms = self._wall_ns() // 1_000_000, self.monotonic_ms()
-        # What it would be had the wall clock not been moved since.
-        expected_ms = shown_ms + max(0, monotonic_ms - then_ms)
-        slewed = wall_ms >= expected_ms - _SLEWED_MS
-        now_ms = max(wall_ms, shown_ms) if slewed else expected_ms
-        self._last = (now_ms, monotonic_ms)
-        return now_ms
+        """Epoch milliseconds. Any thread may ask."""
+        with self._lock:
+            shown_ms, then_ms = self._last
+            for _ in range(_TRIES):
+                elapsed_ms, wall_ms = self._read()
+                passed_ms = max(0, elapsed_ms - then_ms)
+                # What it would be had the wall clock not been moved since.
+                expected_ms = shown_ms + passed_ms
+                jumped = wall_ms > expected_ms + _JUMPED_MS + passed_ms // _SLEWS
+                # The thread may have been halted between the two readings.
+                if not jumped or self.elapsed_ms() - elapsed_ms <= _TOGETHER_MS:
+                    break
+            if jumped:
+                now_ms = wall_ms
+                self._jumps = self._jumps.and_one(Jump(expected_ms, now_ms, self._unset_ms))
+                self._unset_ms = 0
+            elif wall_ms >= expected_ms - _SLEWED_MS:
+                now_ms = max(wall_ms, shown_ms)
+                self._unset_ms = 0
+            else:
+                now_ms = expected_ms
+            self._last = (now_ms, elapsed_ms)
+            return now_ms
+
+    def _read(self) -> tuple[int, int]:
+        """Elapsed time and the wall clock, in milliseconds."""
+        elapsed_ms = self.elapsed_ms()
+        return elapsed_ms, self._wall_ns() // 1_000_000
 
     def monotonic_ms(self) -> int:
         """Milliseconds since the machine started."""
         return self._monotonic_ns() // 1_000_000
+
+    def elapsed_ms(self) -> int:
+        """The same, with the time that it slept for."""
+        return self._elapsed_ns() // 1_000_000
 
 
 class Ids(Protocol):

@@ -29,6 +29,7 @@ from edge.model.decision import (
     UpdateTask,
 )
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
+from edge.model.elapsed import TimeKept
 from edge.model.errors import NotFound, PayloadLost
 from edge.model.executions import (
     TaskStatus,
@@ -104,7 +105,7 @@ class Engine:
         *,
         scripts: Evaluators,
         clock: Clock | None = None,
-        clock_from: Callable[[int], Clock] = SystemClock,
+        clock_from: Callable[[TimeKept], Clock] = SystemClock,
         ids: Ids | None = None,
         syncing: bool = False,
         lookups: Lookups | None = None,
@@ -119,7 +120,7 @@ class Engine:
             path: the database file; its folder must exist.
             scripts: evaluates scripts.
             clock, ids: the machine's when None.
-            clock_from: makes the clock from a time that has certainly passed, when none is given.
+            clock_from: makes the clock from what the run before has left, when none is given.
             syncing: whether history is kept for a control plane.
             lookups: what expressions ask of the device; None = there is nothing to ask.
             listeners: who is told of changes of status; None = whom definitions name.
@@ -143,7 +144,7 @@ class Engine:
             # Where it cannot be noted it will be, under the number that it has here.
             note = database.read if read_only else database.transact
             boot = await note(facts.next_boot if read_only else facts.note_boot)
-        clock = clock or clock_from(boot.floor_ms)
+        clock = clock or clock_from(boot.time)
         lookups = lookups or Lookups()
         payloads = Payloads(PayloadFiles(path.parent / "payloads", files), lookups.limits)
         disk = Disk(

@@ -91,3 +91,8 @@ class Figures:
         """By type and status."""
         self.polls = Tally()
         """By queue."""
+
+    def see_commit(self, began_s: float, written_s: float, ended_s: float) -> None:
+        """A transaction has been committed: when it began, was written, and was on the disk."""
+        self.syncs.see(ended_s - written_s)
+        self.transactions.see(ended_s - began_s)

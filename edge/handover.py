@@ -108,9 +108,20 @@ class HandOver:
         waiting.sort(key=lambda one: one[0])
         for _, task_id, task, priority, limit in waiting:
             if not self._is_known(task_id):
+                deliver_ms = self._deliver_ms(task)
                 self.queues.put(
-                    task.queue or "", task_id, priority, task.deliver_ms, limit=limit, now_ms=now_ms
+                    task.queue or "", task_id, priority, deliver_ms, limit=limit, now_ms=now_ms
                 )
+
+    def _deliver_ms(self, task: Task) -> int:
+        """Elapsed milliseconds before which nobody gets a task; 0 = it need not wait."""
+        if not task.deliver_ms:
+            return 0
+        # The delay began when the record was written, and may have been written again since.
+        since_ms = min(task.updated_ms, task.deliver_ms - task.callback_after_s * 1000)
+        wait_ms = task.deliver_ms - since_ms
+        left_ms = wait_ms - self._clock.jumps.passed_ms(since_ms, self._clock.now_ms())
+        return self._clock.elapsed_ms() + left_ms if left_ms > 0 else 0
 
     def _is_known(self, task_id: TaskId) -> bool:
         """Whether a task waits, is held, is on its way, or has moved since it was read."""
@@ -149,7 +160,7 @@ class HandOver:
                 task.queue or "",
                 task_id,
                 workflow.priority,
-                task.deliver_ms,
+                self._deliver_ms(task),
                 limit=_limit(pinned, task),
                 now_ms=now_ms,
             )
@@ -171,14 +182,15 @@ class HandOver:
             and (view.workflow.id, task.ordinal) not in self._on_the_way
             and self.leases.get((view.workflow.id, task.ordinal)) is None
         ]
+        now_ms = self._clock.monotonic_ms()
         for task in missing:
             self.queues.put(
                 task.queue or "",
                 (view.workflow.id, task.ordinal),
                 view.workflow.priority,
-                task.deliver_ms,
+                self._deliver_ms(task),
                 limit=_limit(view.pinned, task),
-                now_ms=self._clock.monotonic_ms(),
+                now_ms=now_ms,
             )
         return len(missing)
 
@@ -247,6 +259,7 @@ class HandOver:
         started_ms = task.started_ms or now_ms
         response_s, run_s = _limits(view)
         monotonic_ms = self._clock.monotonic_ms()
+        passed_ms = self._clock.jumps.passed_ms(started_ms, now_ms)
         self._figures.waits.see((monotonic_ms - place.since_ms) / 1000)
         self.leases.grant(
             (view.workflow.id, task.ordinal),
@@ -255,7 +268,7 @@ class HandOver:
                 place,
                 response_s * 1000,
                 monotonic_ms + response_s * 1000 if response_s else 0,
-                monotonic_ms + run_s * 1000 - (now_ms - started_ms) if run_s else 0,
+                monotonic_ms + run_s * 1000 - passed_ms if run_s else 0,
             ),
         )
 

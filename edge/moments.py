@@ -70,7 +70,7 @@ class Moments:
         self._parked: set[TaskId] = set()
         """Timers whose decision waits for a slow script."""
         self._failed: dict[TaskId, int] = {}
-        """Timers whose decision has failed, and when each is tried again (epoch milliseconds)."""
+        """Timers whose decision has failed, and when each is tried again (monotonic milliseconds)."""
 
     async def fire_due(self) -> int:
         """Act on everything whose moment has come.
@@ -82,8 +82,8 @@ class Moments:
             StorageUnavailable, Overloaded: some are left; they are due still.
         """
         while True:
-            now_ms = self._clock.now_ms()
-            self._failed = {one: at for one, at in self._failed.items() if at > now_ms}
+            now_ms, monotonic_ms = self._clock.now_ms(), self._clock.monotonic_ms()
+            self._failed = {one: at for one, at in self._failed.items() if at > monotonic_ms}
             left_out = self._parked | self._failed.keys()
             limit = _DUE_PAGE + len(left_out)
             found = await self._database.read(partial(timers.due, now_ms=now_ms, limit=limit))
@@ -107,7 +107,7 @@ class Moments:
         self._parked.discard(task_id)
         error = None if answer.cancelled() else answer.exception()
         if error is not None and not isinstance(error, _REFUSED):
-            self._failed[task_id] = self._clock.now_ms() + _AFTER_FAULT_MS
+            self._failed[task_id] = self._clock.monotonic_ms() + _AFTER_FAULT_MS
 
     async def expire_leases(self) -> None:
         """Act on workers that have been silent or busy for too long.
@@ -127,7 +127,8 @@ class Moments:
     def _expire(self, task_id: TaskId, held: Held, now_ms: int) -> Ticket[bool]:
         workflow_id, ordinal = task_id
         whole = 0 < held.runs_until_ms <= now_ms
-        elapsed_s = (self._clock.now_ms() - held.lease.started_ms) // 1000
+        clock = self._clock
+        elapsed_s = clock.jumps.passed_ms(held.lease.started_ms, clock.now_ms()) // 1000
         command = LeaseExpired(ordinal, held.lease, elapsed_s, whole)
         return self._commits.submit(lambda t: _still_open(t, workflow_id, command))
 

@@ -17,6 +17,7 @@ from edge.clock import Clock, RandomIds
 from edge.engine import Engine
 from edge.lookups import Lookups
 from edge.model.decision import Command, LaunchNow, Lease, LeaseExpired, TimerDue, UpdateTask
+from edge.model.elapsed import NO_JUMPS, TimeKept
 from edge.model.errors import InvalidInput, Overloaded
 from edge.model.executions import Task, TaskStatus
 from edge.model.requests import ExecutionView, StartRequest
@@ -68,6 +69,8 @@ class Rehearsal(msgspec.Struct, frozen=True):
 class _OwnClock:
     """Time that passes only when the rehearsal says so."""
 
+    jumps = NO_JUMPS
+
     def __init__(self, now_ms: int) -> None:
         self._now_ms = now_ms
 
@@ -76,6 +79,11 @@ class _OwnClock:
 
     def monotonic_ms(self) -> int:
         return self._now_ms
+
+    elapsed_ms = monotonic_ms
+
+    def kept(self) -> TimeKept:
+        return TimeKept()
 
     def pass_ms(self, duration_ms: int) -> None:
         """Let time pass."""

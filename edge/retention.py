@@ -93,7 +93,7 @@ class Retention:
         days = self._settings.max_age_days
         if not days:
             return 0
-        before_ms = self._engine.clock.now_ms() - int(days * _DAY_MS)
+        before_ms = self._before_ms(days)
         removed, after = 0, 0
         while True:
             page = await self._engine.database.read(
@@ -105,6 +105,11 @@ class Retention:
             if len(page) < _PAGE or _started_ms(page[-1]) >= before_ms:
                 return removed
             after = page[-1].key
+
+    def _before_ms(self, days: float) -> int:
+        """What is stamped before this has been there for so many days."""
+        clock = self._engine.clock
+        return clock.jumps.before_ms(clock.now_ms(), int(days * _DAY_MS))
 
     async def _too_many(self) -> int:
         most = self._settings.max_count
@@ -130,7 +135,7 @@ class Retention:
     async def _archive_too_old(self) -> None:
         days = self._settings.archive_max_age_days
         if days:
-            before_ms = self._engine.clock.now_ms() - int(days * _DAY_MS)
+            before_ms = self._before_ms(days)
             while await self._drop_copies(before_ms):
                 pass
 

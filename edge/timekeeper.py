@@ -21,6 +21,8 @@ class Timekeeper:
         self._engine = engine
         self._rounds = Rounds("timers_postponed")
         self._next_due_ms = 0
+        self._jumps = engine.clock.jumps
+        """Of the wall clock, that are on the disk."""
         engine.on_effects(self._see)
 
     def _see(self, effects: Effects) -> None:
@@ -44,15 +46,22 @@ class Timekeeper:
     async def _round(self) -> float | None:
         """Do what is due; returns seconds until the next moment, None when nothing waits."""
         engine, now_ms = self._engine, self._engine.clock.now_ms()
+        if engine.clock.jumps is not self._jumps:
+            # With the next transaction: let there be one, lest the power fails before.
+            jumps = engine.clock.jumps
+            await engine.request(lambda _: None)
+            self._jumps = jumps
         await engine.moments.expire_leases()
         if self._next_due_ms and self._next_due_ms <= now_ms:
             self._next_due_ms = await engine.moments.fire_due()
         now_ms, monotonic_ms = engine.clock.now_ms(), engine.clock.monotonic_ms()
-        delivery_ms = engine.hand_over.queues.promote(now_ms, monotonic_ms)
+        elapsed_ms = engine.clock.elapsed_ms()
+        delivery_ms = engine.hand_over.queues.promote(elapsed_ms, monotonic_ms)
         opening_ms = engine.hand_over.queues.open_windows(monotonic_ms)
         expiry_ms = engine.hand_over.leases.next_expiry_ms()
-        left_ms = [moment - now_ms for moment in (self._next_due_ms, delivery_ms) if moment]
-        left_ms += [moment - monotonic_ms for moment in (expiry_ms, opening_ms) if moment]
+        left_ms = [moment - monotonic_ms for moment in (expiry_ms, opening_ms) if moment]
+        left_ms += [delivery_ms - elapsed_ms] if delivery_ms else []
+        left_ms += [self._next_due_ms - now_ms] if self._next_due_ms else []
         if not left_ms:
             return None
         # A millisecond more than asked: a timer that fires early would find nothing to do.

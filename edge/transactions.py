@@ -66,6 +66,7 @@ from edge.store.metadata import Metadata
 from edge.store.outbox import OutboxWriter
 from edge.store.outputs import Outputs
 from edge.store.payloads import Payloads
+from edge.store.timers import Timeline
 from edge.wire import Encoder
 from sync.database import roll_back
 from sync.records import KINDS, encode_body
@@ -116,6 +117,7 @@ class Disk:
         self.executions = Executions(self.metadata, payloads)
         self._outbox = OutboxWriter()
         self._departures = Departures()
+        self._timeline = Timeline()
         self._listeners = listeners or Listeners()
         self.outputs = Outputs()
         self.figures = Figures()
@@ -162,6 +164,7 @@ class Disk:
                 for request, memory in zip(requests, memories, strict=True)
             ]
             self.executions.flush(connection)
+            self._timeline.flush(connection, self._clock.kept())
             self.outputs.flush(connection, self._clock.now_ms())
             self._effects.outbox = self._outbox.flush(connection)
             written = self._departures.flush(connection, self._clock.now_ms())
@@ -178,9 +181,8 @@ class Disk:
             self._undo(connection)
             refusal = self.storage.refused_write(error)
             return [Outcome(None, refusal) for _ in requests], Effects()
-        ended_s = stopwatch_s()
-        self.figures.syncs.see(ended_s - written_s)
-        self.figures.transactions.see(ended_s - began_s)
+        self.figures.see_commit(began_s, written_s, stopwatch_s())
+        self._timeline.written()
         for workflow_id in self._ended:
             self.executions.forget(workflow_id)
         self._ended.clear()
@@ -297,11 +299,10 @@ class Disk:
     ) -> Decision:
         self.executions.touch(snapshot)
         before = snapshot.workflow
-        registered = self.metadata.at(connection)
         # A request that remembers its moment may come to an execution that has moved on since.
         now_ms = max(self._memory.now_ms, before.updated_ms)
-        kept = self.outputs.at(connection, now_ms)
-        sources = Sources(self._memory, registered, self._outside, self.polls, kept)
+        rest = (self.polls, self.outputs.at(connection, now_ms), self._clock.jumps)
+        sources = Sources(self._memory, self.metadata.at(connection), self._outside, *rest)
         try:
             self._admission.judge(connection, snapshot, command)
             began_s = stopwatch_s()

@@ -91,7 +91,7 @@ class Triggers:
             await self._start(trigger, happening)
 
     async def _start(self, trigger: Trigger, happening: Happening) -> None:
-        now_ms = self._engine.clock.now_ms()
+        now_ms = self._engine.clock.monotonic_ms()
         key = f"{trigger.device}/{trigger.workflow}"
         if now_ms - self._last_start_ms.get(key, 0) < trigger.cooldown_s * 1000:
             return

@@ -19,6 +19,7 @@ from edge.decider.scripts import Scripts
 from edge.model.calls import Call
 from edge.model.decision import Decision, LogLine, Publication
 from edge.model.definitions import JsonObject, TaskDefinition, WorkflowTask
+from edge.model.elapsed import NO_JUMPS, Jumps
 from edge.model.executions import (
     EMPTY,
     ORDINAL_BITS,
@@ -51,6 +52,8 @@ class Sources(NamedTuple):
     outside: Outside = NOWHERE
     polls: Polls = NOBODY
     outputs: Outputs = NOTHING
+    jumps: Jumps = NO_JUMPS
+    """How much less time has passed between two stamps than they say."""
 
 
 Change = tuple[Task, Task | None]
@@ -143,6 +146,7 @@ class Draft:
         self.now_ms = now_ms
         self.sources = sources
         self.outside = sources.outside
+        self.jumps = sources.jumps
         self._task_most = sources.outside.limits.task_most
         self.agenda: deque[int] = deque()
         """Ordinals of finished records whose consequences are still to be drawn."""
@@ -164,6 +168,10 @@ class Draft:
     def scripts(self) -> Scripts:
         """Evaluates scripts, whose input may refer to secrets."""
         return DiscreetScripts(self.sources.scripts, self.outside)
+
+    def passed_s(self, since_ms: int) -> int:
+        """Whole seconds that have passed since a stamp."""
+        return self.jumps.passed_ms(since_ms, self.now_ms) // 1000
 
     def step(self, task: Task) -> WorkflowTask:
         """The step of the definition that a record is an attempt at."""
@@ -324,7 +332,7 @@ class Draft:
         )
 
     def _with_deadline(self, step: WorkflowTask, task: Task) -> Task:
-        moment = policies.next_deadline_ms(step, task)
+        moment = policies.next_deadline_ms(step, task, self.jumps)
         if not moment or 0 < task.due_ms <= moment:
             return task
         return msgspec.structs.replace(task, due_ms=moment)

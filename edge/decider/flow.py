@@ -133,7 +133,7 @@ def _retry_or_end(draft: Draft, step: WorkflowTask, task: Task) -> bool:
     """Deal with a failure. True when the flow does not go on from this record."""
     definition = policies.settings(step)
     if policies.attempts_left(step, task):
-        if not policies.total_timeout_passed(definition, task, draft.now_ms):
+        if not policies.total_timeout_passed(definition, task, draft.now_ms, draft.jumps):
             new_attempt(
                 draft,
                 step,
@@ -142,7 +142,7 @@ def _retry_or_end(draft: Draft, step: WorkflowTask, task: Task) -> bool:
                 jitter_ms=policies.jitter_ms(definition, draft.task_id(task.ordinal)),
             )
             return True
-        elapsed = (draft.now_ms - task.first_scheduled_ms) // 1000
+        elapsed = draft.passed_s(task.first_scheduled_ms)
         draft.end(
             _ending_of(
                 task,

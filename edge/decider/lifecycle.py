@@ -88,7 +88,7 @@ def admit(draft: Draft, command: Admit) -> None:
 
 def _deadline(draft: Draft) -> int:
     snapshot = draft.snapshot
-    return policies.workflow_deadline_ms(snapshot.pinned.definition, snapshot.workflow)
+    return policies.workflow_deadline_ms(snapshot.pinned.definition, snapshot.workflow, draft.jumps)
 
 
 def pause(draft: Draft) -> None:
@@ -269,7 +269,8 @@ def reopen(draft: Draft, task: Task) -> None:
         output=output,
         reason=None,
     )
-    draft.change(reopened, due_ms=policies.next_deadline_ms(draft.step(task), reopened))
+    due_ms = policies.next_deadline_ms(draft.step(task), reopened, draft.jumps)
+    draft.change(reopened, due_ms=due_ms)
     if task.kind in JOINS:
         draft.snapshot.await_refs(task.ordinal, join_refs(reopened))
 

@@ -184,7 +184,8 @@ def _reset(draft: Draft, task: Task, task_input: bytes | None) -> None:
         child=b"",
     )
     draft.requeue(changed)
-    draft.change(changed, due_ms=policies.next_deadline_ms(draft.step(task), changed))
+    due_ms = policies.next_deadline_ms(draft.step(task), changed, draft.jumps)
+    draft.change(changed, due_ms=due_ms)
     if operator.launch is not None:
         draft.calls.append(operator.launch(draft, draft.snapshot.tasks[task.ordinal]))
 

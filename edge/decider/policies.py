@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 
 from edge.model.definitions import TaskDefinition, WorkflowDefinition, WorkflowTask
+from edge.model.elapsed import NO_JUMPS, Jumps
 from edge.model.executions import Task, TaskStatus, Workflow
 
 _INT_MAX = 2**31 - 1
@@ -60,10 +61,12 @@ def attempts_left(step: WorkflowTask, task: Task) -> bool:
     return allowed > task.attempt
 
 
-def total_timeout_passed(definition: TaskDefinition, task: Task, now_ms: int) -> bool:
+def total_timeout_passed(
+    definition: TaskDefinition, task: Task, now_ms: int, jumps: Jumps = NO_JUMPS
+) -> bool:
     """Whether the time for all attempts together is used up."""
     limit_ms = definition.total_timeout_seconds * 1000
-    return 0 < limit_ms <= now_ms - task.first_scheduled_ms
+    return 0 < limit_ms <= jumps.passed_ms(task.first_scheduled_ms, now_ms)
 
 
 def retry_delay_s(definition: TaskDefinition, attempt: int) -> int:
@@ -86,15 +89,17 @@ def jitter_ms(definition: TaskDefinition, task_id: str) -> int:
     return zlib.crc32(task_id.encode()) % (definition.backoff_jitter_ms + 1)
 
 
-def workflow_deadline_ms(definition: WorkflowDefinition, workflow: Workflow) -> int:
+def workflow_deadline_ms(
+    definition: WorkflowDefinition, workflow: Workflow, jumps: Jumps = NO_JUMPS
+) -> int:
     """When an execution times out; 0 = never. A retry and a resume start the time anew."""
     if definition.timeout_policy != "TIME_OUT_WF" or definition.timeout_seconds <= 0:
         return 0
     start_ms = workflow.last_retried_ms or workflow.created_ms
-    return start_ms + definition.timeout_seconds * 1000
+    return jumps.moment_ms(start_ms, definition.timeout_seconds * 1000)
 
 
-def next_deadline_ms(step: WorkflowTask, task: Task) -> int:
+def next_deadline_ms(step: WorkflowTask, task: Task, jumps: Jumps = NO_JUMPS) -> int:
     """The next moment at which this record has to be looked at; 0 = never.
 
     A task that a worker holds has its response and run-time deadlines in the lease; what is found
@@ -109,32 +114,40 @@ def next_deadline_ms(step: WorkflowTask, task: Task) -> int:
         or definition.poll_timeout_seconds
     ):
         return 0
+    delay_s = task.start_delay_s
     moments = [
-        _after(task.first_scheduled_ms, definition.total_timeout_seconds),
-        _after(
-            task.started_ms and task.started_ms + task.start_delay_s * 1000,
-            definition.timeout_seconds,
-        ),
+        _after(task.first_scheduled_ms, 0, definition.total_timeout_seconds, jumps),
+        _after(task.started_ms, delay_s, definition.timeout_seconds, jumps),
     ]
     if task.status is TaskStatus.SCHEDULED and not task.started_ms:
-        start = task.scheduled_ms + (task.start_delay_s + task.callback_after_s) * 1000
-        moments.append(_after(start, definition.poll_timeout_seconds or 0))
+        delay_s += task.callback_after_s
+        limit_s = definition.poll_timeout_seconds or 0
+        moments.append(_after(task.scheduled_ms, delay_s, limit_s, jumps))
     return min((moment for moment in moments if moment), default=0)
 
 
-def _after(start_ms: int, limit_s: int) -> int:
-    return start_ms + limit_s * 1000 if start_ms and limit_s > 0 else 0
+def _after(start_ms: int, delay_s: int, limit_s: int, jumps: Jumps) -> int:
+    if not start_ms or limit_s <= 0:
+        return 0
+    return jumps.moment_ms(start_ms, (delay_s + limit_s) * 1000)
 
 
-def poll_timeout_passed(definition: TaskDefinition, task: Task, now_ms: int) -> bool:
+def poll_timeout_passed(
+    definition: TaskDefinition, task: Task, now_ms: int, jumps: Jumps = NO_JUMPS
+) -> bool:
     """Whether nobody took the task in time."""
     limit_s = definition.poll_timeout_seconds or 0
-    start = task.scheduled_ms + (task.start_delay_s + task.callback_after_s) * 1000
-    waiting = task.status is TaskStatus.SCHEDULED and not task.started_ms
-    return waiting and limit_s > 0 and now_ms >= start + limit_s * 1000
+    if task.status is not TaskStatus.SCHEDULED or task.started_ms or limit_s <= 0:
+        return False
+    allowed_ms = (task.start_delay_s + task.callback_after_s + limit_s) * 1000
+    return jumps.passed_ms(task.scheduled_ms, now_ms) >= allowed_ms
 
 
-def run_time_passed(definition: TaskDefinition, task: Task, now_ms: int) -> bool:
+def run_time_passed(
+    definition: TaskDefinition, task: Task, now_ms: int, jumps: Jumps = NO_JUMPS
+) -> bool:
     """Whether the attempt has been running for longer than it may."""
-    start = task.started_ms + task.start_delay_s * 1000
-    return task.started_ms > 0 and 0 < definition.timeout_seconds * 1000 <= now_ms - start
+    if not task.started_ms or definition.timeout_seconds <= 0:
+        return False
+    allowed_ms = (task.start_delay_s + definition.timeout_seconds) * 1000
+    return jumps.passed_ms(task.started_ms, now_ms) >= allowed_ms

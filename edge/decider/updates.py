@@ -92,7 +92,7 @@ def _renew_deadline(draft: Draft, step: WorkflowTask, task: Task, seen: Task) ->
         task: the record.
         seen: the record as its worker sees it, if one holds it.
     """
-    moments = [policies.next_deadline_ms(step, seen)]
+    moments = [policies.next_deadline_ms(step, seen, draft.jumps)]
     if task.kind == "WAIT":
         moments.append(moment_ms(draft, task))
     # A moment that has passed already stays: its timer has yet to be heard.
@@ -162,22 +162,22 @@ def _limit_passed(draft: Draft, step: WorkflowTask, task: Task) -> str | None:
     definition = policies.settings(step)
     if definition.timeout_policy == "ALERT_ONLY":
         return None
-    if policies.total_timeout_passed(definition, task, draft.now_ms):
-        elapsed = (draft.now_ms - task.first_scheduled_ms) // 1000
+    if policies.total_timeout_passed(definition, task, draft.now_ms, draft.jumps):
+        elapsed = draft.passed_s(task.first_scheduled_ms)
         return (
             f"Task {draft.task_id(task.ordinal)}/{task.name} exceeded total timeout of "
             f"{definition.total_timeout_seconds} seconds (elapsed {elapsed} seconds across all "
             f"attempts including retry delays). Timeout policy: {definition.timeout_policy}"
         )
-    if policies.poll_timeout_passed(definition, task, draft.now_ms):
-        waited = (draft.now_ms - task.scheduled_ms) // 1000
+    if policies.poll_timeout_passed(definition, task, draft.now_ms, draft.jumps):
+        waited = draft.passed_s(task.scheduled_ms)
         return (
             f"Task poll timed out after {waited} seconds. Poll timeout configured as "
             f"{definition.poll_timeout_seconds} seconds. Timeout policy configured to "
             f"{definition.timeout_policy}"
         )
-    if policies.run_time_passed(definition, task, draft.now_ms):
-        return _run_time_reason(step, draft.now_ms - task.started_ms)
+    if policies.run_time_passed(definition, task, draft.now_ms, draft.jumps):
+        return _run_time_reason(step, draft.passed_s(task.started_ms))
     return None
 
 
@@ -191,10 +191,10 @@ def _own_moment(draft: Draft, step: WorkflowTask, task: Task, seen: Task) -> Non
         _renew_deadline(draft, step, task, seen)
 
 
-def _run_time_reason(step: WorkflowTask, elapsed_ms: int) -> str:
+def _run_time_reason(step: WorkflowTask, elapsed_s: int) -> str:
     definition = policies.settings(step)
     return (
-        f"Task timed out after {elapsed_ms // 1000} seconds. Timeout configured as "
+        f"Task timed out after {elapsed_s} seconds. Timeout configured as "
         f"{definition.timeout_seconds} seconds. Timeout policy configured to "
         f"{definition.timeout_policy}"
     )
@@ -213,7 +213,7 @@ def _workflow_due(draft: Draft) -> None:
     workflow, definition = draft.snapshot.workflow, draft.snapshot.pinned.definition
     if not workflow.due_ms or workflow.due_ms > draft.now_ms:
         return
-    deadline_ms = policies.workflow_deadline_ms(definition, workflow)
+    deadline_ms = policies.workflow_deadline_ms(definition, workflow, draft.jumps)
     if not 0 < deadline_ms <= draft.now_ms:
         # An earlier decision has left work to this one.
         draft.change_workflow(due_ms=deadline_ms)
@@ -223,7 +223,7 @@ def _workflow_due(draft: Draft) -> None:
     draft.end(
         Ending(
             WorkflowStatus.TIMED_OUT,
-            f"Workflow timed out after {(draft.now_ms - started) // 1000} seconds. Timeout "
+            f"Workflow timed out after {draft.passed_s(started)} seconds. Timeout "
             f"configured as {definition.timeout_seconds} seconds. Timeout policy configured to "
             f"{definition.timeout_policy}",
             0,
@@ -247,7 +247,7 @@ def lease_expired(draft: Draft, command: LeaseExpired) -> None:
         return
     task = _with_lease(draft, task, command.lease)
     if command.whole_attempt:
-        _time_out(draft, step, task, _run_time_reason(step, command.elapsed_s * 1000))
+        _time_out(draft, step, task, _run_time_reason(step, command.elapsed_s))
         return
     # Silence is answered with a new attempt whatever the policy says.
     draft.finish(

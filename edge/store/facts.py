@@ -9,11 +9,23 @@ import sqlite3
 
 import msgspec
 
+from edge.model.elapsed import Jump, Jumps, TimeKept
+
 _READ = "SELECT value FROM fact WHERE name = ?"
 _WRITE = """
 INSERT INTO fact (name, value) VALUES (?, ?)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
+_JUMPS = "SELECT name, value FROM fact WHERE name GLOB 'jump *'"
+_FORGET_JUMPS = "DELETE FROM fact WHERE name GLOB 'jump *'"
+_CLOCK = {
+    "clock_machine_boot": "machine_boot",
+    "clock_shown_ms": "shown_ms",
+    "clock_elapsed_ms": "elapsed_ms",
+    "clock_unset_ms": "unset_ms",
+}
+"""Facts about the clock, in the order of ``TimeKept``, and what they are there."""
+
 _LATEST = """
 SELECT max(moment) FROM (
   SELECT max(created_ms) AS moment FROM (SELECT created_ms FROM workflow ORDER BY key DESC LIMIT 50)
@@ -30,8 +42,8 @@ class Boot(msgspec.Struct, frozen=True):
     """Lineage of the history; a database that starts anew has another."""
     boot: int
     """How many times the database has been opened."""
-    floor_ms: int
-    """A time that has certainly passed, for clocks that start in 1970."""
+    time: TimeKept
+    """What the run before has left of its clock."""
 
 
 def note_boot(connection: sqlite3.Connection) -> Boot:
@@ -46,7 +58,28 @@ def next_boot(connection: sqlite3.Connection) -> Boot:
     """What ``note_boot`` would say, without writing it."""
     epoch, boot = read(connection, "epoch") or 1, read(connection, "boot") + 1
     latest = connection.execute(_LATEST).fetchone()[0]
-    return Boot(epoch, boot, max(latest or 0, read(connection, "latest_ms")))
+    return Boot(epoch, boot, _time_kept(connection, latest or 0))
+
+
+def _time_kept(connection: sqlite3.Connection, latest_ms: int) -> TimeKept:
+    jumps = [
+        Jump(int(name.split()[1]), to_ms, int(name.split()[2]))
+        for name, to_ms in connection.execute(_JUMPS)
+    ]
+    return TimeKept(
+        max(latest_ms, read(connection, "latest_ms")),
+        Jumps(jumps),
+        *(read(connection, name) for name in _CLOCK),
+    )
+
+
+def keep_time(connection: sqlite3.Connection, kept: TimeKept) -> None:
+    """Keep what the next boot has to know of the clock: its jumps, and how the two clocks stand."""
+    connection.execute(_FORGET_JUMPS)
+    for jump in kept.jumps.all:
+        write(connection, f"jump {jump.from_ms} {jump.since_ms}", jump.to_ms)
+    for name, value in _CLOCK.items():
+        write(connection, name, getattr(kept, value))
 
 
 def note_time(connection: sqlite3.Connection, now_ms: int) -> None:

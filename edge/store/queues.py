@@ -103,7 +103,7 @@ class Queues:
             queue: its name.
             task: who waits.
             priority: higher is handed out first.
-            deliver_ms: epoch milliseconds before which nobody gets it; 0 = at once.
+            deliver_ms: elapsed milliseconds before which nobody gets it; 0 = at once.
             limit: what its definition allows.
             now_ms: monotonic milliseconds.
         """
@@ -177,8 +177,12 @@ class Queues:
     def promote(self, now_ms: int, monotonic_ms: int) -> int:
         """Make delayed tasks ready whose moment has come.
 
+        Args:
+            now_ms: elapsed milliseconds.
+            monotonic_ms: monotonic milliseconds.
+
         Returns:
-            Epoch milliseconds of the next delayed task; 0 = none.
+            Elapsed milliseconds of the next delayed task; 0 = none.
         """
         while self._delayed and self._delayed[0][0] <= now_ms:
             _, arrival, task = heapq.heappop(self._delayed)

@@ -77,7 +77,7 @@ class Notices:
         facts = {"server": where[:200], "message_id": delivery.message_id}
         if not fault:
             await self._engine.request(lambda t: deliveries.forget(t.connection, delivery.key))
-        elif now_ms - delivery.created_ms >= _GIVE_UP_MS:
+        elif self._engine.clock.jumps.passed_ms(delivery.created_ms, now_ms) >= _GIVE_UP_MS:
             log.error("notice_dropped", reason=fault, **facts)
             await self._engine.request(lambda t: deliveries.forget(t.connection, delivery.key))
         else:

@@ -23,6 +23,7 @@ from edge.effects import Effects
 from edge.engine import Engine
 from edge.event_queue import EventQueue
 from edge.lookups import Lookups
+from edge.model.elapsed import NO_JUMPS, TimeKept
 from edge.model.payload_limits import PayloadLimits
 from edge.outbox import EngineOutbox
 from edge.payload_sweep import PayloadSweep
@@ -51,6 +52,8 @@ _BUDGET = 64 * 1024 * 1024
 class VirtualClock:
     """Wall and monotonic time that move together, when they are told to."""
 
+    jumps = NO_JUMPS
+
     def __init__(self, now_ms: int) -> None:
         self._now_ms = now_ms
         self._booted_ms = now_ms - 1_000
@@ -62,6 +65,12 @@ class VirtualClock:
     def monotonic_ms(self) -> int:
         """Milliseconds since a second before the device was booted."""
         return self._now_ms - self._booted_ms
+
+    elapsed_ms = monotonic_ms
+
+    def kept(self) -> TimeKept:
+        """What the next boot has to know of it: nothing."""
+        return TimeKept()
 
     def move_to(self, now_ms: int) -> None:
         """Let time pass up to a moment; one that has passed is here already."""
@@ -102,7 +111,7 @@ class World:
             self._moved = False
             await engine.moments.expire_leases()
             await engine.moments.fire_due()
-            engine.hand_over.queues.promote(clock.now_ms(), clock.monotonic_ms())
+            engine.hand_over.queues.promote(clock.elapsed_ms(), clock.monotonic_ms())
             engine.hand_over.queues.open_windows(clock.monotonic_ms())
             if self._messages:
                 self._messages = False

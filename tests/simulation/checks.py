@@ -35,6 +35,12 @@ _LATE_MS = 3_000
 """How late a moment may be acted on while the device is up and its disk is well: a second is
 promised, and the looks of this world add to it."""
 
+_MILLISECOND_S = 0.0011
+"""Stamps are whole milliseconds."""
+
+_TOLD_WITHIN_S = 2.0
+"""Until then a jump of the wall clock is on the disk, if anything waits."""
+
 _ADOPTED_WITHIN_S = 3.0
 
 _WOKEN_WITHIN_S = 1.5
@@ -143,9 +149,8 @@ class DeviceChecks:
         """Tasks that were nowhere at the last look, and since when."""
         self._clock_seen = (0, 0.0, 0)
         """Run, true time and the engine's time at an earlier look."""
-        self.jumped = False
-        self.jumped_at_s = 0.0
-        """Whether the wall clock was ever moved: stamps do not show how long something took then."""
+        self.jumps_s: list[float] = []
+        """When the wall clock was moved."""
 
     def complain(self, what: str, facts: str) -> None:
         """Something is wrong on this device."""
@@ -167,8 +172,8 @@ class DeviceChecks:
             self._check_end(rows, workflow)
             self._check_cause(rows, workflow)
             self._check_tasks(workflow, rows.tasks[workflow.key])
-        if self._calm():
-            self._check_moments(connection)
+        if engine is not None and self._calm():
+            self._check_moments(connection, engine)
         self._check_books(rows)
         self.check_outbox(connection)
         if engine is not None:
@@ -231,16 +236,15 @@ class DeviceChecks:
         for task in tasks.values():
             if task.kind == "WAIT" and task.status is TaskStatus.COMPLETED:
                 self._check_wait(workflow, task)
-            silent = task.kind == "SIMPLE" and "responseTimeout" in (task.reason or "")
-            if task.status is TaskStatus.TIMED_OUT and silent:
-                self._check_silence(workflow, task)
+            if task.status is TaskStatus.TIMED_OUT and task.kind == "SIMPLE":
+                self._check_limits(workflow, task)
             before = tasks.get(task.retried_from)
             if before is not None and task.started_ms and task.kind == "SIMPLE":
                 self._check_retry(workflow, before, task)
 
-    def _check_moments(self, connection: sqlite3.Connection) -> None:
+    def _check_moments(self, connection: sqlite3.Connection, engine: Engine) -> None:
         """G6: what is due is acted on in time."""
-        late_ms = self._device.wall_ns() // 1_000_000 - _LATE_MS
+        late_ms = engine.clock.now_ms() - _LATE_MS
         for name, due_ms, body in connection.execute(_OVERDUE, (late_ms,)):
             task = _TASK.decode(body)
             self.complain("late", f"{name} {task.ref} by {late_ms + _LATE_MS - due_ms} ms")
@@ -248,17 +252,58 @@ class DeviceChecks:
     def _calm(self) -> bool:
         """Whether moments must be acted on in time now."""
         device = self._device
-        since_s = max(device.up_since_s, self.jumped_at_s, self._unwell_s)
+        since_s = max(device.up_since_s, *self.jumps_s, self._unwell_s)
         undisturbed_s = device.now_s() - since_s
         return undisturbed_s > 5 and not device.in_trouble(error_s=5) and not device.disk.slow_s
 
+    def _passed_s(self, since_ms: int, until_ms: int) -> tuple[float, float] | None:
+        """Least and most true seconds between two stamps of the engine; None = nobody can tell.
+
+        Nobody can when the wall clock was moved while the power was off in between, or so shortly
+        before that the disk could not be told.
+        """
+        device = self._device
+        first, last = (device.shown_at_s[stamp] for stamp in (since_ms, until_ms))
+        for cut_s in device.cuts_s:
+            if first[0] <= cut_s <= last[1]:
+                again_s = next((ready_s for ready_s in device.ready_s if ready_s > cut_s), last[1])
+                if any(self._is_untold(at_s, cut_s, again_s) for at_s in self.jumps_s):
+                    return None
+        return last[0] - first[1], last[1] - first[0]
+
+    def _is_untold(self, jumped_s: float, cut_s: float, again_s: float) -> bool:
+        """Whether a jump cannot be known after a power cut."""
+        told = jumped_s < cut_s - _TOLD_WITHIN_S and self._device.disk.bad_until_s < jumped_s
+        return jumped_s <= again_s and not told
+
     def _check_wait(self, workflow: Workflow, task: Task) -> None:
-        if self.jumped or workflow.last_retried_ms or task.worker:
+        if workflow.last_retried_ms or task.worker:
             return
-        asked = msgspec.json.decode(task.input).get("duration", "0s")
-        waited_ms = task.ended_ms - task.scheduled_ms
-        if waited_ms < int(asked[:-1]) * 1000:
-            self.complain("early", f"{workflow.name} {task.ref}: {waited_ms} ms of {asked}")
+        asked_s = int(msgspec.json.decode(task.input).get("duration", "0s")[:-1])
+        passed_s = self._passed_s(task.scheduled_ms, task.ended_ms)
+        if passed_s is None:
+            return
+        facts = f"{workflow.name} {task.ref}: {passed_s[1]:.3f} s of {asked_s}"
+        if passed_s[1] < asked_s - _MILLISECOND_S:
+            self.complain("early", facts)
+        since_s = self._device.shown_at_s[task.scheduled_ms][0]
+        disturbed_s = max(self._device.up_since_s, self._unwell_s, self._device.disk.bad_until_s)
+        if since_s > disturbed_s and passed_s[0] > asked_s + _LATE_MS / 1000:
+            self.complain("late", facts)
+
+    def _check_limits(self, workflow: Workflow, task: Task) -> None:
+        """No limit of a task's definition was used up before its time."""
+        reason = task.reason or ""
+        if "responseTimeout" in reason:
+            self._check_silence(workflow, task)
+            return
+        taken = not reason.startswith("Task poll timed out")
+        since_ms = task.started_ms if taken else task.scheduled_ms
+        allowed_s = shapes.RUN_S if taken else shapes.POLLED_WITHIN_S
+        passed_s = self._passed_s(since_ms, task.ended_ms)
+        if passed_s is not None and passed_s[1] < allowed_s - _MILLISECOND_S:
+            facts = f"{workflow.name} {task.ref}: {passed_s[1]:.3f} s of {allowed_s}"
+            self.complain("timed out early", facts)
 
     def _check_silence(self, workflow: Workflow, task: Task) -> None:
         """A worker was silent for as long as it may be, by the clock that never jumps."""
@@ -269,11 +314,12 @@ class DeviceChecks:
             self.complain("lease ended early", f"{workflow.name} {task.ref}")
 
     def _check_retry(self, workflow: Workflow, before: Task, task: Task) -> None:
-        if self.jumped or workflow.last_retried_ms:
+        if workflow.last_retried_ms:
             return
-        paused_ms = task.started_ms - before.ended_ms
-        if paused_ms < 1_000:
-            self.complain("retried early", f"{workflow.name} {task.ref}: after {paused_ms} ms")
+        passed_s = self._passed_s(before.ended_ms, task.started_ms)
+        if passed_s is not None and passed_s[1] < 1 - _MILLISECOND_S:
+            facts = f"{workflow.name} {task.ref}: after {passed_s[1]:.3f} s"
+            self.complain("retried early", facts)
 
     def _check_books(self, rows: Rows) -> None:
         """G1, G2: what was acknowledged is there. After a new start all of it is looked at."""

@@ -17,6 +17,7 @@ from edge.effects import Effects
 from edge.engine import Engine
 from edge.event_queue import EventQueue
 from edge.lookups import Lookups
+from edge.model.elapsed import TimeKept
 from edge.model.payload_limits import PayloadLimits
 from edge.outbox import EngineOutbox, EnginePublications
 from edge.schedules import Schedules
@@ -41,6 +42,34 @@ SMALL_PAYLOADS = PayloadLimits(task_file=2_000, workflow_file=2_000)
 RESERVE_BYTES = 16_384
 
 """Nothing is signed in this world."""
+
+
+class _WatchedClock(SystemClock):
+    """The product's clock; whoever watches learns when it has shown what.
+
+    Args:
+        kept, clocks: see ``SystemClock``.
+        shown: is told of every time that was shown when it was so first, and last.
+        now_s: the time that nobody on the device knows.
+    """
+
+    def __init__(
+        self,
+        kept: TimeKept,
+        *,
+        shown: dict[int, tuple[float, float]],
+        now_s: Callable[[], float],
+        **clocks: Any,
+    ) -> None:
+        self._shown_at_s = shown
+        self._now_s = now_s
+        super().__init__(kept, **clocks)
+
+    def now_ms(self) -> int:
+        """Epoch milliseconds."""
+        shown_ms, now_s = super().now_ms(), self._now_s()
+        self._shown_at_s[shown_ms] = (self._shown_at_s.get(shown_ms, (now_s,))[0], now_s)
+        return shown_ms
 
 
 class DeviceRun:
@@ -78,6 +107,10 @@ class Device(Machine):
         self.number = number
         self.broker = broker
         self.memory: DeviceRun | None = None
+        self.ready_s: list[float] = []
+        """When each of its runs began to answer."""
+        self.shown_at_s: dict[int, tuple[float, float]] = {}
+        """When its engine's clock showed each time, in epoch milliseconds, first and last."""
         self._folder = folder
         self._handlers = handlers
         self._watch = watch
@@ -90,15 +123,23 @@ class Device(Machine):
         ready = run is not None and run.ready and not run.dead
         return self.memory.engine if ready and self.memory is not None else None
 
-    def _clock_from(self, floor_ms: int) -> Clock:
-        return SystemClock(floor_ms, wall_ns=self.wall_ns, monotonic_ns=self.monotonic_ns)
+    def _clock_from(self, kept: TimeKept) -> Clock:
+        return _WatchedClock(
+            kept,
+            wall_ns=self.wall_ns,
+            monotonic_ns=self.monotonic_ns,
+            elapsed_ns=self.monotonic_ns,
+            boot=self.boots,
+            shown=self.shown_at_s,
+            now_s=self.now_s,
+        )
 
     async def process(self, run: Run) -> None:
         """Open the database, run the loops, and close it when asked to."""
         chance = random.Random(f"{self.seed}:{self.name}:{run.number}")
         engine = await Engine.open(
             self.disk.path,
-            scripts=InlineEvaluators(self._clock_from(0), chance, self._slow_scripts),
+            scripts=InlineEvaluators(self._clock_from(TimeKept()), chance, self._slow_scripts),
             clock_from=self._clock_from,
             ids=RandomIds(chance.randbytes),
             connect=run.connect,
@@ -128,6 +169,7 @@ class Device(Machine):
         self.memory = DeviceRun(engine, schedules)
         run.ready = True
         self.up_since_s = self.now_s()
+        self.ready_s.append(self.up_since_s)
         await run.stopping.wait()
         run.ready = False
         for other in others:

@@ -116,6 +116,10 @@ class Machine(ABC):
         self.wall_offset_s = 0.0
         self.runs = 0
         self.run: Run | None = None
+        self.boots = 1
+        """Of the machine: a process that is killed alone is started again in the same boot."""
+        self.cuts_s: list[float] = []
+        """When the power failed."""
         self.off_s = 1.0
         self.up_since_s = 0.0
         self.loss = 0.0
@@ -128,8 +132,9 @@ class Machine(ABC):
         return int((EPOCH_S + self.wall_offset_s + self.now_s()) * 1e9)
 
     def monotonic_ns(self) -> int:
-        """What its other clock shows."""
-        return int((BOOTED_S + self.now_s()) * 1e9)
+        """What its other clock shows: it begins anew when the power comes back."""
+        booted_s = self.cuts_s[-1] if self.cuts_s else 0.0
+        return int((BOOTED_S + self.now_s() - booted_s) * 1e9)
 
     @staticmethod
     def now_s() -> float:
@@ -139,6 +144,8 @@ class Machine(ABC):
     def _power_is_gone(self) -> None:
         assert self.run is not None, "a disk without a process writes nothing"
         self.note("cut", self.name)
+        self.boots += 1
+        self.cuts_s.append(self.now_s())
         self.run.kill()
 
     def kill(self) -> None:

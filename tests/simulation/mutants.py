@@ -20,6 +20,7 @@ from edge.decider import children, decide, flow, policies, updates
 from edge.decider.operators import wait
 from edge.handover import HandOver
 from edge.model.decision import UpdateTask
+from edge.model.elapsed import NO_JUMPS
 from edge.model.executions import TaskStatus
 from edge.model.snapshot import Snapshot
 from edge.model.times import duration_ms
@@ -29,6 +30,7 @@ from edge.store.executions import Executions
 from edge.store.outbox import OutboxWriter
 from edge.store.queues import Leases, Queues
 from edge.store.slots import Slots
+from edge.store.timers import Timeline
 from edge.timekeeper import Timekeeper
 from edge.transactions import Disk
 from sync import uplink
@@ -145,6 +147,18 @@ def _time_stands_still() -> list[Patch]:
         return shown
 
     return [(SystemClock, "now_ms", now_ms)]
+
+
+def _jump_not_noticed() -> list[Patch]:
+    return [(SystemClock, "jumps", NO_JUMPS)]
+
+
+def _jump_forgotten() -> list[Patch]:
+    return [(Timeline, "flush", _nothing)]
+
+
+def _elapsed_by_wall_clock() -> list[Patch]:
+    return [(SystemClock, "elapsed_ms", lambda self: self._wall_ns() // 1_000_000)]
 
 
 def _time_goes_back() -> list[Patch]:
@@ -408,6 +422,9 @@ MUTANTS: dict[str, Mutant] = {
     "callback-lost": Mutant("a task that was put off never returns", _callback_lost),
     "time-stands-still": Mutant("timers stop when the clock is set back", _time_stands_still),
     "time-goes-back": Mutant("time steps back with the wall clock", _time_goes_back),
+    "jump-not-noticed": Mutant("a wait ends when the clock is set forward", _jump_not_noticed),
+    "jump-forgotten": Mutant("the next start does not know of a jump", _jump_forgotten, seed=175),
+    "elapsed-by-wall-clock": Mutant("time passes with each jump", _elapsed_by_wall_clock),
     "timer-early": Mutant("a wait ends before its time", _timer_early),
     "timer-not-noticed": Mutant("an earlier deadline wakes nobody", _timer_not_noticed),
     "timer-lost": Mutant("some timers never fire", _timer_lost),

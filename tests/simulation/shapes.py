@@ -17,6 +17,9 @@ QUEUES = {STEADY: 2, FLAKY: 1, SLOTS: 2, BACK: 1, WINDOW: 1}
 SILENCE_S = {STEADY: 8, FLAKY: 5, DRIVER: 8, SLOTS: 8, BACK: 8, WINDOW: 8}
 """How long a worker may be silent."""
 
+RUN_S, POLLED_WITHIN_S = 20, 60
+"""How long an attempt at ``flaky`` may take, and how long nobody may have asked for it."""
+
 AT_ONCE = 2
 """Of the tasks called ``slots``."""
 
@@ -35,9 +38,9 @@ def task_definitions() -> list[dict[str, Any]]:
             "retryLogic": "EXPONENTIAL_BACKOFF",
             "retryDelaySeconds": 1,
             "responseTimeoutSeconds": 5,
-            "timeoutSeconds": 20,
+            "timeoutSeconds": RUN_S,
             "timeoutPolicy": "RETRY",
-            "pollTimeoutSeconds": 60,
+            "pollTimeoutSeconds": POLLED_WITHIN_S,
         },
         {"name": DRIVER, "retryCount": 3, **quick},
         {"name": SLOTS, "retryCount": 5, "concurrentExecLimit": AT_ONCE, **quick},

@@ -270,10 +270,8 @@ class World:
             machine.wall_offset_s = event.number
         else:
             machine.wall_offset_s += event.number
-        # A boot goes on from a time that may be a minute old: after it, stamps may be too early.
         if isinstance(machine, Device):
-            check = self.checks[machine.number]
-            check.jumped, check.jumped_at_s = True, self._loop.time()
+            self.checks[machine.number].jumps_s.append(self._loop.time())
 
     def _cut_off(self, machine: Machine, for_s: float) -> None:
         """Nothing goes in or out for a while."""
@@ -335,7 +333,7 @@ class World:
                 # Time sync has reached the device.
                 machine.wall_offset_s = 0.0
                 for check in self.checks:
-                    check.jumped, check.jumped_at_s = True, self._loop.time()
+                    check.jumps_s.append(self._loop.time())
 
     async def _come_to_rest(self) -> None:
         loop = asyncio.get_running_loop()

@@ -58,8 +58,17 @@ def _given(value: Any) -> str:
 
 
 def moment_ms(draft: Draft, task: Task) -> int:
-    """When a wait is over; 0 = somebody has to say so."""
-    return int(draft.snapshot.parsed(task.ordinal, "input").get(_MOMENT, 0))
+    """When a wait is over; 0 = somebody has to say so.
+
+    One for a duration is over when that has passed, however the wall clock has jumped.
+    """
+    values = draft.snapshot.parsed(task.ordinal, "input")
+    moment = int(values.get(_MOMENT, 0))
+    duration = _given(values.get("duration")) if draft.jumps else ""
+    if not moment or not duration:
+        return moment
+    wait_ms = duration_ms(duration)
+    return draft.jumps.moment_ms(moment - wait_ms, wait_ms)
 
 
 def _due(draft: Draft, task: Task) -> None:

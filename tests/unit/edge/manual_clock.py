@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edge.model.elapsed import NO_JUMPS, Jump, TimeKept
+
 
 class ManualClock:
     """Wall and monotonic time, moved together or apart."""
@@ -9,6 +11,11 @@ class ManualClock:
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
         self._now_ms = now_ms
         self._monotonic_ms = 1_000
+        self.jumps = NO_JUMPS
+
+    def kept(self) -> TimeKept:
+        """What the next start has to know: a test hands the clock itself on."""
+        return TimeKept(jumps=self.jumps)
 
     def now_ms(self) -> int:
         """Epoch milliseconds."""
@@ -18,6 +25,8 @@ class ManualClock:
         """Milliseconds that only go forward."""
         return self._monotonic_ms
 
+    elapsed_ms = monotonic_ms
+
     def pass_s(self, seconds: float) -> None:
         """Let time pass."""
         self._now_ms += round(seconds * 1000)
@@ -25,4 +34,6 @@ class ManualClock:
 
     def jump_s(self, seconds: float) -> None:
         """Set the wall clock forward, while no time passes."""
+        before_ms = self._now_ms
         self._now_ms += round(seconds * 1000)
+        self.jumps = self.jumps.and_one(Jump(before_ms, self._now_ms))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 
-from edge.clock import RandomIds, SystemClock, new_request_id
+from edge.clock import RandomIds, SystemClock, machine_boot, new_request_id
+from edge.model.elapsed import Jump, TimeKept
 from edge.model.executions import parse_uuid, task_uuid, workflow_uuid
 
 
@@ -12,7 +13,7 @@ def test_the_clock_never_goes_below_its_floor() -> None:
     """A box that starts in 1970 goes on from the last time written."""
     far = 4_000_000_000_000
 
-    assert far <= SystemClock(far).now_ms() < far + 60_000
+    assert far <= SystemClock(TimeKept(far)).now_ms() < far + 60_000
 
 
 class _Machine:
@@ -22,11 +23,13 @@ class _Machine:
         self.wall_ms = wall_ms
         self.monotonic_ms = 5_000
 
-    def clock(self, floor_ms: int = 0) -> SystemClock:
+    def clock(self, floor_ms: int = 0, kept: TimeKept | None = None, boot: int = 0) -> SystemClock:
         return SystemClock(
-            floor_ms,
+            kept or TimeKept(floor_ms),
             wall_ns=lambda: self.wall_ms * 1_000_000,
             monotonic_ns=lambda: self.monotonic_ms * 1_000_000,
+            elapsed_ns=lambda: self.monotonic_ms * 1_000_000,
+            boot=boot,
         )
 
     def pass_ms(self, passed_ms: int) -> None:
@@ -73,6 +76,116 @@ def test_a_clock_that_is_behind_and_seldom_asked_does_not_stop() -> None:
         shown.append(clock.now_ms() - before)
 
     assert [4_500, 9_000, 13_500] == shown
+
+
+def test_a_jump_forward_is_noted() -> None:
+    """What is shown goes with the wall clock, and whoever asks learns how much has passed."""
+    machine = _Machine(wall_ms=1_700_000_000_000)
+    clock = machine.clock()
+    before = clock.now_ms()
+    machine.pass_ms(2_000)
+    machine.wall_ms += 3_600_000
+    after = clock.now_ms()
+    machine.pass_ms(500)
+
+    assert before + 3_602_000 == after
+    assert (Jump(before + 2_000, after),) == clock.jumps.all
+    assert 2_500 == clock.jumps.passed_ms(before, clock.now_ms())
+
+
+def test_a_slewed_clock_does_not_jump() -> None:
+    """NTP moves it by half a thousandth, also while nobody asks for a day."""
+    machine = _Machine(wall_ms=1_700_000_000_000)
+    clock = machine.clock()
+    clock.now_ms()
+    machine.pass_ms(86_400_000)
+    machine.wall_ms += 43_200
+    clock.now_ms()
+    machine.wall_ms += 90
+    clock.now_ms()
+
+    assert not clock.jumps
+
+
+def test_a_thread_that_was_halted_saw_no_jump() -> None:
+    """Between its readings of the two clocks a second has passed, and not an hour for waits."""
+    machine = _Machine(wall_ms=1_700_000_000_000)
+    halts = [0, 0, 5_000]
+
+    def wall_ns() -> int:
+        machine.pass_ms(halts.pop() if halts else 0)
+        return machine.wall_ms * 1_000_000
+
+    elapsed = lambda: machine.monotonic_ms * 1_000_000  # noqa: E731 - two clocks side by side
+    clock = SystemClock(wall_ns=wall_ns, monotonic_ns=elapsed, elapsed_ns=elapsed, boot=0)
+    halts += [0, 5_000]
+    clock.now_ms()
+
+    assert not clock.jumps
+
+
+def _next_run(machine: _Machine, clock: SystemClock, boot: int = 3) -> SystemClock:
+    return machine.clock(kept=clock.kept(), boot=boot)
+
+
+def test_a_jump_while_the_program_is_down_is_noted() -> None:
+    """In the same boot of the machine its clocks tell how long that was."""
+    machine = _Machine(wall_ms=1_700_000_000_000)
+    clock = machine.clock(boot=3)
+    before = clock.now_ms()
+    machine.pass_ms(5_000)
+    machine.wall_ms += 3_600_000
+    forward = _next_run(machine, clock)
+    machine.pass_ms(1_000)
+    machine.wall_ms -= 7_200_000
+    back = _next_run(machine, forward)
+
+    assert 5_000 == forward.jumps.passed_ms(before, before + 3_605_000)
+    assert before + 3_606_000 == back.now_ms()
+    assert forward.jumps == back.jumps
+
+
+def test_after_a_power_cut_the_wall_clock_is_believed() -> None:
+    """Whatever it shows beyond what was written is how long the device was off."""
+    machine = _Machine(wall_ms=1_700_000_000_000)
+    clock = machine.clock(boot=3)
+    before = clock.now_ms()
+    machine.wall_ms += 86_400_000
+    machine.monotonic_ms = 10
+    again = _next_run(machine, clock, boot=4)
+
+    assert before + 86_400_000 == again.now_ms()
+    assert not again.jumps
+
+
+def test_time_sync_after_a_boot_in_1970_tells_how_long_the_device_was_off() -> None:
+    """What waited before has waited all that time; what began since the boot has not."""
+    machine = _Machine(wall_ms=1_700_000_000_000)
+    clock = machine.clock(boot=3)
+    before = clock.now_ms()
+    machine.wall_ms, machine.monotonic_ms = 20_000, 20_000
+    unset = _next_run(machine, clock, boot=4)
+    machine.pass_ms(1_000)
+    since = unset.now_ms()
+    again = _next_run(machine, unset, boot=4)
+    machine.wall_ms, machine.monotonic_ms = before + 86_400_000, 21_000
+    now = again.now_ms()
+    machine.wall_ms += 3_600_000
+    later = again.now_ms()
+
+    assert (before + 1_000, before + 86_400_000) == (since, now)
+    assert 0 == again.jumps.passed_ms(since, later)
+    assert 86_400_000 == again.jumps.passed_ms(before - 1, now) - 1
+    assert 86_400_000 == again.jumps.passed_ms(before - 1, later) - 1
+
+
+def test_a_machine_that_sleeps_has_not_jumped() -> None:
+    """Its wall clock goes on with the time that really passes."""
+    clock = SystemClock()
+    clock.now_ms()
+
+    assert clock.elapsed_ms() >= clock.monotonic_ms()
+    assert machine_boot() == clock.kept().machine_boot
 
 
 def test_a_slewed_clock_is_waited_for() -> None:

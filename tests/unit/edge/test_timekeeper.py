@@ -11,6 +11,7 @@ import pytest
 from edge.engine import Engine
 from edge.model.errors import StorageUnavailable
 from edge.model.executions import TaskStatus, WorkflowStatus
+from edge.store import facts
 from edge.timekeeper import Timekeeper
 from tests.unit.edge.engine_house import (
     answer,
@@ -30,7 +31,7 @@ from tests.unit.edge.manual_clock import ManualClock
 async def _tick(engine: Engine) -> int:
     """What the timekeeper does when it wakes; returns the next deadline."""
     await engine.moments.expire_leases()
-    engine.hand_over.queues.promote(engine.clock.now_ms(), engine.clock.monotonic_ms())
+    engine.hand_over.queues.promote(engine.clock.elapsed_ms(), engine.clock.monotonic_ms())
     return await engine.moments.fire_due()
 
 
@@ -324,6 +325,126 @@ def test_timers_survive_a_restart(tmp_path: Path) -> None:
             assert [("z", 0, TaskStatus.COMPLETED), ("a", 0, TaskStatus.SCHEDULED)] == statuses
 
     asyncio.run(main())
+
+
+def _waiting(name: str, **parameters: str) -> dict[str, Any]:
+    return {
+        "name": name, "taskReferenceName": name, "type": "WAIT", "inputParameters": parameters,
+    }  # fmt: skip
+
+
+def test_a_jump_forward_ends_no_wait(tmp_path: Path) -> None:
+    """What shall last an hour lasts one, also over a restart; what waits for a moment has it."""
+
+    async def main() -> None:
+        path = tmp_path / "baton.db"
+        clock = ManualClock()
+        async with engine_at(path, clock=clock, timers=False) as engine:
+            await define(engine, "hour", _waiting("z", duration="1 hour"))
+            await define(engine, "until", _waiting("z", until="2024-01-01 00:00"))
+            hour, until = await start(engine, "hour"), await start(engine, "until")
+            clock.pass_s(600)
+            clock.jump_s(365 * 86_400)
+            await _tick(engine)
+            after = [(await engine.workflow(one)).status for one in (hour, until)]
+        async with engine_at(path, clock=clock, timers=False) as engine:
+            clock.pass_s(2_999)
+            next_ms = await _tick(engine)
+            before_its_end = (await engine.workflow(hour)).status
+            clock.pass_s(1)
+            await _tick(engine)
+
+            assert [WorkflowStatus.RUNNING, WorkflowStatus.COMPLETED] == after
+            assert WorkflowStatus.RUNNING is before_its_end
+            assert clock.now_ms() == next_ms
+            assert WorkflowStatus.COMPLETED is (await engine.workflow(hour)).status
+
+    asyncio.run(main())
+
+
+def test_a_jump_forward_uses_up_no_limit(tmp_path: Path) -> None:
+    """Neither of a task nor of a workflow; each is used up when its time has passed."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        limits = {
+            "polled": {"pollTimeoutSeconds": 100},
+            "timed": {"timeoutSeconds": 100},
+            "whole": {"totalTimeoutSeconds": 100},
+        }
+        for name, limit in limits.items():
+            await define_task(engine, name, timeoutPolicy="TIME_OUT_WF", **limit)
+            await define(engine, name, simple(name))
+        await define(engine, "flow", simple("a"), timeoutSeconds=100, timeoutPolicy="TIME_OUT_WF")
+        started = {name: await start(engine, name) for name in (*limits, "flow")}
+        await claim(engine, "timed")
+
+        async def running() -> set[str]:
+            statuses = {name: (await engine.workflow(id_)).status for name, id_ in started.items()}
+            return {name for name, status in statuses.items() if not status.terminal}
+
+        clock.pass_s(50)
+        clock.jump_s(86_400)
+        await _tick(engine)
+        clock.pass_s(49)
+        await _tick(engine)
+        before = await running()
+        clock.pass_s(1)
+        await _tick(engine)
+        await _tick(engine)
+
+        assert {*limits, "flow"} == before
+        assert set() == await running()
+        reason = (await engine.workflow(started["flow"])).reason or ""
+        assert reason.startswith("Workflow timed out after 100 seconds.")
+
+    _by_hand(tmp_path, body)
+
+
+def test_a_jump_forward_does_not_shorten_a_retry_delay(tmp_path: Path) -> None:
+    """Neither while the task waits in memory, nor when its queue is filled again."""
+
+    async def main() -> None:
+        path = tmp_path / "baton.db"
+        clock = ManualClock()
+
+        async def waits(engine: Engine) -> bool:
+            await _tick(engine)
+            return [] == await engine.poll("a", worker="w", count=1, timeout_ms=0)
+
+        async with engine_at(path, clock=clock, timers=False) as engine:
+            await define_task(engine, "a", retryCount=2, retryDelaySeconds=10)
+            await define(engine, "w", simple("a"))
+            await start(engine, "w")
+            await answer(engine, await claim(engine, "a"), TaskStatus.FAILED, reason="bad")
+            clock.pass_s(2)
+            clock.jump_s(86_400)
+            first = await waits(engine)
+        async with engine_at(path, clock=clock, timers=False) as engine:
+            clock.pass_s(7)
+            second = await waits(engine)
+            clock.pass_s(1)
+            await _tick(engine)
+
+            assert first and second
+            assert 1 == (await claim(engine, "a")).task.attempt
+
+    asyncio.run(main())
+
+
+def test_a_jump_is_written_while_something_waits(tmp_path: Path) -> None:
+    """The power may fail before anything else is."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        timekeeper = Timekeeper(engine)
+        await timekeeper._round()
+        clock.jump_s(86_400)
+        await timekeeper._round()
+        noted = await engine.database.read(facts.next_boot)
+
+        assert clock.jumps == noted.time.jumps
+        assert clock.jumps
+
+    _by_hand(tmp_path, body)
 
 
 def test_an_earlier_timer_wakes_the_timekeeper(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_the_time_is_kept_when_all_records_of_it_are_pruned(connection: sqlite3.
     for moment_ms in (500_000, 530_000, 561_000):
         house.put(snapshot, _task(1, updated_ms=moment_ms))
         house.executions.flush(connection)
-        floors.append(note_boot(connection).floor_ms)
+        floors.append(note_boot(connection).time.floor_ms)
 
     assert [500_000, 500_000, 561_000] == floors
 

@@ -10,6 +10,7 @@ import pytest
 from edge.clock import RandomIds
 from edge.model.decision import Decision
 from edge.model.definitions import WorkflowDefinition
+from edge.model.elapsed import NO_JUMPS, Jump, Jumps, TimeKept
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, WorkflowStatus
 from edge.model.snapshot import Snapshot
 from edge.store import facts, timers
@@ -62,7 +63,33 @@ def test_the_earliest_of_tasks_and_workflows(connection: sqlite3.Connection) -> 
 
 def test_boots_are_counted_and_time_has_a_floor(connection: sqlite3.Connection) -> None:
     """A clock that starts in 1970 goes on from the newest record."""
-    assert facts.Boot(1, 1, 0) == facts.note_boot(connection)
+    assert facts.Boot(1, 1, TimeKept(0)) == facts.note_boot(connection)
     _write(connection, 7, 0, 0)
+    second = facts.note_boot(connection)
 
-    assert facts.Boot(1, 2, 7) == facts.note_boot(connection)
+    assert (1, 2, 7) == (second.epoch, second.boot, second.time.floor_ms)
+
+
+def test_what_a_clock_leaves_is_kept(connection: sqlite3.Connection) -> None:
+    """Its jumps at once, how the clocks stand each minute, and what was undone once more."""
+    timeline = timers.Timeline()
+
+    def flush(kept: TimeKept, *, committed: bool = True) -> TimeKept:
+        connection.execute("BEGIN")
+        timeline.flush(connection, kept)
+        connection.execute("COMMIT" if committed else "ROLLBACK")
+        if committed:
+            timeline.written()
+        return facts.next_boot(connection).time
+
+    first = TimeKept(0, NO_JUMPS, 5, 1_000_000, 100, 0)
+    later = first._replace(shown_ms=1_050_000, elapsed_ms=50_100)
+    much_later = first._replace(shown_ms=1_060_000, elapsed_ms=60_100)
+    jumped = later._replace(jumps=Jumps([Jump(1_050_000, 9_000_000, 7)]))
+
+    assert first == flush(first)
+    assert first == flush(later)
+    assert first == flush(much_later, committed=False)
+    assert much_later == flush(much_later)
+    assert jumped == flush(jumped)
+    assert jumped == flush(jumped)

@@ -88,10 +88,10 @@ def test_it_asks_until_the_condition_holds(tmp_path: Path) -> None:
             first = (task.deliver_ms - clock.now_ms(), msgspec.json.decode(task.output))
             for polls in (2, 3):
                 clock.pass_s(59.9)
-                engine.hand_over.queues.promote(clock.now_ms(), clock.monotonic_ms())
+                engine.hand_over.queues.promote(clock.elapsed_ms(), clock.monotonic_ms())
                 assert polls - 1 == len(there.asked)
                 clock.pass_s(0.1)
-                engine.hand_over.queues.promote(clock.now_ms(), clock.monotonic_ms())
+                engine.hand_over.queues.promote(clock.elapsed_ms(), clock.monotonic_ms())
                 await _asked(there, polls)
                 if polls == 2:
                     await _waiting(engine, workflow_id, 2)
@@ -123,10 +123,10 @@ def test_the_wait_survives_a_restart(tmp_path: Path) -> None:
                 await _waiting(engine, workflow_id, 1)
             clock.pass_s(50)
             async with polling(tmp_path, clock) as engine:
-                engine.hand_over.queues.promote(clock.now_ms(), clock.monotonic_ms())
+                engine.hand_over.queues.promote(clock.elapsed_ms(), clock.monotonic_ms())
                 early = len(there.asked)
                 clock.pass_s(50)
-                engine.hand_over.queues.promote(clock.now_ms(), clock.monotonic_ms())
+                engine.hand_over.queues.promote(clock.elapsed_ms(), clock.monotonic_ms())
 
                 assert WorkflowStatus.COMPLETED is await ended(engine, workflow_id)
                 assert (1, 2) == (early, len(there.asked))
@@ -144,7 +144,7 @@ def test_terminating_in_a_wait(tmp_path: Path) -> None:
             await _waiting(engine, workflow_id, 1)
             await engine.terminate(workflow_id, "enough")
             clock.pass_s(3_600)
-            engine.hand_over.queues.promote(clock.now_ms(), clock.monotonic_ms())
+            engine.hand_over.queues.promote(clock.elapsed_ms(), clock.monotonic_ms())
             (task,) = (await engine.execution(workflow_id)).tasks
 
             assert TaskStatus.CANCELED is task.status
