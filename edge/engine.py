@@ -161,7 +161,7 @@ class Engine:
             disk.storage.close_for_writing("the disk takes no writes")
         engine = cls(database, disk, clock, boot, lookups=lookups, payloads=payloads)
         async with database.closed_on_failure():
-            await engine.hand_over.take_up()
+            await engine.hand_over.take_up(alone=True)
         return engine
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 import structlog
@@ -17,15 +18,17 @@ from edge.disclosure import Disclosure
 from edge.effects import Effects
 from edge.figures import Figures
 from edge.model.decision import Lease
-from edge.model.definitions import TaskDefinition
+from edge.model.definitions import TaskDefinition, WorkflowTask
 from edge.model.errors import PayloadLost, RowDamaged
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
 from edge.model.requests import ExecutionView, PollData, TaskView
 from edge.model.snapshot import step_of
 from edge.storage import Mode, Storage
-from edge.store import executions, metadata
+from edge.store import executions, metadata, pending
+from edge.store.backlog import Place
+from edge.store.leases import Held, Leases
 from edge.store.payloads import Payloads
-from edge.store.queues import Held, Leases, Place, Queues
+from edge.store.queues import Aged, Queues
 from edge.store.slots import Limit, TaskId
 from sync.database import Database
 
@@ -79,41 +82,50 @@ class HandOver:
         """The state of the disk; while it is not whole, nothing is handed out."""
         self._on_the_way: dict[TaskId, None] = {}
         """Tasks that are out of their queues, are being read, and are not leased yet."""
+        self._aged = 0
+        """Tasks that were queued for an earlier process, counted."""
         self._moved: dict[TaskId, None] = {}
         """Tasks that commits have ended or queued lately, the latest last."""
         self._polled: OrderedDict[str, tuple[int, PollData]] = OrderedDict()
         """Monotonic time of the last poll, and what is told of it, the latest last."""
 
-    async def take_up(self) -> None:
+    async def take_up(self, *, alone: bool = False) -> None:
         """Queue whatever waited for a worker when the database was closed, oldest first.
 
         What a worker held then is handed out again, so it waits, too. What is stored as in progress
         still is: it went out and waits for an answer from elsewhere.
+
+        Args:
+            alone: whether nothing has been queued or handed out yet.
         """
         # After trouble with the disk there may be some of it already, and more may come meanwhile.
         self._fresh.clear()
         self._moved.clear()
-        after: int | None = 0
-        now_ms = self._clock.monotonic_ms()
-        waiting: list[tuple[int, TaskId, Task, int, Limit]] = []
+        after: tuple[str, int] | None = pending.BEGINNING
+        limits, now_ms = _Limits(), self._clock.monotonic_ms()
         while after is not None:
-            page, after = await self._database.read(lambda c, after=after: _open_page(c, after))  # type: ignore[misc]
-            for workflow, pinned, tasks in page:
+            page, definitions = await self._database.read(partial(_open_page, after=after))
+            after = page.after
+            aged: list[Aged] = []
+            for execution, tasks in page.executions:
+                pinned = definitions.get(execution.pinned)
+                if pinned is None:
+                    continue
                 for task in tasks:
-                    limit, task_id = _limit(pinned, task), (workflow.id, task.ordinal)
-                    if task.status is TaskStatus.SCHEDULED:
-                        waiting.append((task.updated_ms, task_id, task, workflow.priority, limit))
-                    elif not self._is_known(task_id):
+                    task_id = (execution.id, task.ordinal)
+                    if not alone and self._is_known(task_id):
+                        continue
+                    limit = limits.of(pinned, task)
+                    if task.status is not TaskStatus.SCHEDULED:
                         self.queues.occupy(task_id, limit.name, now_ms)
-        waiting.sort(key=lambda one: one[0])
-        for _, task_id, task, priority, limit in waiting:
-            if not self._is_known(task_id):
-                deliver_ms = self._deliver_ms(task)
-                self.queues.put(
-                    task.queue or "", task_id, priority, deliver_ms, limit=limit, now_ms=now_ms
-                )
+                        continue
+                    self._aged += 1
+                    where = (task.queue or "", execution.priority, limit, self._deliver_ms(task))
+                    waits = (*where, task.updated_ms, self._aged)
+                    aged.append(Aged(task_id, *waits))
+            self.queues.put_aged(aged, now_ms)
 
-    def _deliver_ms(self, task: Task) -> int:
+    def _deliver_ms(self, task: Task | pending.OpenTask) -> int:
         """Elapsed milliseconds before which nobody gets a task; 0 = it need not wait."""
         if not task.deliver_ms:
             return 0
@@ -142,21 +154,21 @@ class HandOver:
         while len(self._moved) > _FRESH:
             del self._moved[next(iter(self._moved))]
         for task_id in effects.ended:
-            self.queues.withdraw(task_id)
-            self.leases.release(task_id)
+            # Who is held waits in no queue.
+            if self.leases.release(task_id) is None:
+                self.queues.withdraw(task_id)
             self.queues.free(task_id, now_ms)
             self._fresh.pop(task_id, None)
         for task_id in effects.left:
             # It goes on without a worker, in its slot if it has one.
-            self.queues.withdraw(task_id)
-            self.leases.release(task_id)
+            if self.leases.release(task_id) is None:
+                self.queues.withdraw(task_id)
             self._fresh.pop(task_id, None)
         for workflow, pinned, task in effects.queued.values():
             task_id = (workflow.id, task.ordinal)
             self.leases.release(task_id)
             self.queues.free(task_id, now_ms)
-            self._fresh[task_id] = TaskView(workflow, pinned, task)
-            self.queues.put(
+            soon = self.queues.put(
                 task.queue or "",
                 task_id,
                 workflow.priority,
@@ -164,6 +176,10 @@ class HandOver:
                 limit=_limit(pinned, task),
                 now_ms=now_ms,
             )
+            if soon:
+                self._fresh[task_id] = TaskView(workflow, pinned, task)
+            else:
+                self._fresh.pop(task_id, None)
         while len(self._fresh) > _FRESH:
             self._fresh.popitem(last=False)
 
@@ -200,6 +216,8 @@ class HandOver:
         """Hand out up to ``count`` tasks; wait for the first up to ``timeout_ms``."""
         self._note_poll(queue, worker)
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
+        if self.queues.incomplete:
+            await self._complete()
         while True:
             # What comes of a task that is handed out now could not be written.
             open_ = self.storage is None or self.storage.mode is Mode.WHOLE
@@ -214,6 +232,15 @@ class HandOver:
             left_ms = deadline_ms - self._clock.monotonic_ms()
             if left_ms <= 0 or not await self.queues.wait(queue, left_ms / 1000):
                 return []
+
+    async def _complete(self) -> None:
+        """Read again what waits: the disk has lost what was kept of it beside the records."""
+        self.queues.incomplete = False
+        try:
+            await self.take_up()
+        except BaseException:
+            self.queues.incomplete = True
+            raise
 
     async def _hand_over(
         self, taken: list[tuple[TaskId, Place]], worker: str | None
@@ -399,15 +426,18 @@ def _limits(view: TaskView) -> tuple[int, int]:
 
 def _limit(pinned: Pinned, task: Task) -> Limit:
     """How many tasks of its definition may be in progress, and be handed over in its window."""
-    definition = _settings(pinned, task)
+    return _limit_by(task.name, _settings(pinned, task))
+
+
+def _limit_by(name: str, definition: TaskDefinition | None) -> Limit:
     if definition is None:
-        return Limit(task.name)
+        return Limit(name)
     at_once = max(0, definition.concurrent_exec_limit or 0)
     per_window = max(0, definition.rate_limit_per_frequency or 0)
     if not per_window:
-        return Limit(task.name, at_once)
+        return Limit(name, at_once)
     window_ms = max(1, definition.rate_limit_frequency_in_seconds or 1) * 1000
-    return Limit(task.name, at_once, per_window, window_ms)
+    return Limit(name, at_once, per_window, window_ms)
 
 
 def _settings(pinned: Pinned, task: Task) -> TaskDefinition | None:
@@ -416,32 +446,35 @@ def _settings(pinned: Pinned, task: Task) -> TaskDefinition | None:
     return None if step is None else step.task_definition
 
 
+class _Limits:
+    """The limits of tasks that are taken up: one object for all that have the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, str, str], Limit] = {}
+
+    def of(self, pinned: Pinned, task: pending.OpenTask) -> Limit:
+        """As ``_limit`` says of the whole record."""
+        if task.step is not None:
+            step = msgspec.json.decode(task.step, type=WorkflowTask)
+            return _limit_by(task.name, step.task_definition)
+        key = (pinned.key, task.step_ref, task.name)
+        limit = self._known.get(key)
+        if limit is None:
+            place = pinned.outline.place(task.step_ref)
+            definition = None if place is None else place.step.task_definition
+            limit = self._known[key] = _limit_by(task.name, definition)
+        return limit
+
+
 def _open_page(
-    connection: sqlite3.Connection, after_key: int
-) -> tuple[list[tuple[Workflow, Pinned, list[Task]]], int | None]:
-    """Executions that have not ended, with those of their tasks that workers have to do with.
-
-    Damaged ones are left out: whoever looks after the storage ends them.
-
-    Returns:
-        A page of them, and the key after which to go on; None = there are no more.
-    """
+    connection: sqlite3.Connection, after: tuple[str, int]
+) -> tuple[pending.Page, dict[int, Pinned]]:
+    """Executions that have not ended, and their definitions, as far as these are whole."""
+    page = pending.read_page(connection, after, _PAGE)
     definitions: dict[int, Pinned] = {}
-    page: list[tuple[Workflow, Pinned, list[Task]]] = []
-    found = executions.open_workflows(connection, after_key, _PAGE)
-    for key, workflow in found:
-        if workflow is None:
-            continue
+    for key in {execution.pinned for execution, _ in page.executions}:
         try:
-            pinned = definitions.get(workflow.pinned)
-            if pinned is None:
-                pinned = definitions[workflow.pinned] = metadata.read_pinned(
-                    connection, workflow.pinned
-                )
-            tasks = executions.read_tasks(connection, key)
+            definitions[key] = metadata.read_pinned(connection, key)
         except RowDamaged as error:
-            log.error("row_damaged", table=error.table, workflow=key, reason=error.message)
-            continue
-        waiting = [one for one in tasks if one.queue is not None and not one.status.terminal]
-        page.append((workflow, pinned, waiting))
-    return page, found[-1][0] if len(found) == _PAGE else None
+            log.error("row_damaged", table=error.table, key=key, reason=error.message)
+    return page, definitions

@@ -19,7 +19,7 @@ from edge.handover import HandOver
 from edge.model.decision import LeaseExpired, TimerDue
 from edge.model.errors import BatonError, Overloaded, StorageUnavailable
 from edge.store import timers
-from edge.store.queues import Held
+from edge.store.leases import Held
 from edge.store.slots import TaskId
 from edge.transactions import Transaction
 from sync.database import Database

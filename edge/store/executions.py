@@ -86,6 +86,9 @@ HOT_RECORDS = 20_000
 """Task records kept in memory for the executions that move; at about 1 KB each this bounds the
 cache near 20 MB. The executions that moved longest ago leave first and are read again."""
 
+HOT_EXECUTIONS = 3_000
+"""Executions kept in memory, at about 3 KB each: many small ones are bounded by this."""
+
 _NOTE_EVERY_MS = 60_000
 """How much time a boot without a clock may lose at most."""
 
@@ -308,7 +311,7 @@ class Executions:
 
     def trim(self) -> None:
         """After a COMMIT: let the executions that have ended, and the coldest, leave memory."""
-        while self._hot_records > HOT_RECORDS and len(self._hot) > 1:
+        while len(self._hot) > (1 if self._hot_records > HOT_RECORDS else HOT_EXECUTIONS):
             self.forget(next(iter(self._hot)))
 
     def forget(self, workflow_id: bytes) -> None:

@@ -1,18 +1,23 @@
-"""Tasks that wait for a worker, and tasks that a worker holds: in memory, rebuilt from the records.
+"""Tasks that wait for a worker: rebuilt from the records at a start.
 
-A record that is SCHEDULED and names a queue is in that queue; nothing here is written. Losing it
-all costs a second hand-over, never a task.
+A record that is SCHEDULED and names a queue is in that queue. The foremost of each line are in
+memory, the others in the backlog, so that what nobody asks for takes no memory. Losing it all costs
+a second hand-over, never a task.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
+import sqlite3
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
-from edge.model.decision import Lease
+import structlog
+
+from edge.store.backlog import DELAYED, Backlog, Entry, Place, Waiting
 from edge.store.slots import Limit, Slots, TaskId
 
 _WITHDRAWN = 1_000
@@ -20,46 +25,54 @@ _WITHDRAWN = 1_000
 wait; then all queues are cleaned at once."""
 
 
-class Place(NamedTuple):
-    """Where a task waits, or has waited until a worker took it."""
+_WINDOW = 5_000
+"""Tasks of one line in memory; when it grows beyond, its last fifth goes to the backlog, and what
+comes back of it comes by the tenth, in two milliseconds."""
 
+_NARROW = 50
+"""While four windows full of tasks of all lines are in memory, each line that grows has but this
+part of a window."""
+
+_SAME_MS = 20
+"""Bits that tell apart the tasks that have waited since one millisecond of an earlier process."""
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+class _Line:
+    """Tasks of which the first is handed out first. What is behind ``tail`` is in the backlog.
+
+    There is always somebody in memory as long as somebody is in the backlog.
+    """
+
+    __slots__ = ("entries", "number", "tail")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.entries: list[Entry] = []
+        """A heap, in which those who were withdrawn may still lie around."""
+        self.tail: tuple[int, int] | None = None
+        """Rank and arrival of somebody before whom nobody is in the backlog; None = nobody is."""
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+class Aged(NamedTuple):
+    """A task that waited before this process began."""
+
+    task: TaskId
     queue: str
     priority: int
     limit: Limit
-    arrival: int
-    """Ascending with time: within one priority the smallest is handed out first."""
-    since_ms: int = 0
-    """Monotonic time from which on it might have been handed out; 0 = that time is still to come."""
-
-
-_Entry = tuple[int, int, TaskId]
-"""Negative priority, order of arrival, task: the smallest is handed out first."""
-
-
-class Held(NamedTuple):
-    """A task in the hands of a worker."""
-
-    lease: Lease
-    place: Place
-    response_ms: int
-    """Silence allowed, in milliseconds; 0 = any."""
-    silent_until_ms: int
-    """Monotonic time after which the worker counts as dead; 0 = never."""
-    runs_until_ms: int
-    """Monotonic time after which the attempt has run too long; 0 = never."""
-
-    @property
-    def expires_ms(self) -> int:
-        """The earlier of the two moments; 0 = never."""
-        moments = [m for m in (self.silent_until_ms, self.runs_until_ms) if m]
-        return min(moments, default=0)
-
-    def asked_again_at(self, moment_ms: int) -> Held:
-        """The same lease, whose moments that have passed come once more."""
-        return self._replace(
-            silent_until_ms=self.silent_until_ms and max(self.silent_until_ms, moment_ms),
-            runs_until_ms=self.runs_until_ms and max(self.runs_until_ms, moment_ms),
-        )
+    deliver_ms: int
+    """Elapsed milliseconds before which nobody gets it; 0 = at once."""
+    waited_ms: int
+    """Epoch milliseconds since when it has waited."""
+    number: int
+    """Ascending: of those of one millisecond the smallest is handed out first."""
 
 
 class Queues:
@@ -68,18 +81,29 @@ class Queues:
     What is limited waits in a line of its own for each queue and limit, so that a line that is
     stuck never stands before other tasks of the same queue. A slot that becomes free, or a window
     that opens, wakes a poller at once: nobody looks from time to time.
+
+    Args:
+        backlog: has those for whom there is no room in memory.
+        window: tasks of one line that are kept in memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, backlog: Backlog | None = None, window: int = _WINDOW) -> None:
+        self._window, self._narrow_window = window, max(1, window // _NARROW)
         self.slots = Slots()
         self.on_earlier: Callable[[], None] | None = None
         """Called when a window opens before all the others that are waited for."""
-        self._ready: dict[str, list[_Entry]] = {}
-        self._lines: dict[str, dict[Limit, list[_Entry]]] = {}
+        self.incomplete = False
+        """Whether the backlog was lost: what waits is to be read again from the records."""
+        self._backlog: Backlog | None = Backlog() if backlog is None else backlog
+        """None = it has failed, and is not used any more."""
+        self._numbers = itertools.count(1)
+        self._ready: dict[str, _Line] = {}
+        self._lines: dict[str, dict[Limit, _Line]] = {}
         self._behind: dict[str, dict[tuple[str, Limit], None]] = {}
         """Queue and limit of the lines of each definition."""
         self._where: dict[TaskId, Place] = {}
-        self._delayed: list[tuple[int, int, TaskId]] = []
+        """Those in memory."""
+        self._delayed = _Line(DELAYED)
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._openings: list[tuple[int, Limit]] = []
         self._awaited: set[Limit] = set()
@@ -96,8 +120,8 @@ class Queues:
         *,
         limit: Limit,
         now_ms: int,
-    ) -> None:
-        """Let a task wait in a queue.
+    ) -> bool:
+        """Let a task wait in a queue; whether it is among the foremost, which are in memory.
 
         Args:
             queue: its name.
@@ -109,18 +133,43 @@ class Queues:
         """
         self._arrivals += 1
         place = Place(queue, priority, limit, self._arrivals, 0 if deliver_ms else now_ms)
-        if task in self._where:
+        if self.holds(task):
             self.withdraw(task)
+        self._put(task, place, deliver_ms, now_ms)
+        return task in self._where
+
+    def put_aged(self, found: Iterable[Aged], now_ms: int) -> None:
+        """Let tasks wait that waited before this process began: before all that came since.
+
+        Args:
+            found: who waits; none of them does here already.
+            now_ms: monotonic milliseconds.
+        """
+        late: dict[_Line, list[Waiting]] = {}
+        for one in found:
+            arrival = (one.waited_ms << _SAME_MS | one.number & (1 << _SAME_MS) - 1) - (1 << 62)
+            since_ms = 0 if one.deliver_ms else now_ms
+            place = Place(one.queue, one.priority, one.limit, arrival, since_ms)
+            line = self._delayed if one.deliver_ms else self._known_line(one.queue, one.limit)
+            entry = (one.deliver_ms or -one.priority, arrival, one.task)
+            if line is not None and line.tail is not None and entry[:2] > line.tail:
+                late.setdefault(line, []).append((entry, place))
+            else:
+                self._put(one.task, place, one.deliver_ms, now_ms)
+        for line, waiting in late.items():
+            self._put_off(line, waiting)
+
+    def _put(self, task: TaskId, place: Place, deliver_ms: int, now_ms: int) -> None:
         self._where[task] = place
         if deliver_ms:
-            heapq.heappush(self._delayed, (deliver_ms, place.arrival, task))
+            self._push(self._delayed, (deliver_ms, place.arrival, task), place)
         else:
             self._insert(task, place, now_ms)
 
     def put_back(self, task: TaskId, place: Place, now_ms: int) -> None:
         """Let a task that was taken wait again where it was: its hand-over did not come about."""
         name = self.slots.take_back(task)
-        if task not in self._where:
+        if not self.holds(task):
             self._where[task] = place
             self._insert(task, place, now_ms)
         if name is not None:
@@ -130,12 +179,12 @@ class Queues:
         """Hand out up to ``count`` tasks; each occupies a slot of its definition until ``free``."""
         taken: list[tuple[TaskId, Place]] = []
         lines = self._lines.get(queue)
-        heap = self._ready.get(queue)
+        ready = self._ready.get(queue)
         while len(taken) < count:
-            chosen = heap if lines is None else self._foremost(heap, lines, now_ms)
+            chosen = ready if lines is None else self._foremost(ready, lines, now_ms)
             if not chosen:
                 break
-            _, arrival, task = heapq.heappop(chosen)
+            _, arrival, task = self._pop(chosen)
             place = self._where.get(task)
             if place is None or place.arrival != arrival:
                 self._withdrawn -= 1
@@ -143,7 +192,7 @@ class Queues:
             del self._where[task]
             self.slots.occupy(task, place.limit.name, now_ms)
             taken.append((task, place))
-        if heap is not None and not heap:
+        if ready is not None and not ready:
             del self._ready[queue]
         if lines is not None:
             self._clear(queue)
@@ -157,7 +206,9 @@ class Queues:
 
     def holds(self, task: TaskId) -> bool:
         """Whether a task waits in a queue."""
-        return task in self._where
+        if task in self._where:
+            return True
+        return bool(self._backlog) and self._of_backlog(lambda b: b.holds(task), default=False)
 
     def free(self, task: TaskId, now_ms: int) -> None:
         """A task is in progress no more: whoever waits for its slot may have it."""
@@ -168,10 +219,13 @@ class Queues:
     def withdraw(self, task: TaskId) -> Place | None:
         """Take a task out of its queue; returns where it waited if it did."""
         place = self._where.pop(task, None)
-        if place is not None:
-            self._withdrawn += 1
-            if self._withdrawn > max(_WITHDRAWN, len(self._where)):
-                self._clean()
+        if place is None:
+            if not self._backlog:
+                return None
+            return self._of_backlog(lambda b: b.remove(task), default=None)
+        self._withdrawn += 1
+        if self._withdrawn > max(_WITHDRAWN, len(self._where)):
+            self._clean()
         return place
 
     def promote(self, now_ms: int, monotonic_ms: int) -> int:
@@ -184,8 +238,9 @@ class Queues:
         Returns:
             Elapsed milliseconds of the next delayed task; 0 = none.
         """
-        while self._delayed and self._delayed[0][0] <= now_ms:
-            _, arrival, task = heapq.heappop(self._delayed)
+        delayed = self._delayed
+        while delayed and delayed.entries[0][0] <= now_ms:
+            _, arrival, task = self._pop(delayed)
             place = self._where.get(task)
             if place is None or place.arrival != arrival:
                 self._withdrawn -= 1
@@ -194,7 +249,7 @@ class Queues:
             place = place._replace(arrival=self._arrivals, since_ms=monotonic_ms)
             self._where[task] = place
             self._insert(task, place, monotonic_ms)
-        return self._delayed[0][0] if self._delayed else 0
+        return delayed.entries[0][0] if delayed else 0
 
     def open_windows(self, now_ms: int) -> int:
         """Wake pollers for the lines whose windows let somebody through again.
@@ -241,7 +296,7 @@ class Queues:
 
     def sizes(self) -> dict[str, int]:
         """Number of tasks in each queue, those that are delayed or held back too."""
-        sizes: dict[str, int] = {}
+        sizes = self._backlog.sizes() if self._backlog else {}
         for place in self._where.values():
             sizes[place.queue] = sizes.get(place.queue, 0) + 1
         return sizes
@@ -252,6 +307,8 @@ class Queues:
         Those that are delayed are counted, but they wait since 0, which is never.
         """
         found: dict[str, tuple[int, int]] = {}
+        if self._backlog:
+            found = self._of_backlog(lambda b: b.waiting(), default=found)
         for place in self._where.values():
             size, since_ms = found.get(place.queue, (0, 0))
             if place.since_ms and (not since_ms or place.since_ms < since_ms):
@@ -261,24 +318,36 @@ class Queues:
 
     # Lines.
 
+    def _known_line(self, queue: str, limit: Limit) -> _Line | None:
+        if limit.at_once or limit.per_window:
+            return self._lines.get(queue, {}).get(limit)
+        return self._ready.get(queue)
+
     def _insert(self, task: TaskId, place: Place, now_ms: int) -> None:
         entry = (-place.priority, place.arrival, task)
         queue, limit = place.queue, place.limit
         if not (limit.at_once or limit.per_window):
-            heapq.heappush(self._ready.setdefault(queue, []), entry)
+            ready = self._ready.get(queue)
+            if ready is None:
+                ready = self._ready[queue] = _Line(next(self._numbers))
+            self._push(ready, entry, place)
             self._wake(queue, 1)
             return
-        heapq.heappush(self._lines.setdefault(queue, {}).setdefault(limit, []), entry)
+        lines = self._lines.setdefault(queue, {})
+        line = lines.get(limit)
+        if line is None:
+            line = lines[limit] = _Line(next(self._numbers))
+        self._push(line, entry, place)
         self._behind.setdefault(limit.name, {})[queue, limit] = None
         self._look(queue, limit, now_ms, at_most=1)
 
     def _foremost(
         self,
-        ready: list[_Entry] | None,
-        lines: dict[Limit, list[_Entry]],
+        ready: _Line | None,
+        lines: dict[Limit, _Line],
         now_ms: int,
-    ) -> list[_Entry] | None:
-        """The heap whose first task comes before those of the others that may go now."""
+    ) -> _Line | None:
+        """The line whose first task comes before those of the others that may go now."""
         best, entry = ready, self._first(ready)
         for limit, line in lines.items():
             first = self._first(line)
@@ -288,20 +357,24 @@ class Queues:
                 best, entry = line, first
         return best
 
-    def _first(self, heap: list[_Entry] | None) -> _Entry | None:
-        """The first task of a heap that is still waiting there."""
-        while heap:
-            entry = heap[0]
-            place = self._where.get(entry[2])
-            if place is not None and place.arrival == entry[1]:
+    def _first(self, line: _Line | None) -> Entry | None:
+        """The first task of a line that is still waiting there."""
+        while line:
+            entry = line.entries[0]
+            if self._waits(entry):
                 return entry
-            heapq.heappop(heap)
+            self._pop(line)
             self._withdrawn -= 1
         return None
 
+    def _waits(self, entry: Entry) -> bool:
+        """Whether an entry in memory is that of a task that waits, and not of an earlier time."""
+        place = self._where.get(entry[2])
+        return place is not None and place.arrival == entry[1]
+
     def _look_behind(self, name: str, now_ms: int, *, at_most: int | None = 1) -> None:
         """Somebody behind a definition's limits may go: look at its lines, by their first tasks."""
-        ranked: list[tuple[_Entry, str, Limit]] = []
+        ranked: list[tuple[Entry, str, Limit]] = []
         for queue, limit in list(self._behind.get(name, ())):
             first = self._first(self._lines.get(queue, {}).get(limit))
             if first is None:
@@ -324,7 +397,9 @@ class Queues:
             return
         room = self.slots.room(limit, now_ms)
         if room:
-            self._wake(queue, min(room, len(line)) if at_most is None else at_most)
+            # As many as there may be: how many of the backlog are behind this limit is not asked.
+            count = room if line.tail is not None else min(room, len(line))
+            self._wake(queue, count if at_most is None else at_most)
             return
         moment = self.slots.opens_ms(limit, now_ms)
         if moment and limit not in self._awaited:
@@ -347,19 +422,91 @@ class Queues:
 
     def _clean(self) -> None:
         """Throw away all entries of tasks that were withdrawn."""
-        live = {place.arrival for place in self._where.values()}
-        heaps = list(self._ready.values())
-        for lines in self._lines.values():
-            heaps += lines.values()
-        for heap in heaps:
-            heap[:] = [entry for entry in heap if entry[1] in live]
-            heapq.heapify(heap)
-        self._delayed = [one for one in self._delayed if one[1] in live]
-        heapq.heapify(self._delayed)
-        self._ready = {queue: heap for queue, heap in self._ready.items() if heap}
+        limited = [line for lines in self._lines.values() for line in lines.values()]
+        for line in (*self._ready.values(), *limited, self._delayed):
+            line.entries = [entry for entry in line.entries if self._waits(entry)]
+            heapq.heapify(line.entries)
+            self._refill(line)
+        self._ready = {queue: line for queue, line in self._ready.items() if line}
         for queue in list(self._lines):
             self._clear(queue)
         self._withdrawn = 0
+
+    # The window of a line, and its tail.
+
+    def _push(self, line: _Line, entry: Entry, place: Place) -> None:
+        """Let a task wait in a line: in memory if it comes before all that are in the backlog."""
+        if line.tail is not None and entry[:2] > line.tail:
+            del self._where[entry[2]]
+            self._put_off(line, [(entry, place)])
+            return
+        heapq.heappush(line.entries, entry)
+        if len(line.entries) > self._narrow_window and self._backlog is not None:
+            few = len(self._where) <= 4 * self._window
+            window = self._window if few else self._narrow_window
+            if len(line.entries) > window:
+                self._narrow(line, max(1, window * 4 // 5))
+
+    def _narrow(self, line: _Line, count: int) -> None:
+        """Leave the foremost of a line in memory, and put all others off."""
+        waiting = sorted(entry for entry in line.entries if self._waits(entry))
+        self._withdrawn -= len(line.entries) - len(waiting)
+        line.entries, late = waiting[:count], waiting[count:]
+        if late:
+            line.tail = late[0][:2]
+            self._put_off(line, [(entry, self._where.pop(entry[2])) for entry in late])
+
+    def _put_off(self, line: _Line, waiting: list[Waiting]) -> None:
+        """Add tasks to the backlog; where it fails, they stay in memory after all."""
+        if self._backlog is not None:
+            try:
+                self._backlog.add(line.number, waiting)
+            except sqlite3.Error as error:
+                self._give_up(error)
+            else:
+                return
+        self._resume(line, waiting)
+
+    def _resume(self, line: _Line, waiting: Iterable[Waiting]) -> None:
+        for entry, place in waiting:
+            self._where[entry[2]] = place
+            heapq.heappush(line.entries, entry)
+
+    def _pop(self, line: _Line) -> Entry:
+        """Take out the first entry in memory; those who come next take its place there."""
+        entry = heapq.heappop(line.entries)
+        if not line.entries and line.tail is not None:
+            self._refill(line)
+        return entry
+
+    def _refill(self, line: _Line) -> None:
+        """Have somebody in memory if anybody waits in this line."""
+        if line.entries or line.tail is None:
+            return
+        number, count = line.number, max(1, self._window // 10)
+        self._resume(line, self._of_backlog(lambda b: b.take(number, count), default=[]))
+        line.tail = self._of_backlog(lambda b: b.first(number), default=None)
+
+    def _of_backlog(self, ask: Callable[[Backlog], T], *, default: T) -> T:
+        """What the backlog says; ``default`` when it has failed."""
+        if self._backlog is None:
+            return default
+        try:
+            return ask(self._backlog)
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return default
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        """The disk has lost the backlog: do without, and have everything read again."""
+        _log.error("backlog_lost", reason=str(error))
+        assert self._backlog is not None
+        self.incomplete = len(self._backlog) > 0
+        self._backlog.clear()
+        self._backlog = None
+        limited = [line for lines in self._lines.values() for line in lines.values()]
+        for line in (*self._ready.values(), *limited, self._delayed):
+            line.tail = None
 
     def _wake(self, queue: str, count: int) -> None:
         waiting = self._waiting.get(queue)
@@ -368,70 +515,3 @@ class Queues:
             if not future.done():
                 future.set_result(None)
                 count -= 1
-
-
-class Leases:
-    """Which worker holds which task, and until when. Changed from the event loop only."""
-
-    def __init__(self) -> None:
-        self._held: dict[TaskId, Held] = {}
-        self._expiry: list[tuple[int, TaskId]] = []
-        self.on_earlier: Callable[[], None] | None = None
-        """Called when a lease ends before all the others."""
-
-    def grant(self, task: TaskId, held: Held) -> None:
-        """Note that a worker holds a task."""
-        self._held[task] = held
-        if held.expires_ms:
-            heapq.heappush(self._expiry, (held.expires_ms, task))
-            if self._expiry[0][1] == task and self.on_earlier is not None:
-                self.on_earlier()
-
-    def get(self, task: TaskId) -> Held | None:
-        """The lease of a task, if somebody holds it."""
-        return self._held.get(task)
-
-    def release(self, task: TaskId) -> Held | None:
-        """Nobody holds the task any more."""
-        return self._held.pop(task, None)
-
-    def extend(self, task: TaskId, now_ms: int) -> bool:
-        """The worker has been heard of; False when it holds nothing.
-
-        Args:
-            now_ms: monotonic milliseconds.
-        """
-        held = self._held.get(task)
-        if held is None:
-            return False
-        if held.response_ms:
-            self.grant(task, held._replace(silent_until_ms=now_ms + held.response_ms))
-        return True
-
-    def expired(self, now_ms: int) -> list[tuple[TaskId, Held]]:
-        """Leases that have run out; each is returned until it is released or extended.
-
-        Args:
-            now_ms: monotonic milliseconds.
-        """
-        over: list[tuple[TaskId, Held]] = []
-        while self._expiry and self._expiry[0][0] <= now_ms:
-            _, task = heapq.heappop(self._expiry)
-            held = self._held.get(task)
-            if held is not None and 0 < held.expires_ms <= now_ms:
-                over.append((task, held))
-        return over
-
-    def next_expiry_ms(self) -> int:
-        """Monotonic milliseconds of the next expiry; 0 = none."""
-        while self._expiry:
-            moment, task = self._expiry[0]
-            held = self._held.get(task)
-            if held is not None and held.expires_ms == moment:
-                return moment
-            heapq.heappop(self._expiry)
-        return 0
-
-    def all(self) -> dict[TaskId, Held]:
-        """Every lease of now, whatever comes later. This may be asked for from any thread."""
-        return self._held.copy()

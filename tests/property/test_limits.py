@@ -13,7 +13,8 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edge.store.queues import Place, Queues
+from edge.store.backlog import Place
+from edge.store.queues import Queues
 from edge.store.slots import Limit, TaskId
 
 QUEUES = ("q", "yard:q")
@@ -40,9 +41,11 @@ class _Waits(NamedTuple):
 class Limited(RuleBasedStateMachine):
     """Tasks come, go out, end, come back and are withdrawn; pollers wait; time passes."""
 
+    window = 5_000
+
     def __init__(self) -> None:
         super().__init__()
-        self.queues = Queues()
+        self.queues = Queues(window=self.window)
         self.loop = asyncio.new_event_loop()
         self.now_ms = 1_000
         self.arrivals = 0
@@ -216,21 +219,32 @@ Limited.TestCase.settings = settings(max_examples=100, stateful_step_count=50, d
 TestLimited = Limited.TestCase
 
 
+class Crowded(Limited):
+    """The same, with hardly any room in memory: all but the first three of a line are put off."""
+
+    window = 3
+
+
+Crowded.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestCrowded = Crowded.TestCase
+
+
 @given(
     at_once=st.integers(0, 4),
     per_window=st.integers(0, 4),
     window_ms=st.integers(1, 50),
     pollers=st.integers(1, 6),
     lasts_ms=st.lists(st.integers(1, 60), min_size=1, max_size=25),
+    window=st.sampled_from((2, 5_000)),
 )
 @settings(max_examples=300, deadline=None)
 def test_every_task_starts_as_soon_as_it_may(
-    at_once: int, per_window: int, window_ms: int, pollers: int, lasts_ms: list[int]
+    *, at_once: int, per_window: int, window_ms: int, pollers: int, lasts_ms: list[int], window: int
 ) -> None:
     """Workers that do nothing but wait to be woken are as busy as the limits let them be."""
     limit = Limit("n", at_once, per_window, window_ms)
 
-    assert _earliest(limit, pollers, lasts_ms) == _started(limit, pollers, lasts_ms)
+    assert _earliest(limit, pollers, lasts_ms) == _started(limit, pollers, lasts_ms, window)
 
 
 def _earliest(limit: Limit, pollers: int, lasts_ms: list[int]) -> list[int]:
@@ -252,10 +266,10 @@ def _earliest(limit: Limit, pollers: int, lasts_ms: list[int]) -> list[int]:
     return starts
 
 
-def _started(limit: Limit, pollers: int, lasts_ms: list[int]) -> list[int]:
+def _started(limit: Limit, pollers: int, lasts_ms: list[int], window: int) -> list[int]:
     """When each task starts; time jumps from one end or opening to the next."""
     loop = asyncio.new_event_loop()
-    queues, starts, now_ms = Queues(), [0] * len(lasts_ms), 0
+    queues, starts, now_ms = Queues(window=window), [0] * len(lasts_ms), 0
     for number in range(len(lasts_ms)):
         queues.put("q", (b"", number), 0, limit=limit, now_ms=0)
     running: dict[int, int] = {}

@@ -406,7 +406,9 @@ class DeviceChecks:
         """C13: nobody sleeps beside work."""
         for queue, pollers in queues._waiting.items():
             idle = any(not poller.done() for poller in pollers)
-            ready = [entry for entry in queues._ready.get(queue, ()) if _lives(queues, entry)]
+            line = queues._ready.get(queue)
+            entries = [] if line is None else line.entries
+            ready = [entry for entry in entries if _lives(queues, entry)]
             if idle and ready:
                 since_ms = min(queues._where[entry[2]].since_ms for entry in ready)
                 if since_ms and monotonic_ms - since_ms > 500:

@@ -27,8 +27,9 @@ from edge.model.times import duration_ms
 from edge.store import events as stored_events
 from edge.store import outbox, timers
 from edge.store.executions import Executions
+from edge.store.leases import Leases
 from edge.store.outbox import OutboxWriter
-from edge.store.queues import Leases, Queues
+from edge.store.queues import Queues
 from edge.store.slots import Slots
 from edge.store.timers import Timeline
 from edge.timekeeper import Timekeeper

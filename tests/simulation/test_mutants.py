@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.store.queues import Leases
+from edge.store.leases import Leases
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.plan import draw
 from tests.simulation.world import live

@@ -18,6 +18,8 @@ from edge.model.errors import StorageUnavailable
 from edge.model.executions import TaskStatus, WorkflowStatus, task_uuid, workflow_uuid
 from edge.model.payload_limits import PayloadLimits
 from edge.model.requests import TaskResult, TaskView
+from edge.store.backlog import Backlog
+from edge.store.queues import Queues
 from edge.store.slots import TaskId
 from tests.unit.edge.engine_house import (
     claim,
@@ -366,5 +368,96 @@ def test_taking_up_again_leaves_alone_what_has_ended_meanwhile(tmp_path: Path) -
         await engine.hand_over.take_up()
 
         assert {} == dict(engine.queue_sizes())
+
+    run(tmp_path, body)
+
+
+async def _names(engine: Engine, queue: str, count: int = 99) -> list[str]:
+    views = await engine.poll(queue, worker="w", count=count, timeout_ms=0)
+    return [view.workflow.correlation_id or "" for view in views]
+
+
+def test_a_queue_longer_than_its_window(tmp_path: Path) -> None:
+    """Oldest first within a priority, whoever came late; what ended is left out; sizes are exact."""
+
+    async def body(engine: Engine) -> None:
+        engine.hand_over.queues = Queues(window=3)
+        await define(engine, "w", simple("a"))
+        ids = [await start(engine, "w", correlation_id=f"old{n}") for n in range(20)]
+        ids += [await start(engine, "w", correlation_id=f"hot{n}", priority=5) for n in range(8)]
+        await engine.terminate(ids[12], None)
+        await engine.terminate(ids[22], None)
+        await engine.pause(ids[14])
+
+        assert {"a": 26} == engine.queue_sizes()
+        hot = [f"hot{n}" for n in range(8) if n != 2]
+        assert hot[:3] == await _names(engine, "a", 3)
+        late = await start(engine, "w", correlation_id="late", priority=9)
+        assert [late] == await _ids(engine, "a", 1)
+        old = [f"old{n}" for n in range(20) if n != 12]
+        assert [*hot[3:], *old] == await _names(engine, "a")
+        assert {} == engine.queue_sizes()
+
+    run(tmp_path, body)
+
+
+async def _ids(engine: Engine, queue: str, count: int) -> list[str]:
+    views = await engine.poll(queue, worker="w", count=count, timeout_ms=0)
+    return [workflow_uuid(view.workflow.id) for view in views]
+
+
+def test_a_long_queue_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the order of before, of all workflows together, and new tasks come behind."""
+    monkeypatch.setattr(handover, "Queues", lambda: Queues(window=3))
+    clock = ManualClock()
+
+    async def before(engine: Engine) -> None:
+        for name in ("w", "v"):
+            await define(engine, name, simple("a"))
+        for number in range(12):
+            clock.pass_s(0.001)
+            name = "vw"[number % 2]
+            await start(engine, name, correlation_id=str(number), priority=number // 8)
+        assert ["8"] == await _names(engine, "a", 1)
+
+    async def after(engine: Engine) -> None:
+        assert {"a": 12} == engine.queue_sizes()
+        await start(engine, "w", correlation_id="new")
+        in_order = [*range(8, 12), *range(8)]
+        assert [*map(str, in_order), "new"] == await _names(engine, "a")
+
+    run(tmp_path, before, clock=clock)
+    run(tmp_path, after, clock=clock)
+
+
+def test_a_backlog_that_is_lost_is_read_again(tmp_path: Path) -> None:
+    """The disk under it fails: the next poll finds what the records say, each task once."""
+    broken = False
+
+    class Failing(sqlite3.Connection):
+        """To a disk that fails from a certain moment on."""
+
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            """Run a statement, as long as the disk is well."""
+            if broken:
+                raise sqlite3.OperationalError("disk I/O error")
+            return super().execute(sql, parameters)
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect("", isolation_level=None, factory=Failing)
+
+    async def body(engine: Engine) -> None:
+        nonlocal broken
+        engine.hand_over.queues = Queues(Backlog(connect), window=3)
+        await define(engine, "w", simple("a"))
+        for number in range(12):
+            await start(engine, "w", correlation_id=str(number))
+        broken = True
+        found: list[str] = []
+        while len(found) < 12:
+            found += await _names(engine, "a", 2)
+
+        assert sorted(map(str, range(12))) == sorted(found)
+        assert [] == await _names(engine, "a")
 
     run(tmp_path, body)

@@ -6,7 +6,9 @@ import asyncio
 
 from edge.model.decision import Lease
 from edge.store import queues as queues_module
-from edge.store.queues import Held, Leases, Place, Queues
+from edge.store.backlog import Place
+from edge.store.leases import Held, Leases
+from edge.store.queues import Queues
 from edge.store.slots import Limit, TaskId
 
 _ANY = Limit("n")
