@@ -12,11 +12,14 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from email.utils import formatdate
+from functools import partial
+from typing import Any
 
 from starlette.types import ASGIApp
 
 from edge import imports
 from edge.clock import shown_s
+from edge.direct import DirectApp, DirectProtocol, Heads
 
 # Its command line and its processes of several workers are left out.
 with imports.bare("uvicorn") as _uvicorn:
@@ -106,10 +109,14 @@ class HttpServer(Server):
     """
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        self.heads = Heads(app) if isinstance(app, DirectApp) else None
+        """Requests that need no ASGI, where the application has some."""
+        # uvicorn's types know of classes only; it calls whatever makes a connection.
+        protocol: Any = "auto" if self.heads is None else partial(DirectProtocol, heads=self.heads)
         super().__init__(
             Config(
                 app,
-                http="auto",
+                http=protocol,
                 ws="none",
                 loop="none",
                 lifespan="off",

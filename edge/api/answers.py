@@ -12,15 +12,33 @@ from starlette.responses import Response
 
 _encoder = msgspec.json.Encoder()
 
+_JSON = (b"content-type", b"application/json")
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+
+class Plain(Response):
+    """200 with a body, put together with a tenth of the effort that the general way takes.
+
+    Args:
+        body: the bytes.
+        kind: the header that says what they are.
+    """
+
+    def __init__(self, body: bytes, kind: tuple[bytes, bytes]) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = body
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), kind]
+
 
 def json(value: Any) -> Response:
     """200 with a JSON body."""
-    return Response(_encoder.encode(value), media_type="application/json")
+    return Plain(_encoder.encode(value), _JSON)
 
 
 def text(value: str) -> Response:
     """200 with the bare text: no quotes, no newline."""
-    return Response(value, media_type="text/plain")
+    return Plain(value.encode(), _TEXT)
 
 
 def void() -> Response:

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 import structlog
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from edge.api import (
     admin,
@@ -39,10 +40,11 @@ from edge.api import (
     workflows,
 )
 from edge.api.access_routes import ACCESS_ROUTES
-from edge.api.call import Call, ClientGone
+from edge.api.call import Call, ClientGone, DirectCall, Known
 from edge.api.house import House
 from edge.api.rights import Need, need_of
-from edge.api.routing import Match, Route, Table
+from edge.api.routing import Match, MethodNotAllowed, Route, Table
+from edge.direct import Answers
 from edge.model.access import Permission
 from edge.model.errors import BatonError, RowDamaged
 
@@ -292,22 +294,97 @@ _VIEW_COOKIE = "baton-view"
 """What the pages keep a view token in."""
 
 
-def build_app(house: House) -> ASGIApp:
-    """The API of a device as an ASGI application."""
-    routes = ROUTES if house.guard is None else [*ROUTES, *ACCESS_ROUTES]
-    table = Table(routes)
-    house.document = _document(routes, house.version)
+_DIRECT = frozenset(
+    {tasks.poll_batch, tasks.update, tasks.update_v2, workflows.start, workflows.start_by_name}
+)
+"""The endpoints that workers and those who start executions call all the time. They are answered
+without a way through ASGI wherever a request is plain; see ``edge.direct``."""
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+
+class Api:
+    """The API of a device as an ASGI application.
+
+    Args:
+        house: the rooms around it.
+    """
+
+    def __init__(self, house: House) -> None:
+        routes = ROUTES if house.guard is None else [*ROUTES, *ACCESS_ROUTES]
+        self._house = house
+        self._table = Table(routes)
+        house.document = _document(routes, house.version)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
         if scope["type"] != "http":
             return
         # The console must never answer for the API: clients look for 404 with a JSON body.
-        if house.pages is not None and _first_segment(scope) not in _API:
-            await house.pages(scope, receive, send)
-        else:
-            await _answer(table, Call(scope, receive, house), send)
+        if self._house.pages is not None and _first_segment(scope) not in _API:
+            await self._house.pages(scope, receive, send)
+            return
+        call = Call(scope, receive, self._house)
+        response = await self._respond(call, None)
+        if response is not None:
+            await response(scope, receive, send)
 
-    return app
+    def recognise(self, scope: Scope) -> Answers | None:
+        """What answers all plain requests with this head; None = they go the ordinary way.
+
+        Whatever depends on nothing but the head is judged here, once.
+        """
+        call = Call(scope, _receive_nothing, self._house)
+        try:
+            match = _match(self._table, scope)
+            if match.route.endpoint not in _DIRECT:
+                return None
+            _refuse_foreign_pages(call, match.route.pattern)
+            known = Known(scope, call.query)
+        except (BatonError, MethodNotAllowed):
+            return None
+        return lambda body, gone: self._respond(DirectCall(known, body, gone, self._house), match)
+
+    async def _respond(self, call: Call, match: Match | None) -> Response | None:
+        """Run the endpoint, and make an answer of whatever comes out of it.
+
+        Args:
+            call: the request.
+            match: its endpoint; None = it has still to be found, and whether a page of another
+                site asks to be judged.
+
+        Returns:
+            None when the client went away before its request was complete.
+        """
+        house, pattern = self._house, "none"
+        method: str = call.scope["method"]
+        try:
+            if match is None:
+                match = _match(self._table, call.scope)
+                pattern = match.route.pattern
+                _refuse_foreign_pages(call, pattern)
+            route = match.route
+            pattern, call.params = route.pattern, match.params
+            if house.guard is not None:
+                token, cookie = call.header(b"x-authorization"), _cookie(call)
+                call.admit(await house.guard.admit(route.method, pattern, token, cookie))
+            if pattern in _GROWING and route.method in ("POST", "PUT"):
+                house.engine.storage.admit_growth()
+            response = await route.endpoint(call)
+        except ClientGone:
+            return None
+        except Exception as error:  # noqa: BLE001 - the rim: nothing else stands before the server
+            if isinstance(error, RowDamaged):
+                house.engine.storage.record_damaged = True
+            known = errors.answer_to(error, house.instance)
+            if known is None:
+                _log.exception("request_failed", method=method, route=pattern)
+            response = known or errors.unexpected(house.instance)
+        house.requests.count(method if pattern != "none" else "any", pattern, response.status_code)
+        return response
+
+
+def build_app(house: House) -> Api:
+    """The API of a device as an ASGI application."""
+    return Api(house)
 
 
 def _document(routes: list[Route], version: str) -> Callable[[], Awaitable[bytes]]:
@@ -323,34 +400,9 @@ def _document(routes: list[Route], version: str) -> Callable[[], Awaitable[bytes
     return document
 
 
-async def _answer(table: Table, call: Call, send: Send) -> None:
-    """Find the endpoint, run it, and make an answer of whatever comes out of it."""
-    scope, house = call.scope, call.house
-    method: str = scope["method"]
-    pattern = "none"
-    try:
-        match = _match(table, scope)
-        pattern = match.route.pattern
-        call.params = match.params
-        _refuse_foreign_pages(call, pattern)
-        if house.guard is not None:
-            token, cookie = call.header(b"x-authorization"), _cookie(call)
-            route = match.route
-            call.admit(await house.guard.admit(route.method, pattern, token, cookie))
-        if pattern in _GROWING and match.route.method in ("POST", "PUT"):
-            house.engine.storage.admit_growth()
-        response = await match.route.endpoint(call)
-    except ClientGone:
-        return
-    except Exception as error:  # noqa: BLE001 - the rim: nothing else stands before the server
-        if isinstance(error, RowDamaged):
-            house.engine.storage.record_damaged = True
-        known = errors.answer_to(error, house.instance)
-        if known is None:
-            _log.exception("request_failed", method=method, route=pattern)
-        response = known or errors.unexpected(house.instance)
-    house.requests.count(method if pattern != "none" else "any", pattern, response.status_code)
-    await response(scope, call.receive, send)
+async def _receive_nothing() -> Message:
+    """Nothing is received by whoever only looks at a head."""
+    return {"type": "http.disconnect"}
 
 
 def _first_segment(scope: Scope) -> str:

@@ -10,47 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.api.app import build_app
 from edge.api.house import House
-from edge.sockets import CannotListen, HttpServer, Supervisor, listen, url_of
-from tests.unit.edge.engine_house import define, define_task, engine_at, simple, start
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-def served(
-    folder: Path, body: Callable[[House, Callable[[], Awaitable[Streams]]], Awaitable[None]]
-) -> None:
-    """Run ``body(house, connect)`` while a device answers on a free port."""
-
-    async def main() -> None:
-        async with engine_at(folder / "baton.db") as engine:
-            house = House(engine)
-            listener = listen("127.0.0.1", 0)
-            port = listener.getsockname()[1]
-            server = HttpServer(build_app(house), listener)
-
-            async def connect() -> Streams:
-                return await asyncio.open_connection("127.0.0.1", port)
-
-            async with asyncio.TaskGroup() as group:
-                group.create_task(server.run_until_stopped())
-                await server.ready.wait()
-                try:
-                    await body(house, connect)
-                finally:
-                    server.stop()
-
-    asyncio.run(main())
-
-
-async def ask(streams: Streams, request: bytes) -> tuple[bytes, bytes]:
-    """Head and body of the answer to a raw request."""
-    reader, writer = streams
-    writer.write(request)
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
-    return head, await reader.readexactly(int(length[0].split(b":")[1])) if length else b""
+from edge.sockets import CannotListen, Supervisor, listen, url_of
+from tests.unit.edge.engine_house import define, define_task, simple, start
+from tests.unit.edge.raw_http import Streams, ask, served
 
 
 def test_a_chunked_request_over_a_real_socket(tmp_path: Path) -> None:
