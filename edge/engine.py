@@ -19,6 +19,7 @@ from edge.effects import Effects
 from edge.group_commit import GroupCommit
 from edge.handover import HandOver
 from edge.listeners import Listeners
+from edge.load import Load
 from edge.lookups import Lookups
 from edge.model.decision import (
     Command,
@@ -30,7 +31,7 @@ from edge.model.decision import (
 )
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
 from edge.model.elapsed import TimeKept
-from edge.model.errors import NotFound, PayloadLost
+from edge.model.errors import NotFound, Overloaded, PayloadLost
 from edge.model.executions import (
     TaskStatus,
     Workflow,
@@ -85,7 +86,10 @@ class Engine:
         self.figures = disk.figures
         self.payloads = payloads
         disclosure = Disclosure(database, lookups)
-        self.hand_over = HandOver(database, clock, disclosure, self.figures, payloads)
+        self.load = Load()
+        self.hand_over = HandOver(
+            database, clock, disclosure, self.figures, payloads=payloads, load=self.load
+        )
         disk.polls = self.hand_over
         self._listeners: dict[int, Callable[[Changed], None]] = {}
         self._effect_listeners: list[Callable[[Effects], None]] = []
@@ -94,7 +98,13 @@ class Engine:
         self.storage = self.hand_over.storage = disk.storage
         database.refusal = disk.storage.refusal
         self._commits = GroupCommit(
-            database, disk, self._spread, self._counters, self.hand_over.take_up
+            database,
+            disk,
+            self._spread,
+            self._counters,
+            renewed=self.hand_over.take_up,
+            load=self.load,
+            monotonic_ms=clock.monotonic_ms,
         )
         self.moments = Moments(self._commits, self.hand_over, database, clock, self._counters)
 
@@ -222,9 +232,19 @@ class Engine:
             NotFound: no such definition.
             Conflict: the idempotency key has been used.
         """
-        workflow_id, _ = await self.request(lambda t: t.start(request))
+        workflow_id, _ = await self._commits.request(lambda t: t.start(request), begins=True)
         self._counters["starts"] += 1
         return workflow_uuid(workflow_id)
+
+    def admit_start(self) -> None:
+        """Whoever wants to start something is asked to wait when the device is behind.
+
+        Raises:
+            Overloaded: what has begun comes first.
+        """
+        refusal = self.load.refusal(self._commits.oldest_start_ms())
+        if refusal is not None:
+            raise Overloaded(refusal)
 
     async def command(self, workflow_id: str, command: Command) -> None:
         """Have a command obeyed.

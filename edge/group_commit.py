@@ -6,13 +6,14 @@ What the requests do, and what follows for the rest of the daemon, stands elsewh
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from edge.decider.scripts import ScriptNeedsTime
 from edge.effects import Effects
+from edge.load import Load
 from edge.memory import Memory, Outcome, Unwritable
 from edge.model.errors import Overloaded, StorageUnavailable
 from edge.transactions import Disk, Transaction
@@ -24,7 +25,11 @@ _BATCH = 500
 """Requests that share one COMMIT at most; the ones behind wait for the next."""
 
 _INBOX = 10_000
-"""Requests that may wait for the disk; beyond that a caller is told to come again."""
+"""Requests that may wait for the disk; beyond that a caller is told to come again. Starts may be half
+of them: the other half is kept for what has begun."""
+
+_STARTS_BESIDE = 100
+"""Starts that share a COMMIT with other requests at most; those wait for no more of them."""
 
 _PARKED = 200
 """Requests that may wait for slow scripts. Two of those run at a time and each for seconds: whoever
@@ -47,8 +52,8 @@ class Ticket(Generic[T]):
         self.memory = memory
         self.answer: asyncio.Future[T] = loop.create_future()
         """What the function returned, once that is on the disk, or why it is not."""
-        self.looked_at: asyncio.Future[None] = loop.create_future()
-        """Done when there is an answer, or when it is known that slow scripts come first."""
+        self._looked_at: asyncio.Future[None] | None = None
+        self._is_seen = False
 
     def settle(self, outcome: Outcome) -> None:
         """Tell whoever waits; nobody may."""
@@ -62,8 +67,21 @@ class Ticket(Generic[T]):
 
     def see(self) -> None:
         """The disk has seen it."""
-        if not self.looked_at.done():
-            self.looked_at.set_result(None)
+        self._is_seen = True
+        if self._looked_at is not None and not self._looked_at.done():
+            self._looked_at.set_result(None)
+
+    @property
+    def looked_at(self) -> asyncio.Future[None]:
+        """Done when there is an answer, or when it is known that slow scripts come first.
+
+        Made when somebody asks: hardly anybody does.
+        """
+        if self._looked_at is None:
+            self._looked_at = self.answer.get_loop().create_future()
+            if self._is_seen:
+                self._looked_at.set_result(None)
+        return self._looked_at
 
 
 class GroupCommit:
@@ -75,6 +93,8 @@ class GroupCommit:
         after: called with the effects of each COMMIT, before its callers are answered.
         renewed: called when the connections were made anew: what is in memory is read again.
         counters: ``commits``, ``requests``, ``refused`` and ``parked`` are counted here.
+        load: is told how long commits take.
+        monotonic_ms: milliseconds since an arbitrary moment.
     """
 
     def __init__(
@@ -83,14 +103,23 @@ class GroupCommit:
         disk: Disk,
         after: Callable[[Effects], None],
         counters: Counter[str],
+        *,
         renewed: Callable[[], Awaitable[None]],
+        load: Load,
+        monotonic_ms: Callable[[], int],
     ) -> None:
         self._database = database
         self._disk = disk
         self._after = after
         self._renewed = renewed
         self._counters = counters
+        self._load = load
+        self._monotonic_ms = monotonic_ms
+        self._idle_since_ms = monotonic_ms()
         self._inbox: list[Ticket[Any]] = []
+        self._starts: deque[tuple[int, Ticket[Any]]] = deque()
+        """Requests that begin something, with the moment of their arrival. They stand behind the
+        others: a device that has too much to do gets done what it has begun."""
         self._parked: dict[Ticket[Any], None] = {}
         """Requests that are undone, until a script has been worked out in another thread."""
         self._arrived = asyncio.Event()
@@ -102,15 +131,34 @@ class GroupCommit:
         """Commit what arrives, until ``close``."""
         self._running = True
         try:
-            while not (self._closing and not self._inbox):
-                if not self._inbox:
+            while not (self._closing and not self._inbox and not self._starts):
+                if not self._inbox and not self._starts:
                     self._arrived.clear()
                     await self._arrived.wait()
                     continue
-                batch, self._inbox = self._inbox[:_BATCH], self._inbox[_BATCH:]
-                await self._commit(batch)
+                await self._commit_and_time(self._take())
         finally:
             self._stopped.set()
+
+    def _take(self) -> list[Ticket[Any]]:
+        """The requests of the next transaction."""
+        batch, self._inbox = self._inbox[:_BATCH], self._inbox[_BATCH:]
+        room = _BATCH - len(batch)
+        for _ in range(min(len(self._starts), min(room, _STARTS_BESIDE) if batch else room)):
+            batch.append(self._starts.popleft()[1])
+        return batch
+
+    async def _commit_and_time(self, batch: list[Ticket[Any]]) -> None:
+        began_ms, syncs = self._monotonic_ms(), self._disk.figures.syncs
+        synced_s = syncs.sum_s
+        await self._commit(batch)
+        ended_ms = self._monotonic_ms()
+        self._load.committed(
+            idle_ms=began_ms - self._idle_since_ms,
+            took_ms=ended_ms - began_ms,
+            sync_ms=round((syncs.sum_s - synced_s) * 1000),
+        )
+        self._idle_since_ms = ended_ms
 
     async def _commit(self, batch: list[Ticket[Any]]) -> None:
         requests = [ticket.function for ticket in batch]
@@ -180,28 +228,46 @@ class GroupCommit:
             self._inbox.append(ticket)
             self._arrived.set()
 
-    def submit(self, function: Callable[[Transaction], T]) -> Ticket[T]:
+    def oldest_start_ms(self) -> int:
+        """How long the foremost of the starts has waited that wait; 0 = none does."""
+        return max(0, self._monotonic_ms() - self._starts[0][0]) if self._starts else 0
+
+    def submit(self, function: Callable[[Transaction], T], *, begins: bool = False) -> Ticket[T]:
         """Take a request on, to be carried out in the next transaction.
 
         One that cannot be taken on is answered at once, with the reason.
+
+        Args:
+            function: what to carry out.
+            begins: whether something begins with it that was not there before.
         """
         ticket = Ticket(function, self._disk.memory())
         if self._closing:
             ticket.settle(Outcome(None, StorageUnavailable(_CLOSING)))
         elif (closed := self._disk.storage.closed()) is not None:
             ticket.settle(Outcome(None, closed))
-        elif len(self._inbox) >= _INBOX:
+        elif begins and len(self._starts) >= _INBOX // 2:
+            message = f"{_INBOX // 2} starts wait for the disk; send this one again later"
+            ticket.settle(Outcome(None, Overloaded(message)))
+        elif len(self._inbox) + len(self._starts) >= _INBOX:
             message = f"{_INBOX} requests wait for the disk; send this one again later"
             ticket.settle(Outcome(None, Overloaded(message)))
         else:
-            self._inbox.append(ticket)
+            if begins:
+                self._starts.append((self._monotonic_ms(), ticket))
+            else:
+                self._inbox.append(ticket)
             self._arrived.set()
         return ticket
 
-    async def request(self, function: Callable[[Transaction], T]) -> T:
+    async def request(self, function: Callable[[Transaction], T], *, begins: bool = False) -> T:
         """Have a function carried out in the next transaction.
 
         It may be carried out more than once: all but the last time are undone.
+
+        Args:
+            function: what to carry out.
+            begins: whether something begins with it that was not there before.
 
         Returns:
             What it returned, once that is on the disk.
@@ -210,7 +276,7 @@ class GroupCommit:
             Overloaded: too much is waiting already.
             StorageUnavailable: the disk refused, or the engine is closing; nothing was written.
         """
-        return await self.submit(function).answer
+        return await self.submit(function, begins=begins).answer
 
     async def close(self) -> None:
         """Take nothing more on, and finish what was taken on; ``run`` returns by itself.

@@ -17,6 +17,7 @@ from edge.clock import Clock
 from edge.disclosure import Disclosure
 from edge.effects import Effects
 from edge.figures import Figures
+from edge.load import Load
 from edge.model.decision import Lease
 from edge.model.definitions import TaskDefinition, WorkflowTask
 from edge.model.errors import PayloadLost, RowDamaged
@@ -58,6 +59,7 @@ class HandOver:
         disclosure: fills in what only the worker may see.
         figures: polls and waiting times are counted there.
         payloads: has what is not in the rows.
+        load: is told how long tasks wait.
     """
 
     def __init__(
@@ -66,8 +68,11 @@ class HandOver:
         clock: Clock,
         disclosure: Disclosure,
         figures: Figures,
+        *,
         payloads: Payloads,
+        load: Load,
     ) -> None:
+        self._load = load
         self._database = database
         self._clock = clock
         self._disclosure = disclosure
@@ -288,6 +293,7 @@ class HandOver:
         monotonic_ms = self._clock.monotonic_ms()
         passed_ms = self._clock.jumps.passed_ms(started_ms, now_ms)
         self._figures.waits.see((monotonic_ms - place.since_ms) / 1000)
+        self._load.handed_over(monotonic_ms - place.since_ms)
         self.leases.grant(
             (view.workflow.id, task.ordinal),
             Held(

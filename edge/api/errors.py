@@ -15,6 +15,7 @@ from edge.api.routing import MethodNotAllowed
 from edge.model.errors import (
     BatonError,
     InvalidInput,
+    Overloaded,
     PayloadTooLarge,
     StorageUnavailable,
     Unauthenticated,
@@ -41,6 +42,9 @@ def answer_to(error: Exception, instance: str) -> Response | None:
             return _answer(error.status, _known(error, instance), {"Connection": "close"})
         case StorageUnavailable():
             headers = {"Retry-After": str(_RETRY_AFTER_S)}
+            return _answer(error.status, _known(error, instance), headers)
+        case Overloaded():
+            headers = {"Retry-After": str(error.later_s)}
             return _answer(error.status, _known(error, instance), headers)
         case BatonError():
             return _answer(error.status, _known(error, instance), {})

@@ -207,7 +207,10 @@ class Guard:
         for one, most in watched:
             lately = [at for at in self._failures.get(one, ()) if now_ms - at < _FAILURE_WINDOW_MS]
             if len(lately) >= most:
-                raise Overloaded("Too many wrong secrets; wait a minute, then check the key.")
+                raise Overloaded(
+                    "Too many wrong secrets; wait a minute, then check the key.",
+                    later_s=_FAILURE_WINDOW_MS // 1000,
+                )
 
     def _note_failure(self, watched: _Watched) -> None:
         now_ms = self._engine.clock.monotonic_ms()

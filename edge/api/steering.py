@@ -153,6 +153,7 @@ async def update_state(call: Call) -> Response:
 
 async def execute(call: Call) -> Response:
     """Start a workflow and answer where it has got to within the time."""
+    call.house.engine.admit_start()
     document = await call.json_object()
     document |= {"name": call.params["name"], "version": call.path_number("version")}
     posted = parse_start_request(with_idempotency(call, document))
@@ -166,6 +167,7 @@ async def execute(call: Call) -> Response:
 
 async def execute_for_output(call: Call) -> Response:
     """Start a workflow whose input is the body, and answer its output."""
+    call.house.engine.admit_start()
     document = {
         "name": call.params["name"],
         "version": call.optional_number("version"),

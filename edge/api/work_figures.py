@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from edge.api.metrics import Family, Labels
 from edge.engine import Engine
 from edge.figures import OTHER, Figures, Tally
+from edge.load import Load
 
 _MOST = 200
 """Queues and task definitions with a line of their own, the busiest ones; names are users'."""
@@ -17,7 +18,12 @@ _MOST = 200
 
 def families(engine: Engine) -> list[Family]:
     """The metrics of one engine."""
-    return [*_of_now(engine), *_counts(engine.figures), *_durations(engine.figures)]
+    return [
+        *_of_now(engine),
+        *_load(engine.load),
+        *_counts(engine.figures),
+        *_durations(engine.figures),
+    ]
 
 
 def _of_now(engine: Engine) -> list[Family]:
@@ -48,6 +54,24 @@ def _of_now(engine: Engine) -> list[Family]:
             "gauge",
             "Tasks that are handed out, by task definition.",
             _busiest(busy, "task", together=sum),
+        ),
+    ]
+
+
+def _load(load: Load) -> list[Family]:
+    """How much the device has to do, and what it did not begin for that reason."""
+    return [
+        Family(
+            "baton_busy_ratio",
+            "gauge",
+            "Share of the last second that requests were being carried out, syncs left out.",
+            [({}, round(load.busy, 3))],
+        ),
+        Family(
+            "baton_starts_refused_total",
+            "counter",
+            "Starts that were refused because the device was behind.",
+            [({}, load.refused)],
         ),
     ]
 

@@ -19,12 +19,14 @@ _encode = msgspec.json.Encoder().encode
 
 async def start(call: Call) -> Response:
     """Start a workflow; answers its id as text."""
+    call.house.engine.admit_start()
     request = parse_start_request(with_idempotency(call, await call.document({})))
     return answers.text(await call.house.engine.start(await start_request(call, request)))
 
 
 async def start_by_name(call: Call) -> Response:
     """Start a workflow by name, the body being its input."""
+    call.house.engine.admit_start()
     document = {
         "name": call.params["name"],
         "version": _version(call),

@@ -180,6 +180,11 @@ class Overloaded(BatonError):
     status = 429
     retryable = True
 
+    def __init__(self, message: str, *, later_s: int = 1) -> None:
+        super().__init__(message)
+        self.later_s = later_s
+        """Seconds after which it is worth asking again: a device mostly catches up within one."""
+
 
 class RateLimited(BatonError):
     """As many executions are running as the workflow allows. Start it again when one has ended."""

@@ -55,6 +55,47 @@ def test_too_many_waiting_requests_are_refused(
     run(tmp_path, body)
 
 
+def test_starts_may_be_half_of_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other half of the inbox is kept for what has begun."""
+    monkeypatch.setattr(group_commit, "_INBOX", 10)
+
+    async def body(engine: Engine) -> None:
+        begin = engine._commits.request
+        waiting = [asyncio.ensure_future(begin(_nothing, begins=True)) for _ in range(5)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="5 starts"):
+            await begin(_nothing, begins=True)
+
+        assert "done" == await engine.request(lambda _: "done")
+        for request in waiting:
+            await request
+
+    run(tmp_path, body)
+
+
+def test_starts_stand_behind_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And come all the same: some of them with each commit, all of them with one that is free."""
+    monkeypatch.setattr(group_commit, "_BATCH", 4)
+    monkeypatch.setattr(group_commit, "_STARTS_BESIDE", 1)
+
+    async def body(engine: Engine) -> None:
+        seen: list[str] = []
+
+        def note(name: str) -> None:
+            seen.append(name)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(6):
+                begins = number < 3
+                name = f"{'start' if begins else 'other'} {number}"
+                request = engine._commits.request(lambda _, n=name: note(n), begins=begins)  # type: ignore[misc]
+                group.create_task(request)
+
+        assert ["other 3", "other 4", "other 5", "start 0", "start 1", "start 2"] == seen
+
+    run(tmp_path, body)
+
+
 def _nothing(_: Transaction) -> None:
     return None
 

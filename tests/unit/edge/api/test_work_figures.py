@@ -51,6 +51,19 @@ def test_queues_tell_their_length_and_age(tmp_path: Path) -> None:
     run(tmp_path, body, clock=clock, timers=False)
 
 
+def test_the_load_is_told(tmp_path: Path) -> None:
+    """How busy the device is, and what it refused for it."""
+
+    async def body(engine: Engine) -> None:
+        engine.load.committed(idle_ms=500, took_ms=500, sync_ms=0)
+        assert engine.load.refusal(10_000) is not None
+
+        assert {(): 0.5} == _samples(engine, "baton_busy_ratio")
+        assert {(): 1} == _samples(engine, "baton_starts_refused_total")
+
+    run(tmp_path, body, clock=ManualClock(), timers=False)
+
+
 def test_tasks_and_executions_are_counted_once(tmp_path: Path) -> None:
     """When they begin and when they end, whatever happens to their records later."""
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge.transactions import Transaction
 from tests.unit.edge.api.device import FLOW, Device, run
+from tests.unit.edge.manual_clock import ManualClock
 
 NOBODY = "01a20751-17fa-734f-b298-ae0700000000"
 
@@ -171,3 +175,54 @@ def test_what_is_not_there_is_404(tmp_path: Path, method: str, path: str) -> Non
         assert (404, 404) == (response.status_code, response.json()["status"])
 
     run(tmp_path, body)
+
+
+STARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("POST", "/workflow", {"name": "flow"}),
+    ("POST", "/workflow/flow", {}),
+    ("POST", "/workflow/start/flow/1", {}),
+    ("POST", "/workflow/execute/flow/1?waitForSeconds=0", {}),
+    ("POST", "/workflow/execute/flow", {}),
+)
+"""Every way to start something."""
+
+
+def test_a_disk_that_keeps_starts_waiting(tmp_path: Path) -> None:
+    """The starts that come then are told when to come again; a result is taken all the same."""
+    clock = ManualClock()
+
+    async def body(device: Device) -> None:
+        await device.register()
+        await device.started()
+        task = await device.claimed()
+        held, release = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hold(_: Transaction) -> None:
+            loop.call_soon_threadsafe(held.set)
+            release.wait(20)
+
+        engine = device.house.engine
+        async with asyncio.TaskGroup() as group:
+            group.create_task(engine.request(hold))
+            await held.wait()
+            start = group.create_task(device.call("POST", "/workflow", json={"name": "flow"}))
+            while not engine._commits._starts:
+                await asyncio.sleep(0)
+            clock.pass_s(1)
+            refused = [await device.call(how, path, json=body) for how, path, body in STARTS]
+            report = group.create_task(device.finish(task))
+            while not engine._commits._inbox:
+                await asyncio.sleep(0)
+            release.set()
+
+        assert [(429, "1")] * 5 == [
+            (one.status_code, one.headers["Retry-After"]) for one in refused
+        ]
+        assert {"overloaded"} == {one.json()["code"] for one in refused}
+        assert (200, 200) == (start.result().status_code, report.result().status_code)
+        figures = (await device.client.get("/metrics")).text
+        assert "baton_starts_refused_total 5" in figures
+        assert 200 == (await device.call("POST", "/workflow", json={"name": "flow"})).status_code
+
+    run(tmp_path, body, clock=clock, timers=False)

@@ -1,0 +1,75 @@
+"""How far the device is behind with its work, measured in time; when to refuse what begins something.
+
+Nothing is queued here and no clock is read: whoever queues says how long things took.
+"""
+
+from __future__ import annotations
+
+_STARTS_WAIT_MS = 200
+"""A start may have waited this long for the disk thread, and two commits more, before the next one
+is refused. Who has waited longer was left behind by whole commits: more comes than is carried
+out."""
+
+_SPAN_MS = 1_000
+"""Of time that the averages look back over, roughly."""
+
+_BUSY = 0.75
+"""Share of the time that requests are being carried out, syncs left out, above which the processor
+is what is short. A disk that is slow, or a device with few and slow workers, never comes near."""
+
+_BEHIND_MS = 2_000
+"""Waiting time of tasks, on average, above which workers are behind; it only counts on a device that
+is busy, for workers may take as long as they like on one that is not."""
+
+_TASKS = 64
+"""Hand-overs that this average looks back over, roughly."""
+
+
+class Load:
+    """What is known of the load of one engine. Event loop only."""
+
+    def __init__(self) -> None:
+        self.busy = 0.0
+        """Share of the time that requests are being carried out, syncs left out, of late."""
+        self.commit_ms = 0.0
+        """From the moment that a batch is taken on until its callers are answered, on average."""
+        self.tasks_wait_ms = 0.0
+        """How long tasks wait for their worker, on average; waits beyond what matters are cut."""
+        self.refused = 0
+        """Starts that were refused."""
+
+    def committed(self, *, idle_ms: float, took_ms: float, sync_ms: float) -> None:
+        """A batch has been committed.
+
+        Args:
+            idle_ms: since the one before it.
+            took_ms: from taking it on until its callers could be answered.
+            sync_ms: of that, until the disk had it.
+        """
+        span_ms = idle_ms + took_ms
+        if span_ms <= 0:
+            return
+        weight = min(1.0, span_ms / _SPAN_MS)
+        self.busy += (max(0.0, took_ms - sync_ms) / span_ms - self.busy) * weight
+        self.commit_ms += (took_ms - self.commit_ms) * weight
+
+    def handed_over(self, waited_ms: float) -> None:
+        """A task has waited this long until a worker got it."""
+        self.tasks_wait_ms += (min(waited_ms, 2.0 * _BEHIND_MS) - self.tasks_wait_ms) / _TASKS
+
+    def refusal(self, oldest_start_ms: float) -> str | None:
+        """Why a start is refused now; None = it may come.
+
+        Results and polls are never asked: what has begun is carried on with.
+
+        Args:
+            oldest_start_ms: how long the foremost of the starts has waited that wait; 0 = none
+                does.
+        """
+        if oldest_start_ms > _STARTS_WAIT_MS + 2 * self.commit_ms:
+            self.refused += 1
+            return f"Starts wait for the disk since {oldest_start_ms:.0f} ms; send this one later."
+        if self.busy > _BUSY and self.tasks_wait_ms > _BEHIND_MS:
+            self.refused += 1
+            return "The device is busy with what has begun, and behind; send this start later."
+        return None

@@ -1,0 +1,85 @@
+"""When starts are refused: by how long things take, never by how many there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.load import Load
+
+
+def worked(load: Load, *, idle_ms: float, took_ms: float, sync_ms: float, times: int = 100) -> None:
+    """Let so many commits of one kind go by."""
+    for _ in range(times):
+        load.committed(idle_ms=idle_ms, took_ms=took_ms, sync_ms=sync_ms)
+
+
+def waited(load: Load, ms: float, times: int = 1_000) -> None:
+    """Let so many tasks be handed over."""
+    for _ in range(times):
+        load.handed_over(ms)
+
+
+def test_a_device_at_rest_refuses_nothing() -> None:
+    """Nor does one of which nothing is known yet."""
+    load = Load()
+    assert load.refusal(0) is None
+    load.committed(idle_ms=0, took_ms=0, sync_ms=0)
+
+    assert load.refusal(200) is None
+    assert 0 == load.refused
+
+
+def test_starts_that_were_left_behind_by_commits() -> None:
+    """A start that waits longer than two commits and 200 ms stands in a line that grows."""
+    load = Load()
+    worked(load, idle_ms=0, took_ms=50, sync_ms=40)
+    assert 50 == pytest.approx(load.commit_ms, rel=0.01)
+
+    assert load.refusal(299) is None
+    assert "301 ms" in str(load.refusal(301))
+    assert 1 == load.refused
+
+
+def test_a_slow_disk_is_no_overload() -> None:
+    """Everybody waits for two syncs of it, and workers may be behind: starts are taken."""
+    load = Load()
+    worked(load, idle_ms=0, took_ms=1_000, sync_ms=950)
+    waited(load, 60_000)
+
+    assert load.refusal(2_100) is None
+
+
+def test_workers_that_are_slow_are_no_overload() -> None:
+    """A line of tasks that is an hour long is what a device is for, while it has time to spare."""
+    load = Load()
+    worked(load, idle_ms=100, took_ms=40, sync_ms=5)
+    waited(load, 3_600_000)
+
+    assert load.refusal(0) is None
+
+
+@pytest.mark.parametrize(("wait_ms", "refused"), [(1_900, False), (2_100, True)])
+def test_a_busy_device_finishes_what_has_begun(wait_ms: float, refused: bool) -> None:
+    """Where the processor is what is short and tasks wait for long, nothing is begun."""
+    load = Load()
+    worked(load, idle_ms=1, took_ms=40, sync_ms=5)
+    waited(load, wait_ms)
+
+    assert refused == (load.refusal(0) is not None)
+
+
+def test_what_is_over_is_forgotten() -> None:
+    """A second's rest ends it, and so do tasks that are handed out soon; one long wait is none."""
+    load = Load()
+    worked(load, idle_ms=0, took_ms=40, sync_ms=0)
+    waited(load, 60_000)
+    assert load.refusal(0) is not None
+    load.committed(idle_ms=5_000, took_ms=40, sync_ms=0)
+    assert load.refusal(0) is None
+
+    worked(load, idle_ms=0, took_ms=40, sync_ms=0)
+    assert load.refusal(0) is not None
+    waited(load, 10, times=100)
+    assert load.refusal(0) is None
+    load.handed_over(3_600_000)
+    assert load.refusal(0) is None
