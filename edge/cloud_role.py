@@ -6,29 +6,145 @@ No rule of any room stands here.
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import signal
 from collections.abc import Coroutine
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any
 
+import structlog
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from edge import journal
 from edge.clock import SystemClock
 from edge.config import Settings
 from edge.data_dir import DataDir
 from edge.links import Dice, broker
 from sync.control_plane.app import build_app
-from sync.control_plane.ingest import Ingest
+from sync.control_plane.ingest import Hears, Ingest
 from sync.control_plane.ledger import Ledger
+
+_GROUP = "baton"
+"""Of the ingesters that share the frames of all devices."""
+_LOOK_S = 0.5
+"""Between two looks whether the ingesters live. One that has died is started again at the next."""
+_STOP_S = 10.0
+
+_log = structlog.get_logger(__name__)
 
 
 async def open_role(settings: Settings, data: DataDir) -> ControlPlane:
     """Open the ledger and put the rooms around it.
 
     Raises:
-        DatabaseError: the ledger's file cannot be used.
+        DatabaseError: the ledger cannot be used.
     """
+    del data
+    return ControlPlane(settings, await open_ledger(settings), SystemClock())
+
+
+async def open_ledger(settings: Settings) -> Ledger:
+    """Open the ledger where the settings put it. Raises DatabaseError."""
+    where = settings.cloud.database or _ledger_file(Path(settings.daemon.data_dir))
+    ledger = await Ledger.open(where, now_ms=SystemClock().now_ms)
+    ledger.shared = settings.cloud.ingesters != 0
+    return ledger
+
+
+def _ledger_file(folder: Path) -> Path:
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    return DataDir(folder).ledger
+
+
+async def ingest_until(settings: Settings, stop: asyncio.Event) -> None:
+    """Take in what devices send until ``stop``, and nothing else. Raises DatabaseError."""
     clock = SystemClock()
-    return ControlPlane(settings, await Ledger.open(data.ledger, now_ms=clock.now_ms), clock)
+    ledger = await open_ledger(settings)
+    ingest = _ingest(settings, ledger, clock, hears=Hears.FRAMES, group=_GROUP)
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(ingest.run())
+            await stop.wait()
+            running.cancel()
+    finally:
+        await ledger.close()
+
+
+def _ingest(
+    settings: Settings, ledger: Ledger, clock: SystemClock, *, hears: Hears, group: str
+) -> Ingest:
+    return Ingest(
+        broker=broker(settings.sync),
+        ledger=ledger,
+        now_ms=clock.now_ms,
+        chance=Dice(),
+        tenants=(settings.sync.tenant,),
+        hears=hears,
+        group=group,
+    )
+
+
+def _child(settings: Settings) -> None:
+    """An ingester as a process of its own."""
+    journal.configure(settings.daemon.log_level)
+
+    async def main() -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        # Readable when the parent has ended, however it has: nobody else would end this one.
+        loop.add_reader(parent.sentinel, stop.set)
+        await ingest_until(settings, stop)
+
+    # A Ctrl-C goes to all processes of the terminal; the one with the pages ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(main())
+
+
+class Ingesters:
+    """The processes that take in what devices send.
+
+    Args:
+        settings: of the control plane; how many there shall be is among them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._running: list[SpawnProcess] = []
+
+    async def run(self) -> None:
+        """Keep them running until cancelled."""
+        try:
+            while True:
+                ended = [one for one in self._running if not one.is_alive()]
+                for one in ended:
+                    _log.error("ingester_ended", process=one.pid, status=one.exitcode)
+                    self._running.remove(one)
+                while len(self._running) < self._settings.cloud.ingesters:
+                    self._running.append(self._start())
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            await asyncio.to_thread(self._end)
+
+    def _start(self) -> SpawnProcess:
+        # Spawned and not forked: threads of the database run in this one.
+        process = multiprocessing.get_context("spawn").Process(
+            target=_child, args=(self._settings,), daemon=True
+        )
+        process.start()
+        _log.info("ingester_started", process=process.pid)
+        return process
+
+    def _end(self) -> None:
+        for one in self._running:
+            one.terminate()
+        for one in self._running:
+            one.join(_STOP_S)
+            if one.is_alive():
+                one.kill()
 
 
 class ControlPlane:
@@ -39,13 +155,10 @@ class ControlPlane:
     def __init__(self, settings: Settings, ledger: Ledger, clock: SystemClock) -> None:
         self._ledger = ledger
         self._closed = asyncio.Event()
-        self._ingest = Ingest(
-            broker=broker(settings.sync),
-            ledger=ledger,
-            now_ms=clock.now_ms,
-            chance=Dice(),
-            tenants=(settings.sync.tenant,),
-        )
+        alone = settings.cloud.ingesters == 0
+        hears = Hears.ALL if alone else Hears.PRESENCE
+        self._ingest = _ingest(settings, ledger, clock, hears=hears, group="")
+        self._ingesters = Ingesters(settings)
         self._app: Starlette = build_app(
             ledger,
             now_ms=clock.now_ms,
@@ -67,7 +180,7 @@ class ControlPlane:
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """What runs until it is cancelled."""
-        return [self._ingest.run()]
+        return [self._ingest.run(), self._ingesters.run()]
 
     async def alive(self) -> None:
         """Return when the disk has answered."""

@@ -6,7 +6,6 @@ Nothing is opened or started here, and no other place reads a setting from anywh
 from __future__ import annotations
 
 import ipaddress
-import math
 import os
 import re
 import socket
@@ -16,6 +15,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
+
+from edge import toml_text
 
 _MAX_FILE_BYTES = 1_000_000
 """A larger file is no configuration."""
@@ -151,6 +152,15 @@ class SyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_file: str = ""
 
 
+class CloudSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What only a control plane reads."""
+
+    database: str = ""
+    """``postgresql://USER@HOST/DATABASE``; empty = ``ledger.db`` in the data directory."""
+    ingesters: int = 0
+    """Processes that take in what devices send; 0 = the one with the pages does, -1 = others do."""
+
+
 class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How messages of events travel over MQTT, and how many are taken."""
 
@@ -258,6 +268,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trigger: list[TriggerSettings] = []
     worker: list[WorkerSettings] = []
     sync: SyncSettings = SyncSettings()
+    cloud: CloudSettings = CloudSettings()
     events: EventSettings = EventSettings()
     listener: ListenerSettings = ListenerSettings()
     evidence: EvidenceSettings = EvidenceSettings()
@@ -379,13 +390,7 @@ def secret_key_file(secrets: SecretSettings) -> Path | None:
 
 def to_toml(settings: Settings) -> str:
     """The settings as a file that ``load`` reads back to the same."""
-    lines: list[str] = []
-    for section, value in msgspec.to_builtins(settings).items():
-        tables = value if isinstance(value, list) else [value]
-        for table in tables:
-            lines += ["", f"[[{section}]]" if isinstance(value, list) else f"[{section}]"]
-            lines += [f"{key} = {_value(item)}" for key, item in table.items() if item is not None]
-    return "\n".join(lines[1:]) + "\n"
+    return toml_text.document(msgspec.to_builtins(settings))
 
 
 _SECRETIVE = re.compile(r"password|secret|token|key|username|credential")
@@ -547,6 +552,7 @@ def _check(settings: Settings) -> None:
         ("engine.body_limit_bytes", settings.engine.body_limit_bytes, 1_024, 2**30),
         ("engine.script_time_limit_s", settings.engine.script_time_limit_s, 0.01, 60),
         ("engine.handler_threads", settings.engine.handler_threads, 1, 64),
+        ("cloud.ingesters", settings.cloud.ingesters, -1, 64),
         ("events.max_message_bytes", settings.events.max_message_bytes, 1, 10_000_000),
         ("events.messages_per_s", settings.events.messages_per_s, 0.01, 100_000),
         ("auth.token_ttl_s", settings.auth.token_ttl_s, 60, 30 * 86_400),
@@ -584,17 +590,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _value(item: Any) -> str:
-    """A value in TOML. A JSON text is a TOML text, but for one letter that TOML wants escaped."""
-    if isinstance(item, dict):
-        pairs = (f"{_value(str(key))} = {_value(one)}" for key, one in item.items())
-        return "{ " + ", ".join(pairs) + " }" if item else "{}"
-    if isinstance(item, list):
-        return "[" + ", ".join(_value(one) for one in item) + "]"
-    if isinstance(item, float) and math.isnan(item):
-        return "nan"
-    if isinstance(item, float) and item in (float("inf"), float("-inf")):
-        return "inf" if item > 0 else "-inf"
-    return msgspec.json.encode(item).decode().replace("\x7f", "\\u007f")

@@ -26,8 +26,9 @@ CLOSE_TIMEOUT_S = 1.0
 # Measured: a window of 20 is as fast as 100, and 1,000 is slower, because paho looks through all
 # of its unacknowledged messages on each PUBACK.
 WINDOW_MESSAGES = 20
-# MQTT 5 ends the session when its will is due; an expiry above every will delay keeps the delay.
-SESSION_EXPIRY_S = 60
+# MQTT 5 sends the will when the session ends; an expiry above every will delay keeps the delay.
+# Who has no will has no session: a broker deals a share of what comes to members that are gone.
+WILL_EXPIRY_S = 60
 MESSAGE_ID_PROPERTY = "messageId"
 _NO_MATCHING_SUBSCRIBERS = 0x10
 # The packets taken from the socket before others get the loop again.
@@ -284,6 +285,7 @@ class Link:
         self._lost = False
         self._gone = asyncio.Event()
         self._opened = False
+        self._expiry_s = session_s or (WILL_EXPIRY_S if will is not None else 0)
         self._client = self._make_client(client_id, will)
 
     def _make_client(self, client_id: str, will: Will | None) -> Client:
@@ -367,7 +369,7 @@ class Link:
         host, port, keepalive_s = self._broker.host, self._broker.port, self._broker.keepalive_s
         if five:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = self._session_s or SESSION_EXPIRY_S
+            properties.SessionExpiryInterval = self._expiry_s
             if self._session_s:
                 properties.ReceiveMaximum = WINDOW_MESSAGES
             self._client.connect(

@@ -82,9 +82,10 @@ def server(tenant: str) -> str:
     return f"{_ROOT}/{tenant}/server"
 
 
-def every_up() -> str:
-    """The filter that hears every device's lanes."""
-    return f"{_ROOT}/+/+/up/+"
+def every_up(group: str = "") -> str:
+    """The filter that hears every device's lanes; of a group each message reaches one member."""
+    shared = f"$share/{group}/" if group else ""
+    return f"{shared}{_ROOT}/+/+/up/+"
 
 
 def every_presence() -> str:

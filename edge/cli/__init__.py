@@ -19,7 +19,7 @@ Start a device, register a folder of workflows, run one:
 
 _COMMANDS = {
     "run": "edge.cli.run:run",
-    "cloud": "edge.cli.run:cloud",
+    "cloud": "edge.cli.cloud:cloud",
     "check": "edge.cli.run:check",
     "auth": "edge.cli.auth:auth",
     "storage": "edge.cli.storage:storage",

@@ -1,4 +1,4 @@
-"""``baton run``, ``baton cloud`` and ``baton check``: start a daemon, or show how it would start.
+"""``baton run`` and ``baton check``: start a daemon, or show how it would start.
 
 No room of a daemon is imported before one is started.
 """
@@ -16,8 +16,6 @@ from edge.config import ConfigError, Settings, load, to_toml
 
 UNUSABLE = 78
 """Exit status of a daemon whose database cannot be used: EX_CONFIG of sysexits.h."""
-
-_CLOUD_LISTEN = "127.0.0.1:8090"
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,7 +36,8 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _daemon_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def daemon_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a daemon: the place, and where it answers."""
     listen = click.option(
         "--listen", metavar="HOST:PORT", help="Where to answer HTTP; port 0 = any."
     )
@@ -50,39 +49,18 @@ def _daemon_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "baton run", "baton run --data-dir /var/lib/baton --config /etc/baton.toml"
     )
 )
-@_daemon_options
+@daemon_options
 def run(*, data_dir: str | None, listen: str | None, config: Path | None) -> None:
     """Run a device: the engine, its API under /api and its console under /.
 
     Stop it with Ctrl-C or SIGTERM; everything that was acknowledged is on the disk.
     """
     settings = daemon_settings(config, listen=listen, data_dir=data_dir)
-    _start("run_device", settings)
-
-
-@click.command(
-    epilog=output.examples(
-        "baton cloud", "baton cloud --data-dir /var/lib/baton-cloud --listen 127.0.0.1:8090"
-    )
-)
-@_daemon_options
-def cloud(*, data_dir: str | None, listen: str | None, config: Path | None) -> None:
-    """Run a control plane: the history of a fleet, and its pages under /.
-
-    It hears devices over the MQTT broker that [sync] broker names.
-    """
-    settings = daemon_settings(
-        config,
-        listen=listen,
-        data_dir=data_dir,
-        default_listen=_CLOUD_LISTEN,
-        state_name="baton-cloud",
-    )
-    _start("run_cloud", settings)
+    start_role("run_device", settings)
 
 
 @click.command(epilog=output.examples("baton check --config /etc/baton.toml"))
-@_daemon_options
+@daemon_options
 def check(*, data_dir: str | None, listen: str | None, config: Path | None) -> None:
     """Print the effective configuration as TOML; a key that nobody reads is an error."""
     settings = daemon_settings(config, listen=listen, data_dir=data_dir)
@@ -101,8 +79,8 @@ class _Unusable(click.ClickException):
     exit_code = UNUSABLE
 
 
-def _start(name: str, settings: Settings) -> None:
-    """Run a role; what keeps it from starting is said in one line, without a trace."""
+def start_role(name: str, settings: Settings) -> None:
+    """Run a role by its name in ``edge.daemon``; what keeps it from starting is said in one line, without a trace."""
     # First of all: it keeps structlog from importing what a daemon has no use for.
     from edge import journal
 

@@ -5,12 +5,12 @@ What has changed is not known here.
 
 from __future__ import annotations
 
-import sqlite3
+from sync.control_plane.dialect import Connection
 
 _TAKE = "UPDATE counter SET value = value + ? WHERE name = 'change' RETURNING value"
 
 
-def take_changes(connection: sqlite3.Connection, count: int) -> int:
+def take_changes(connection: Connection, count: int) -> int:
     """Set aside `count` change numbers; the first of them."""
     found = connection.execute(_TAKE, (count,)).fetchone()
     return int(found[0]) - count + 1

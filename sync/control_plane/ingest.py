@@ -7,6 +7,7 @@ written pauses the acknowledgements and loses nothing: devices keep what was not
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -59,6 +60,14 @@ class _PresenceBody(msgspec.Struct, frozen=True):
 _PRESENCE = msgspec.json.Decoder(_PresenceBody)
 
 
+class Hears(enum.Flag):
+    """What an ingest listens to. One process of a control plane hears who is there."""
+
+    FRAMES = enum.auto()
+    PRESENCE = enum.auto()
+    ALL = FRAMES | PRESENCE
+
+
 class IngestStatus(msgspec.Struct, frozen=True):
     """How the ingest is doing."""
 
@@ -85,6 +94,8 @@ class Ingest:
         chance: Chance,
         tenants: Sequence[str] = (DEFAULT_TENANT,),
         client_id: str = "",
+        hears: Hears = Hears.ALL,
+        group: str = "",
         wiring: Wiring = Link,
     ) -> None:
         """Prepare; nothing is opened.
@@ -96,6 +107,8 @@ class Ingest:
             chance: draws the jitter between attempts, usually a seeded `random.Random`.
             tenants: whose devices are told that a control plane has begun to listen.
             client_id: empty lets the broker choose.
+            hears: what of the devices is this ingest's affair.
+            group: of ingesters that share the frames (``$share``); empty = it hears all of them.
             wiring: makes the connections.
         """
         self._broker = broker
@@ -105,6 +118,12 @@ class Ingest:
         self._backoff = Backoff(chance)
         self._tenants = tuple(tenants)
         self._client_id = client_id
+        self._hears = hears
+        self._filters = []
+        if Hears.FRAMES in hears:
+            self._filters.append(topics.every_up(group))
+        if Hears.PRESENCE in hears:
+            self._filters.append(topics.every_presence())
         self._news = asyncio.Event()
         self._frames_waiting: deque[tuple[Arrival, Received]] = deque()
         self._presence_waiting: list[Presence] = []
@@ -143,7 +162,7 @@ class Ingest:
     async def _listen(self) -> None:
         """One connection, from its opening to its loss."""
         # Without the broker nothing is known of any device; the retained births say it anew.
-        await self._ledger.note_broker_lost()
+        await self._note_unknown()
         link = self._wiring(
             self._broker,
             client_id=self._client_id,
@@ -152,7 +171,7 @@ class Ingest:
         )
         await link.open()
         try:
-            link.subscribe([topics.every_up(), topics.every_presence()])
+            link.subscribe(self._filters)
             self._note_up()
             announcement = frames.encode_announcement(Announcement(started_ms=self._now_ms()))
             for tenant in self._tenants:
@@ -164,7 +183,12 @@ class Ingest:
             self._presence_waiting.clear()
             await link.close()
             self._connected = False
-        await self._ledger.note_broker_lost()
+        await self._note_unknown()
+
+    async def _note_unknown(self) -> None:
+        """Who does not hear of connections has nothing to say of them either."""
+        if Hears.PRESENCE in self._hears:
+            await self._ledger.note_broker_lost()
 
     async def _serve(self, link: Wire) -> None:
         busy = True

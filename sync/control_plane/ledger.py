@@ -8,14 +8,16 @@ rebuilt. The statements live in `truth`, `projection` and `queries`.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from sync import orders as wire
 from sync.control_plane import orders, projection, queries, truth
+from sync.control_plane.dialect import Connection, StorageUnavailable
 from sync.control_plane.orders import NewOrder, Outbound
+from sync.control_plane.storage import Storage, open_storage
 from sync.control_plane.truth import Presence
 from sync.control_plane.views import (
     Change,
@@ -28,7 +30,7 @@ from sync.control_plane.views import (
     OrderView,
     Summary,
 )
-from sync.database import Connect, Database, on_a_thread
+from sync.database import Connect, on_a_thread
 from sync.orders import OrderInvalid
 from sync.receiver import Arrival, Outgoing
 from sync.topics import Address
@@ -39,6 +41,9 @@ DEFAULT_TENANT = "default"
 # Segments projected in one transaction: long enough to share its fsync, short enough that the
 # commit of newly arrived segments never waits more than some 50 ms behind it.
 PROJECTION_SEGMENTS = 8
+
+_LOOK_AGAIN_S = 0.25
+"""Between two looks for what other processes have changed."""
 
 
 class LedgerError(Exception):
@@ -54,25 +59,36 @@ class LedgerUnavailable(LedgerError):
 
 
 class Ledger:
-    """One control plane's ledger in one SQLite file."""
+    """One control plane's ledger, in an SQLite file or a PostgreSQL database."""
 
-    def __init__(self, database: Database, *, now_ms: Callable[[], int]) -> None:
+    def __init__(self, storage: Storage, *, now_ms: Callable[[], int]) -> None:
         """Use `open`; this only keeps what it is given."""
-        self._database = database
+        self._database = storage
         self._now_ms = now_ms
         self._changed = asyncio.Event()
         self.orders_due = asyncio.Event()
         """Set when an order was given here; whoever sends them clears it."""
+        self.shared = False
+        """Whether other processes write too, which nobody tells this one of."""
 
     @classmethod
     async def open(
-        cls, path: Path, *, now_ms: Callable[[], int], connect: Connect = on_a_thread
+        cls, where: Path | str, *, now_ms: Callable[[], int], connect: Connect = on_a_thread
     ) -> Ledger:
-        """Open the ledger's file, creating it when it is not there."""
-        return cls(await Database.open(path, truth.create_schema, connect), now_ms=now_ms)
+        """Open the ledger, and make what is not there of it.
+
+        Args:
+            where: the path of an SQLite file, or ``postgresql://...``.
+            now_ms: the wall clock.
+            connect: makes the connections to a file.
+
+        Raises:
+            DatabaseError: it cannot be opened; the message says what to do.
+        """
+        return cls(await open_storage(where, truth.create_schema, connect), now_ms=now_ms)
 
     async def close(self) -> None:
-        """Close the file; nothing may be asked afterwards."""
+        """Close the database; nothing may be asked afterwards."""
         await self._database.close()
 
     # Writing: the ingest's part.
@@ -99,16 +115,21 @@ class Ledger:
             self._notify()
         return done
 
-    async def rebuild(self) -> int:
+    async def rebuild(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Throw the projections away and make them again from the segments; how many there were.
 
         It runs in steps of one transaction each, so that arriving history is stored meanwhile;
-        pages show less until it is done.
+        pages show less until it is done. Other processes that project help.
+
+        Args:
+            progress: is told the number of the last segment that is done, and of the last one.
         """
         await self._write(projection.forget)
         total = 0
         while done := await self.project():
             total += done
+            if progress is not None:
+                progress(*await self._database.read(projection.place))
         return total
 
     async def note_presence(self, presences: Sequence[Presence]) -> None:
@@ -215,7 +236,7 @@ class Ledger:
         """What is to be signed with this key and sent now; counted as sent when this returns."""
         now_ms = self._now_ms()
 
-        def take(connection: sqlite3.Connection) -> list[Outbound]:
+        def take(connection: Connection) -> list[Outbound]:
             orders.expire(connection, now_ms=now_ms)
             return orders.due(connection, key_id=key_id, greeted=greeted, now_ms=now_ms)
 
@@ -336,18 +357,17 @@ class Ledger:
                     changed = self._changed
                     if await self.newest_change() > cursor:
                         return True
-                    await changed.wait()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_AGAIN_S if self.shared else None):
+                            await changed.wait()
         except TimeoutError:
             return False
 
-    async def _write(self, step: Callable[[sqlite3.Connection], T]) -> T:
+    async def _write(self, step: Callable[[Connection], T]) -> T:
         try:
             return await self._database.transact(step)
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-            # A defect of ours, which waiting would not mend.
-            raise
-        except sqlite3.DatabaseError as error:
-            raise LedgerUnavailable(f"{self._database.path}: {error}") from error
+        except StorageUnavailable as error:
+            raise LedgerUnavailable(str(error)) from error
 
     def _notify(self) -> None:
         self._changed.set()

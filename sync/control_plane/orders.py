@@ -6,13 +6,13 @@ No signature and no MQTT stands here; what an order may be is said by `sync.orde
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
 from sync import orders
 from sync.control_plane.changes import take_changes
+from sync.control_plane.dialect import Connection
 from sync.control_plane.views import OrderPage, OrderView
 from sync.orders import Kind, Order, Position, State
 from sync.records import OrderRecord
@@ -195,7 +195,7 @@ class OrderNotWithdrawn(OrderRefused):
     """The order has been sent, or has ended. Give another that undoes what it does."""
 
 
-def give(connection: sqlite3.Connection, new: NewOrder, *, now_ms: int) -> OrderView:
+def give(connection: Connection, new: NewOrder, *, now_ms: int) -> OrderView:
     """Put an order in line. The same again is the same order.
 
     Raises:
@@ -226,7 +226,7 @@ def give(connection: sqlite3.Connection, new: NewOrder, *, now_ms: int) -> Order
     return given
 
 
-def _new_id(connection: sqlite3.Connection, new: NewOrder, now_ms: int) -> str:
+def _new_id(connection: Connection, new: NewOrder, now_ms: int) -> str:
     """An id that no order has had: also none that a copy of this ledger gave at another time."""
     count = connection.execute(_COUNT).fetchone()[0]
     said = f"{new.address.tenant}/{new.address.device} {new.kind} {new.expires_ms} {count} "
@@ -235,7 +235,7 @@ def _new_id(connection: sqlite3.Connection, new: NewOrder, now_ms: int) -> str:
 
 
 def withdraw(
-    connection: sqlite3.Connection, order_id: str, *, now_ms: int, reason: str
+    connection: Connection, order_id: str, *, now_ms: int, reason: str
 ) -> OrderView | None:
     """Take an order back that was not sent yet; None when there is none of this id.
 
@@ -251,14 +251,14 @@ def withdraw(
     return found
 
 
-def find(connection: sqlite3.Connection, order_id: str) -> OrderView | None:
+def find(connection: Connection, order_id: str) -> OrderView | None:
     """An order; None when there is none of this id."""
     row = connection.execute(f"{_COLUMNS} WHERE o.order_id = ?", (order_id,)).fetchone()
     return None if row is None else _view(row)
 
 
 def page(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     tenant: str | None,
     device: str | None,
@@ -281,7 +281,7 @@ def page(
         ("o.ended IS NULL", open_only),
         ("o.order_key < :after", after is not None),
     ]
-    where = " AND ".join(text for text, given in wanted if given) or "1"
+    where = " AND ".join(text for text, given in wanted if given) or "1 = 1"
     rows = connection.execute(
         f"{_COLUMNS} WHERE {where} ORDER BY o.order_key DESC LIMIT :limit",
         {"tenant": tenant, "device": device, "after": after, "limit": limit + 1},
@@ -292,7 +292,7 @@ def page(
 
 
 def note_position(
-    connection: sqlite3.Connection,
+    connection: Connection,
     device_id: int,
     *,
     epoch: int,
@@ -322,7 +322,7 @@ def note_position(
 
 
 def _went_back(
-    connection: sqlite3.Connection, device_id: int, epoch: int, position: Position, next_cseq: int
+    connection: Connection, device_id: int, epoch: int, position: Position, next_cseq: int
 ) -> bool:
     """Whether the device has orders that this ledger does not know: it was put back to a copy."""
     if position.cseq >= next_cseq:
@@ -331,7 +331,7 @@ def _went_back(
     return row is not None and row[0] != position.id
 
 
-def expire(connection: sqlite3.Connection, *, now_ms: int) -> int:
+def expire(connection: Connection, *, now_ms: int) -> int:
     """End what was never sent and is too late now; how many those were."""
     devices = [row[0] for row in connection.execute(_EXPIRE, {"now_ms": now_ms}).fetchall()]
     _touch(connection, devices)
@@ -339,7 +339,7 @@ def expire(connection: sqlite3.Connection, *, now_ms: int) -> int:
 
 
 def due(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     key_id: bytes,
     greeted: Collection[Address],
@@ -372,7 +372,7 @@ def due(
 
 
 def _due_of(
-    connection: sqlite3.Connection, device_id: int, key: str, *, now_ms: int
+    connection: Connection, device_id: int, key: str, *, now_ms: int
 ) -> Outbound | None:
     line = connection.execute(_LINE, (device_id,)).fetchone()
     if line is None or key not in line[3].split():
@@ -409,7 +409,7 @@ def _due_of(
     return Outbound(Address(tenant, device), epoch, going)
 
 
-def end(connection: sqlite3.Connection, results: Sequence[Result]) -> None:
+def end(connection: Connection, results: Sequence[Result]) -> None:
     """Take what devices say of their orders."""
     for result in results:
         told = result.told
@@ -426,7 +426,7 @@ def end(connection: sqlite3.Connection, results: Sequence[Result]) -> None:
     _touch(connection, [result.device_id for result in results])
 
 
-def _touch(connection: sqlite3.Connection, devices: Sequence[int]) -> None:
+def _touch(connection: Connection, devices: Sequence[int]) -> None:
     """Tell the pages that something has changed around these devices."""
     if not devices:
         return
@@ -436,7 +436,7 @@ def _touch(connection: sqlite3.Connection, devices: Sequence[int]) -> None:
     )
 
 
-def _device(connection: sqlite3.Connection, address: Address) -> int:
+def _device(connection: Connection, address: Address) -> int:
     row = connection.execute(_FIND_DEVICE, _names(address)).fetchone()
     if row is None:
         raise DeviceUnknown(f"device: no {address.device!r} has ever been heard of")

@@ -8,7 +8,6 @@ record carries in itself - so that segments may be projected in any order.
 from __future__ import annotations
 
 import math
-import sqlite3
 import struct
 from collections import Counter
 from typing import assert_never
@@ -16,6 +15,7 @@ from typing import assert_never
 from sync import frames
 from sync.control_plane import orders
 from sync.control_plane.changes import take_changes
+from sync.control_plane.dialect import Connection
 from sync.control_plane.orders import Result
 from sync.control_plane.queries import LAG_BUCKET_GROWTH
 from sync.records import (
@@ -43,6 +43,11 @@ ORDER BY segment_id
 LIMIT :limit
 """
 
+_PLACE = """
+SELECT (SELECT value FROM counter WHERE name = 'projected'),
+       (SELECT COALESCE(MAX(segment_id), 0) FROM segment)
+"""
+
 _PUT_EXECUTION = """
 INSERT INTO execution (device_id, workflow_id, name, version, status, correlation_id, reason,
                        created_ms, updated_ms, ended_ms, input, output, definition,
@@ -52,23 +57,27 @@ VALUES (:device_id, :workflow_id, :name, :version, :status, :correlation_id, :re
         :ver, iif(:input IS NULL, NULL, :ver), iif(:output IS NULL, NULL, :ver),
         iif(:definition IS NULL, NULL, :ver))
 ON CONFLICT (device_id, workflow_id) DO UPDATE SET
-  name = iif(:ver > ver, :name, name),
-  version = iif(:ver > ver, :version, version),
-  status = iif(:ver > ver, :status, status),
-  correlation_id = iif(:ver > ver, :correlation_id, correlation_id),
-  reason = iif(:ver > ver, :reason, reason),
-  created_ms = MIN(created_ms, :created_ms),
-  updated_ms = iif(:ver > ver, :updated_ms, updated_ms),
-  ended_ms = iif(:ver > ver, :ended_ms, ended_ms),
-  input = iif(:input IS NOT NULL AND :ver > COALESCE(input_ver, x''), :input, input),
-  output = iif(:output IS NOT NULL AND :ver > COALESCE(output_ver, x''), :output, output),
-  definition = iif(:definition IS NOT NULL AND :ver > COALESCE(definition_ver, x''),
-                   :definition, definition),
-  input_ver = iif(:input IS NOT NULL, MAX(:ver, COALESCE(input_ver, x'')), input_ver),
-  output_ver = iif(:output IS NOT NULL, MAX(:ver, COALESCE(output_ver, x'')), output_ver),
-  definition_ver = iif(:definition IS NOT NULL, MAX(:ver, COALESCE(definition_ver, x'')),
-                       definition_ver),
-  ver = MAX(:ver, ver)
+  name = iif(:ver > execution.ver, :name, execution.name),
+  version = iif(:ver > execution.ver, :version, execution.version),
+  status = iif(:ver > execution.ver, :status, execution.status),
+  correlation_id = iif(:ver > execution.ver, :correlation_id, execution.correlation_id),
+  reason = iif(:ver > execution.ver, :reason, execution.reason),
+  created_ms = MIN(execution.created_ms, :created_ms),
+  updated_ms = iif(:ver > execution.ver, :updated_ms, execution.updated_ms),
+  ended_ms = iif(:ver > execution.ver, :ended_ms, execution.ended_ms),
+  input = iif(:input IS NOT NULL AND :ver > COALESCE(execution.input_ver, x''),
+              :input, execution.input),
+  output = iif(:output IS NOT NULL AND :ver > COALESCE(execution.output_ver, x''),
+               :output, execution.output),
+  definition = iif(:definition IS NOT NULL AND :ver > COALESCE(execution.definition_ver, x''),
+                   :definition, execution.definition),
+  input_ver = iif(:input IS NOT NULL, MAX(:ver, COALESCE(execution.input_ver, x'')),
+                  execution.input_ver),
+  output_ver = iif(:output IS NOT NULL, MAX(:ver, COALESCE(execution.output_ver, x'')),
+                   execution.output_ver),
+  definition_ver = iif(:definition IS NOT NULL, MAX(:ver, COALESCE(execution.definition_ver, x'')),
+                       execution.definition_ver),
+  ver = MAX(:ver, execution.ver)
 """
 
 _PUT_TASK = """
@@ -79,24 +88,26 @@ VALUES (:device_id, :workflow_id, :task_id, :seq, :ref, :type, :name, :status, :
         :iteration, :scheduled_ms, :started_ms, :ended_ms, :updated_ms, :worker, :reason,
         :input, :output, :ver, iif(:input IS NULL, NULL, :ver), iif(:output IS NULL, NULL, :ver))
 ON CONFLICT (device_id, workflow_id, task_id) DO UPDATE SET
-  seq = iif(:ver > ver, :seq, seq),
-  ref = iif(:ver > ver, :ref, ref),
-  type = iif(:ver > ver, :type, type),
-  name = iif(:ver > ver, :name, name),
-  status = iif(:ver > ver, :status, status),
-  attempt = iif(:ver > ver, :attempt, attempt),
-  iteration = iif(:ver > ver, :iteration, iteration),
-  scheduled_ms = MAX(scheduled_ms, :scheduled_ms),
-  started_ms = MAX(started_ms, :started_ms),
-  ended_ms = MAX(ended_ms, :ended_ms),
-  updated_ms = iif(:ver > ver, :updated_ms, updated_ms),
-  worker = iif(:ver > ver, :worker, worker),
-  reason = iif(:ver > ver, :reason, reason),
-  input = iif(:input IS NOT NULL AND :ver > COALESCE(input_ver, x''), :input, input),
-  output = iif(:output IS NOT NULL AND :ver > COALESCE(output_ver, x''), :output, output),
-  input_ver = iif(:input IS NOT NULL, MAX(:ver, COALESCE(input_ver, x'')), input_ver),
-  output_ver = iif(:output IS NOT NULL, MAX(:ver, COALESCE(output_ver, x'')), output_ver),
-  ver = MAX(:ver, ver)
+  seq = iif(:ver > task.ver, :seq, task.seq),
+  ref = iif(:ver > task.ver, :ref, task.ref),
+  type = iif(:ver > task.ver, :type, task.type),
+  name = iif(:ver > task.ver, :name, task.name),
+  status = iif(:ver > task.ver, :status, task.status),
+  attempt = iif(:ver > task.ver, :attempt, task.attempt),
+  iteration = iif(:ver > task.ver, :iteration, task.iteration),
+  scheduled_ms = MAX(task.scheduled_ms, :scheduled_ms),
+  started_ms = MAX(task.started_ms, :started_ms),
+  ended_ms = MAX(task.ended_ms, :ended_ms),
+  updated_ms = iif(:ver > task.ver, :updated_ms, task.updated_ms),
+  worker = iif(:ver > task.ver, :worker, task.worker),
+  reason = iif(:ver > task.ver, :reason, task.reason),
+  input = iif(:input IS NOT NULL AND :ver > COALESCE(task.input_ver, x''), :input, task.input),
+  output = iif(:output IS NOT NULL AND :ver > COALESCE(task.output_ver, x''),
+               :output, task.output),
+  input_ver = iif(:input IS NOT NULL, MAX(:ver, COALESCE(task.input_ver, x'')), task.input_ver),
+  output_ver = iif(:output IS NOT NULL, MAX(:ver, COALESCE(task.output_ver, x'')),
+                   task.output_ver),
+  ver = MAX(:ver, task.ver)
 """
 
 # A file that was there once is better than the news that it is gone now.
@@ -108,17 +119,18 @@ VALUES (:device_id, :workflow_id, :task_id, :key, :chunk, :chunks, :media_type, 
 ON CONFLICT (device_id, workflow_id, task_id, key, chunk) DO UPDATE SET
   chunks = :chunks, media_type = :media_type, sha256 = :sha256, size_bytes = :size_bytes,
   path = :path, missing = :missing, segment_id = :segment_id, seq = :seq, ver = :ver
-WHERE (1 - :missing, :ver) > (1 - missing, ver)
+WHERE (1 - :missing, :ver) > (1 - evidence.missing, evidence.ver)
 """
 
 _PUT_UNREAD = """
-INSERT OR REPLACE INTO unread (segment_id, seq, kind, reason)
+INSERT INTO unread (segment_id, seq, kind, reason)
 VALUES (:segment_id, :seq, :kind, :reason)
+ON CONFLICT (segment_id, seq) DO UPDATE SET kind = :kind, reason = :reason
 """
 
 _ADD_LAG = """
 INSERT INTO lag (hour_ms, bucket, records) VALUES (:hour_ms, :bucket, :records)
-ON CONFLICT (hour_ms, bucket) DO UPDATE SET records = records + :records
+ON CONFLICT (hour_ms, bucket) DO UPDATE SET records = lag.records + :records
 """
 
 _TOUCH_EXECUTION = """
@@ -127,14 +139,20 @@ WHERE device_id = :device_id AND workflow_id = :workflow_id
 """
 
 
-def forget(connection: sqlite3.Connection) -> None:
+def forget(connection: Connection) -> None:
     """Throw every projection away; `project` makes them again from the first segment on."""
     for table in ("execution", "task", "evidence", "unread", "lag"):
         connection.execute(f"DELETE FROM {table}")
     connection.execute("UPDATE counter SET value = 0 WHERE name = 'projected'")
 
 
-def project(connection: sqlite3.Connection, *, limit: int) -> int:
+def place(connection: Connection) -> tuple[int, int]:
+    """The number of the last segment that is in view, and of the last one that is stored."""
+    done, last = connection.execute(_PLACE).fetchone()
+    return int(done), int(last)
+
+
+def project(connection: Connection, *, limit: int) -> int:
     """Project the next stored segments; how many there were."""
     segments = connection.execute(_NEXT_SEGMENTS, {"limit": limit}).fetchall()
     if not segments:
@@ -211,7 +229,7 @@ class _Batch:
         bucket = int(math.log(lag_ms + 1) / _GROWTH_LOG)
         self._lag[received_ms - received_ms % _HOUR_MS, bucket] += 1
 
-    def write(self, connection: sqlite3.Connection) -> None:
+    def write(self, connection: Connection) -> None:
         connection.executemany(_PUT_EXECUTION, self._executions)
         connection.executemany(_PUT_TASK, self._tasks)
         connection.executemany(_PUT_EVIDENCE, self._evidence)

@@ -6,12 +6,12 @@ Nothing is written here.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from typing import Any, Literal
 
 import msgspec
 
 from sync import frames
+from sync.control_plane.dialect import Connection, named_rows
 from sync.control_plane.views import (
     Change,
     DeviceState,
@@ -63,7 +63,8 @@ ORDER BY seq, attempt, scheduled_ms, task_id
 """
 
 _EVIDENCE = """
-SELECT task_id, key, media_type, sha256, size_bytes, chunks, missing, COUNT(*) AS held
+SELECT task_id, key, sha256, missing, MAX(media_type) AS media_type,
+       MAX(size_bytes) AS size_bytes, MAX(chunks) AS chunks, COUNT(*) AS held
 FROM evidence
 WHERE device_id = :device_id AND workflow_id = :workflow_id
 GROUP BY task_id, key, sha256, missing
@@ -120,14 +121,14 @@ SELECT
 
 
 def devices(
-    connection: sqlite3.Connection, *, tenant: str | None, device: str | None, limit: int
+    connection: Connection, *, tenant: str | None, device: str | None, limit: int
 ) -> list[DeviceView]:
     """Devices in the order of their names."""
-    found = _rows(connection, _DEVICES, {"tenant": tenant, "device": device, "limit": limit})
+    found = named_rows(connection, _DEVICES, {"tenant": tenant, "device": device, "limit": limit})
     return [_device_view(row) for row in found]
 
 
-def _device_view(row: sqlite3.Row) -> DeviceView:
+def _device_view(row: dict[str, Any]) -> DeviceView:
     online = bool(row["online"])
     state: DeviceState = "offline"
     if online:
@@ -149,7 +150,7 @@ def _device_view(row: sqlite3.Row) -> DeviceView:
 
 
 def executions(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     tenant: str | None,
     device: str | None,
@@ -178,10 +179,11 @@ def executions(
         values["name"] = name
     if text:
         conditions.append(
-            "(instr(lower(execution.name), :text) OR instr(lower(execution.workflow_id), :text)"
-            " OR instr(lower(COALESCE(execution.correlation_id, '')), :text)"
-            " OR instr(lower(COALESCE(execution.reason, '')), :text)"
-            " OR instr(lower(device.device), :text))"
+            "(instr(lower(execution.name), :text) > 0"
+            " OR instr(lower(execution.workflow_id), :text) > 0"
+            " OR instr(lower(COALESCE(execution.correlation_id, '')), :text) > 0"
+            " OR instr(lower(COALESCE(execution.reason, '')), :text) > 0"
+            " OR instr(lower(device.device), :text) > 0)"
         )
         values["text"] = text.lower()
     place = _parse_place(after)
@@ -191,7 +193,7 @@ def executions(
     where = f"WHERE {' AND '.join(conditions)}\n" if conditions else ""
     limit = max(1, min(limit, PAGE_LIMIT))
     order = "ORDER BY execution.created_ms DESC, execution.execution_id DESC LIMIT :limit"
-    found = _rows(connection, _ROW + where + order, values | {"limit": limit + 1})
+    found = named_rows(connection, _ROW + where + order, values | {"limit": limit + 1})
     shown = found[:limit]
     more = len(found) > limit
     return ExecutionPage(
@@ -208,7 +210,7 @@ def _parse_place(after: str | None) -> tuple[int, int] | None:
     return int(created), int(identity)
 
 
-def _execution_row(row: sqlite3.Row) -> ExecutionRow:
+def _execution_row(row: dict[str, Any]) -> ExecutionRow:
     return ExecutionRow(
         tenant=row["tenant"],
         device=row["device"],
@@ -225,7 +227,7 @@ def _execution_row(row: sqlite3.Row) -> ExecutionRow:
 
 
 def execution(
-    connection: sqlite3.Connection, *, tenant: str, device: str, workflow_id: str
+    connection: Connection, *, tenant: str, device: str, workflow_id: str
 ) -> ExecutionView | None:
     """One execution with its tasks and evidence; None when it has not arrived."""
     where = (
@@ -233,7 +235,7 @@ def execution(
         " AND execution.workflow_id = :workflow_id"
     )
     keys = {"tenant": tenant, "device": device, "workflow_id": workflow_id}
-    found = _rows(connection, _ROW + where, keys)
+    found = named_rows(connection, _ROW + where, keys)
     if not found:
         return None
     row = found[0]
@@ -243,17 +245,17 @@ def execution(
         input=_json(row["input"]),
         output=_json(row["output"]),
         definition=_json(row["definition"]),
-        tasks=[_task_view(task) for task in _rows(connection, _TASKS, inside)],
-        evidence=[_evidence_view(file) for file in _rows(connection, _EVIDENCE, inside)],
+        tasks=[_task_view(task) for task in named_rows(connection, _TASKS, inside)],
+        evidence=[_evidence_view(file) for file in named_rows(connection, _EVIDENCE, inside)],
     )
 
 
-def _task_view(row: sqlite3.Row) -> TaskView:
+def _task_view(row: dict[str, Any]) -> TaskView:
     plain = {field: row[field] for field in TaskView.__struct_fields__}
     return TaskView(**(plain | {"input": _json(row["input"]), "output": _json(row["output"])}))
 
 
-def _evidence_view(row: sqlite3.Row) -> EvidenceView:
+def _evidence_view(row: dict[str, Any]) -> EvidenceView:
     missing = bool(row["missing"])
     return EvidenceView(
         task_id=row["task_id"],
@@ -269,7 +271,7 @@ def _evidence_view(row: sqlite3.Row) -> EvidenceView:
 
 
 def evidence_content(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     tenant: str,
     device: str,
@@ -284,7 +286,7 @@ def evidence_content(
     if identity is None:
         return None
     keys = {"device_id": identity[0], "workflow_id": workflow_id, "task_id": task_id, "key": key}
-    found = _rows(connection, _CHUNKS, keys)
+    found = named_rows(connection, _CHUNKS, keys)
     if not found or len(found) != found[0]["chunks"]:
         return None
     first = found[0]
@@ -303,15 +305,15 @@ def _chunk(payload: bytes, seq: int) -> bytes:
     return body.content if isinstance(body, EvidenceRecord) else b""
 
 
-def summary(connection: sqlite3.Connection) -> Summary:
+def summary(connection: Connection) -> Summary:
     """The fleet in figures."""
-    totals = _rows(connection, _TOTALS, {})[0]
+    totals = named_rows(connection, _TOTALS, {})[0]
     by_status = connection.execute("SELECT status, COUNT(*) FROM execution GROUP BY status")
     counts = {field: totals[field] for field in Summary.__struct_fields__ if field != "executions"}
     return Summary(executions=dict(by_status.fetchall()), **counts)
 
 
-def changes_after(connection: sqlite3.Connection, *, after: int, limit: int) -> list[Change]:
+def changes_after(connection: Connection, *, after: int, limit: int) -> list[Change]:
     """What has changed since a cursor, each thing once, in the order of its last change."""
     limit = max(1, min(limit, CHANGES_LIMIT))
     bounds = {"after": after, "limit": limit}
@@ -328,13 +330,13 @@ def changes_after(connection: sqlite3.Connection, *, after: int, limit: int) -> 
     return changed[:limit]
 
 
-def newest_change(connection: sqlite3.Connection) -> int:
+def newest_change(connection: Connection) -> int:
     """The cursor after which nothing has changed yet."""
     found = connection.execute("SELECT value FROM counter WHERE name = 'change'").fetchone()
     return int(found[0])
 
 
-def lag_report(connection: sqlite3.Connection, *, since_ms: int) -> LagReport:
+def lag_report(connection: Connection, *, since_ms: int) -> LagReport:
     """Percentiles of the sync lag from the hour of `since_ms` on."""
     buckets = connection.execute(_LAG, {"since_ms": since_ms}).fetchall()
     total = sum(records for _, records in buckets)
@@ -370,12 +372,3 @@ def _json(text: bytes | None) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return text.decode("utf-8", errors="replace")
-
-
-def _rows(
-    connection: sqlite3.Connection, statement: str, values: dict[str, Any]
-) -> list[sqlite3.Row]:
-    cursor = connection.cursor()
-    cursor.row_factory = sqlite3.Row
-    found: list[sqlite3.Row] = cursor.execute(statement, values).fetchall()
-    return found

@@ -13,6 +13,7 @@ import msgspec
 
 from sync.control_plane import orders
 from sync.control_plane.changes import take_changes
+from sync.control_plane.dialect import Connection
 from sync.receiver import (
     Arrival,
     Commitment,
@@ -31,7 +32,8 @@ _REJECTS_KEPT = 1_000
 _ENSURE_DEVICE = """
 INSERT INTO device (tenant, device, first_seen_ms, last_seen_ms)
 VALUES (:tenant, :device, :now_ms, :now_ms)
-ON CONFLICT (tenant, device) DO UPDATE SET last_seen_ms = MAX(last_seen_ms, :now_ms)
+ON CONFLICT (tenant, device) DO UPDATE SET
+  last_seen_ms = MAX(device.last_seen_ms, :now_ms)
 RETURNING device_id, live_epoch
 """
 
@@ -117,7 +119,7 @@ class Presence(msgspec.Struct, frozen=True):
     version: str = ""
 
 
-def create_schema(connection: sqlite3.Connection) -> None:
+def create_schema(connection: Connection) -> None:
     """Create what is not there yet; runs inside a transaction, so a statement at a time."""
     statement = ""
     for line in _SCHEMA.read_text(encoding="utf-8").splitlines(keepends=True):
@@ -128,7 +130,7 @@ def create_schema(connection: sqlite3.Connection) -> None:
 
 
 def commit(
-    connection: sqlite3.Connection, arrivals: Sequence[Arrival], *, now_ms: int
+    connection: Connection, arrivals: Sequence[Arrival], *, now_ms: int
 ) -> list[Outgoing]:
     """Store what has arrived; the acknowledgements to send once the transaction is durable."""
     # Devices are made known only by messages whose header holds: noise makes no rows.
@@ -143,7 +145,7 @@ def commit(
 
 
 def _load(
-    connection: sqlite3.Connection, address: Address, *, now_ms: int
+    connection: Connection, address: Address, *, now_ms: int
 ) -> tuple[int, DeviceState]:
     device_id, epoch = connection.execute(
         _ENSURE_DEVICE, {"tenant": address.tenant, "device": address.device, "now_ms": now_ms}
@@ -165,7 +167,7 @@ def _load(
 
 
 def _write(
-    connection: sqlite3.Connection,
+    connection: Connection,
     commitment: Commitment,
     identities: dict[Address, int],
     *,
@@ -218,7 +220,7 @@ def _write(
 
 
 def _write_states(
-    connection: sqlite3.Connection,
+    connection: Connection,
     commitment: Commitment,
     identities: dict[Address, int],
     *,
@@ -277,7 +279,7 @@ def _by_address(item: tuple[Address, DeviceState]) -> Address:
 
 
 def note_presence(
-    connection: sqlite3.Connection, presences: Sequence[Presence], *, now_ms: int
+    connection: Connection, presences: Sequence[Presence], *, now_ms: int
 ) -> None:
     """Keep what devices, or their wills, say, unless a newer connection has spoken."""
     change = take_changes(connection, len(presences))
@@ -303,7 +305,7 @@ def note_presence(
         )
 
 
-def note_broker_lost(connection: sqlite3.Connection) -> None:
+def note_broker_lost(connection: Connection) -> None:
     """Show every device as offline."""
     most = connection.execute("SELECT COALESCE(MAX(device_id), 0) FROM device").fetchone()[0]
     connection.execute(_ALL_OFFLINE, {"change": take_changes(connection, most + 1)})

@@ -222,7 +222,8 @@ def test_a_full_disk_under_the_ledger_pauses_the_acknowledgements(tmp_path: Path
         ledger = await Ledger.open(tmp_path / "ledger.db", now_ms=now_ms)
 
         async def limit(pages: int) -> None:
-            await ledger._database.hop(lambda one: one.execute(f"PRAGMA max_page_count = {pages}"))
+            file = ledger._database._database  # type: ignore[attr-defined]
+            await file.hop(lambda one: one.execute(f"PRAGMA max_page_count = {pages}"))
 
         await limit(1)
         ingest = Ingest(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from sync import frames, receiver, topics
 from sync.control_plane import stream
 from sync.control_plane.app import DAY_MS, build_app
+from sync.control_plane.dialect import Connection
 from sync.control_plane.ledger import Ledger
 from sync.control_plane.truth import Presence
 from sync.records import (
@@ -364,7 +364,7 @@ def test_a_ledger_that_fails_is_answered(tmp_path: Path) -> None:
     """Nothing escapes uncaught: a broken ledger is a 500 in the usual shape, not a dead socket."""
 
     async def play(world: World) -> None:
-        def drop(connection: sqlite3.Connection) -> None:
+        def drop(connection: Connection) -> None:
             connection.execute("DROP TABLE execution")
 
         await world.ledger._database.transact(drop)

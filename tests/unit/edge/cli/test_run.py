@@ -6,7 +6,8 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from edge.cli.run import check, cloud, run
+from edge.cli.cloud import cloud
+from edge.cli.run import check, run
 
 
 def test_a_wrong_option_never_starts_a_daemon(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""The ledger over real SQLite: what is committed is shown, found, told and made again."""
+"""The ledger over real SQLite and a real PostgreSQL: what is committed is shown, found, told and made again."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
@@ -27,6 +28,7 @@ from sync.records import (
     encode_body,
 )
 from sync.topics import Address
+from tests.postgres import Postgres
 
 NOW_MS = 1_000_000
 
@@ -69,11 +71,11 @@ def task(identity: str, task_id: str, status: str, at_ms: int, seq: int = 1) -> 
     return TaskRecord(identity, task_id, seq, f"ref{seq}", "SIMPLE", "detect", status, at_ms)
 
 
-def with_ledger(tmp_path: Path, scenario: Callable[[Ledger], Awaitable[None]]) -> None:
+def with_ledger(where: Path | str, scenario: Callable[[Ledger], Awaitable[None]]) -> None:
     """Run a scenario over a fresh ledger."""
 
     async def run() -> None:
-        ledger = await Ledger.open(tmp_path / "ledger.db", now_ms=lambda: NOW_MS)
+        ledger = await Ledger.open(where, now_ms=lambda: NOW_MS)
         try:
             await scenario(ledger)
         finally:
@@ -90,7 +92,7 @@ async def bring(ledger: Ledger, *arrivals: Arrival) -> list[receiver.Outgoing]:
     return outgoing
 
 
-def test_a_workflow_is_shown_with_its_tasks(tmp_path: Path) -> None:
+def test_a_workflow_is_shown_with_its_tasks(where: Path | str) -> None:
     """Input, output, definition, tasks in order, and the latest status."""
 
     async def scenario(ledger: Ledger) -> None:
@@ -120,10 +122,10 @@ def test_a_workflow_is_shown_with_its_tasks(tmp_path: Path) -> None:
         assert await ledger.execution("cellar", "w1") is None
         assert await ledger.execution("roof", "w1", tenant="acme") is None
 
-    with_ledger(tmp_path, scenario)
+    with_ledger(where, scenario)
 
 
-def test_executions_are_found_and_paged(tmp_path: Path) -> None:
+def test_executions_are_found_and_paged(where: Path | str) -> None:
     """Newest first, in pages that follow on, by device, status, name and text."""
 
     async def scenario(ledger: Ledger) -> None:
@@ -156,10 +158,10 @@ def test_executions_are_found_and_paged(tmp_path: Path) -> None:
             page = await ledger.executions(**conditions)
             assert expected == [row.workflow_id for row in page.rows], conditions
 
-    with_ledger(tmp_path, scenario)
+    with_ledger(where, scenario)
 
 
-def test_devices_are_shown_honestly(tmp_path: Path) -> None:
+def test_devices_are_shown_honestly(where: Path | str) -> None:
     """Online, lagging, offline; backlog and synced-to; a record behind a hole is not synced."""
 
     async def scenario(ledger: Ledger) -> None:
@@ -186,10 +188,10 @@ def test_devices_are_shown_honestly(tmp_path: Path) -> None:
         assert [] == await ledger.devices(tenant="acme")
         assert await ledger.device("cellar") is None
 
-    with_ledger(tmp_path, scenario)
+    with_ledger(where, scenario)
 
 
-def test_an_older_connection_never_speaks_over_a_newer_one(tmp_path: Path) -> None:
+def test_an_older_connection_never_speaks_over_a_newer_one(where: Path | str) -> None:
     """I-11: a will of an earlier session, boot or epoch changes nothing."""
 
     async def scenario(ledger: Ledger) -> None:
@@ -214,10 +216,10 @@ def test_an_older_connection_never_speaks_over_a_newer_one(tmp_path: Path) -> No
         assert found is not None
         assert not found.online
 
-    with_ledger(tmp_path, scenario)
+    with_ledger(where, scenario)
 
 
-def test_a_file_is_put_together_and_checked(tmp_path: Path) -> None:
+def test_a_file_is_put_together_and_checked(where: Path | str) -> None:
     """Chunks in any order make the file; a missing, changed or incomplete one is never served."""
 
     async def scenario(ledger: Ledger) -> None:
@@ -258,10 +260,10 @@ def test_a_file_is_put_together_and_checked(tmp_path: Path) -> None:
         await bring(ledger, roof.frame(chunk(0, content=b"", missing=True)))
         assert await ledger.evidence_content("roof", "w1", "t1", "snap") is not None
 
-    with_ledger(tmp_path, scenario)
+    with_ledger(where, scenario)
 
 
-def test_changes_are_told_once_and_in_order(tmp_path: Path) -> None:
+def test_changes_are_told_once_and_in_order(where: Path | str) -> None:
     """The feed names what changed since a cursor; a sleeper is woken by the next change."""
 
     async def scenario(ledger: Ledger) -> None:
@@ -285,10 +287,10 @@ def test_changes_are_told_once_and_in_order(tmp_path: Path) -> None:
         ]
         assert again[:1] == await ledger.changes_after(changes[-1].cursor, 1)
 
-    with_ledger(tmp_path, scenario)
+    with_ledger(where, scenario)
 
 
-def test_figures_of_the_fleet(tmp_path: Path) -> None:
+def test_figures_of_the_fleet(where: Path | str) -> None:
     """Counts by status, what is stored, quarantined, unread and missing, and the lag."""
 
     async def scenario(ledger: Ledger) -> None:
@@ -322,10 +324,10 @@ def test_figures_of_the_fleet(tmp_path: Path) -> None:
         assert lag.p50_ms <= lag.p99_ms <= lag.max_ms
         assert 0 == (await ledger.lag_percentiles(since_ms=10**12)).records
 
-    with_ledger(tmp_path, scenario)
+    with_ledger(where, scenario)
 
 
-def test_rebuilding_shows_the_same(tmp_path: Path) -> None:
+def test_rebuilding_shows_the_same(where: Path | str) -> None:
     """I-7: pages read the same after the projections were thrown away and made again."""
 
     async def scenario(ledger: Ledger) -> None:
@@ -347,10 +349,10 @@ def test_rebuilding_shows_the_same(tmp_path: Path) -> None:
         assert view == await ledger.execution("roof", "w1")
         assert lag == await ledger.lag_percentiles()
 
-    with_ledger(tmp_path, scenario)
+    with_ledger(where, scenario)
 
 
-def test_a_ledger_survives_its_process(tmp_path: Path) -> None:
+def test_a_ledger_survives_its_process(where: Path | str) -> None:
     """What was acknowledged before is acknowledged after, and is not stored twice."""
     roof = Sender()
     frame = roof.frame(workflow("w1"))
@@ -364,8 +366,8 @@ def test_a_ledger_survives_its_process(tmp_path: Path) -> None:
         assert 1 == (await ledger.summary()).records
         assert await ledger.execution("roof", "w1") is not None
 
-    with_ledger(tmp_path, first)
-    with_ledger(tmp_path, second)
+    with_ledger(where, first)
+    with_ledger(where, second)
 
 
 def test_a_full_disk_is_named_and_loses_nothing(tmp_path: Path) -> None:
@@ -375,17 +377,94 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path: Path) -> None:
         roof = Sender()
         await ledger.commit([roof.frame(workflow("w0"))])
 
+        file = ledger._database._database  # type: ignore[attr-defined]
+
         def limit(pages: int) -> Callable[[sqlite3.Connection], object]:
             return lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}")
 
-        await ledger._database.hop(limit(1))
+        await file.hop(limit(1))
         body = workflow("w1", input=b'"' + b"".join(b"%d" % at for at in range(9_000)) + b'"')
         arrivals = [roof.frame(body) for _ in range(8)]
         with pytest.raises(LedgerUnavailable, match=r"ledger\.db"):
             await ledger.commit(arrivals)
-        await ledger._database.hop(limit(1_000_000))
+        await file.hop(limit(1_000_000))
 
         (outgoing,) = await ledger.commit(arrivals)
         assert {Lane.HISTORY: 9} == frames.decode_ack(outgoing.payload).cursors
 
-    with_ledger(tmp_path, scenario)
+    with_ledger(tmp_path / "ledger.db", scenario)
+
+
+def test_a_database_that_stops_is_named_and_loses_nothing(server: Postgres) -> None:
+    """I-20: while PostgreSQL is down nothing is acknowledged; when it is back all of it is."""
+    where = server.new_schema()
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        await ledger.commit([roof.frame(workflow("w0"))])
+        server.stop()
+        arrivals = [roof.frame(workflow("w1"))]
+        with pytest.raises(LedgerUnavailable, match="postgresql://"):
+            await ledger.commit(arrivals)
+        server.start()
+
+        (outgoing,) = await ledger.commit(arrivals)
+        assert {Lane.HISTORY: 2} == frames.decode_ack(outgoing.payload).cursors
+
+    with_ledger(where, scenario)
+
+
+def test_a_text_with_a_zero_is_stored(where: Path | str) -> None:
+    """PostgreSQL has no NUL in its texts; a device that sends one is not stuck with it."""
+
+    async def scenario(ledger: Ledger) -> None:
+        await bring(ledger, Sender().frame(workflow("w1", "FAILED", reason="a\0b")))
+
+        (row,) = (await ledger.executions()).rows
+        assert row.reason in ("a\0b", "a\N{REPLACEMENT CHARACTER}b")
+
+    with_ledger(where, scenario)
+
+
+def test_ingesters_share_a_ledger(where: Path | str) -> None:
+    """I-6: frames dealt out to four ingesters that work at once are stored once, each in view."""
+
+    async def main() -> None:
+        devices = [Sender(f"d{number}") for number in range(6)]
+        frames_ = [
+            (device, device.frame(*[workflow(f"w{round_}-{one}") for one in range(5)]))
+            for round_ in range(8)
+            for device in devices
+        ]
+        rng = random.Random(4)
+        dealt = frames_ + rng.choices(frames_, k=20)
+        rng.shuffle(dealt)
+        ledgers = [await Ledger.open(where, now_ms=lambda: NOW_MS) for _ in range(4)]
+
+        async def ingest(ledger: Ledger, share: list[Arrival]) -> None:
+            for begin in range(0, len(share), 3):
+                await ledger.commit(share[begin : begin + 3])
+                await ledger.project()
+                await ledger.note_presence([Presence(devices[0].address, True, 1, 1, 1)])
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, ledger in enumerate(ledgers):
+                    share = [arrival for _, arrival in dealt[number::4]]
+                    group.create_task(ingest(ledger, share))
+            while await ledgers[0].project():
+                pass
+            seen = [await ledger.devices() for ledger in ledgers]
+            page = await ledgers[1].executions(limit=500)
+            summary = await ledgers[2].summary()
+        finally:
+            for ledger in ledgers:
+                await ledger.close()
+
+        assert [40] * 6 == [view.records for view in seen[0]]
+        assert [0] * 6 == [view.backlog for view in seen[0]]
+        assert seen[0] == seen[3]
+        assert 240 == len(page.rows)
+        assert (240, 0) == (summary.records, summary.projection_lag)
+
+    asyncio.run(main())

@@ -1,0 +1,122 @@
+"""Where the ledger lies: an SQLite file or a PostgreSQL database, behind one narrow interface.
+
+No statement of any room stands here. Whatever database it is, a function runs in one transaction
+and has happened when `transact` returns; what cannot be written or read is `StorageUnavailable`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from sync.control_plane.dialect import Connection, StorageUnavailable
+from sync.database import Connect, Database, DatabaseError, on_a_thread
+
+T = TypeVar("T")
+
+
+class BadDatabaseUrl(DatabaseError):
+    """The address of the database cannot be used. Correct it, then start again."""
+
+
+class DriverMissing(DatabaseError):
+    """The driver for PostgreSQL is not installed. Install Baton with the extra `cloud`."""
+
+
+class Storage(Protocol):
+    """A database that holds a ledger."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages; no password stands in it."""
+        ...
+
+    async def transact(self, function: Callable[[Connection], T]) -> T:
+        """Run ``function`` in one transaction, which is durable when this returns.
+
+        Raises:
+            StorageUnavailable: it was not written, or that is not known; do the same again.
+        """
+        ...
+
+    async def read(self, function: Callable[[Connection], T]) -> T:
+        """Run ``function`` in one snapshot. Raises StorageUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class SqliteStorage:
+    """A ledger in an SQLite file."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.name = str(database.path)
+
+    @classmethod
+    async def open(
+        cls, path: Path, create: Callable[[Connection], None], connect: Connect = on_a_thread
+    ) -> SqliteStorage:
+        """Open or create the file. Raises DatabaseError."""
+        return cls(await Database.open(path, create, connect))
+
+    async def transact(self, function: Callable[[Connection], T]) -> T:
+        """Run a function in one transaction. Raises StorageUnavailable."""
+        try:
+            return await self._database.transact(function)
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            # A defect of ours, which waiting would not mend.
+            raise
+        except sqlite3.DatabaseError as error:
+            raise StorageUnavailable(f"{self.name}: {error}") from error
+
+    async def read(self, function: Callable[[Connection], T]) -> T:
+        """Run a function in one snapshot. Raises StorageUnavailable."""
+        try:
+            return await self._database.read(function)
+        except sqlite3.ProgrammingError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise StorageUnavailable(f"{self.name}: {error}") from error
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._database.close()
+
+
+async def open_storage(
+    where: Path | str, create: Callable[[Connection], None], connect: Connect = on_a_thread
+) -> Storage:
+    """Open what an address or a path names.
+
+    Args:
+        where: ``postgresql://...``, or the path of an SQLite file.
+        create: makes the tables that are not there yet, in one transaction.
+        connect: makes the connections to a file.
+
+    Raises:
+        DatabaseError: it cannot be opened; the message says what to do.
+    """
+    if isinstance(where, Path):
+        return await SqliteStorage.open(where, create, connect)
+    _check(where)
+    try:
+        from sync.control_plane.postgres import PostgresStorage
+    except ImportError as error:
+        raise DriverMissing(
+            "PostgreSQL needs the driver psycopg: pip install 'baton[cloud]'"
+        ) from error
+    return await PostgresStorage.open(where, create)
+
+
+def _check(url: str) -> None:
+    """Refuse what is no address of PostgreSQL's. Raises BadDatabaseUrl."""
+    if urlsplit(url).scheme not in ("postgresql", "postgres"):
+        # Never the whole of it: a password may stand in it.
+        told = url.rpartition("@")[2]
+        raise BadDatabaseUrl(f"database: {told!r} is not postgresql://USER@HOST/DATABASE")

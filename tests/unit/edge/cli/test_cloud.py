@@ -1,0 +1,72 @@
+"""``baton cloud`` as it is typed: what it refuses, and a ledger that is made again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from edge.cli import main
+from sync import frames, receiver, topics
+from sync.control_plane.ledger import Ledger
+from sync.records import Lane, Record, WorkflowRecord, encode_body
+
+
+def fill(path: Path, workflows: int) -> None:
+    """A ledger with one segment a workflow, none of them in view."""
+
+    async def run() -> None:
+        ledger = await Ledger.open(path, now_ms=lambda: 5)
+        address = topics.address("default", "roof")
+        for seq in range(1, workflows + 1):
+            body = encode_body(WorkflowRecord(f"w{seq}", "video", 1, "RUNNING", 1, 1))
+            record = Record(Lane.HISTORY, seq, "workflow", 1, 1, body)
+            payload = frames.encode([record], epoch=1, oldest_seq=1)
+            arrival = receiver.read(address.topic("up/2"), payload, received_ms=5)
+            assert arrival is not None
+            await ledger.commit([arrival])
+        await ledger.close()
+
+    asyncio.run(run())
+
+
+def shown(path: Path) -> list[str]:
+    """The executions that are in view."""
+
+    async def run() -> list[str]:
+        ledger = await Ledger.open(path, now_ms=lambda: 5)
+        page = await ledger.executions(limit=100)
+        await ledger.close()
+        return sorted(row.workflow_id for row in page.rows)
+
+    return asyncio.run(run())
+
+
+def test_what_is_shown_is_made_again(tmp_path: Path) -> None:
+    """I-7: from the segments, with how many there were."""
+    fill(tmp_path / "ledger.db", 20)
+
+    result = CliRunner().invoke(main, ["cloud", "rebuild", "--data-dir", str(tmp_path)])
+
+    assert "Rebuilt from 20 segments." in result.output
+    assert 20 == len(shown(tmp_path / "ledger.db"))
+
+
+def test_an_address_that_is_none_is_named(tmp_path: Path) -> None:
+    """The message says what it should look like, and no password stands in it."""
+    options = ["--data-dir", str(tmp_path), "--database", "mysql://me:secret@db/fleet"]
+    result = CliRunner().invoke(main, ["cloud", "rebuild", *options])
+
+    assert 1 == result.exit_code
+    assert "postgresql://USER@HOST/DATABASE" in result.output
+    assert "secret" not in result.output
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """One line, without a trace."""
+    options = ["--data-dir", str(tmp_path), "--database", "postgresql://me@127.0.0.1:1/fleet"]
+    result = CliRunner().invoke(main, ["cloud", "ingest", *options])
+
+    assert 1 == result.exit_code
+    assert "cannot use the database postgresql://127.0.0.1/fleet" in result.output

@@ -1,0 +1,89 @@
+"""Both databases behind the interface: transactions, snapshots, defects and troubles."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sync.control_plane.dialect import Connection, named_rows
+from sync.control_plane.postgres import PostgresUnusable
+from sync.control_plane.storage import BadDatabaseUrl, Storage, open_storage
+
+
+def create(connection: Connection) -> None:
+    """One table."""
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS note (note_id INTEGER PRIMARY KEY, text TEXT, body BLOB) STRICT;"
+    )
+
+
+def with_storage(where: Path | str, scenario: Callable[[Storage], Awaitable[None]]) -> None:
+    """Run a scenario over a database with one table."""
+
+    async def run() -> None:
+        storage = await open_storage(where, create)
+        try:
+            await scenario(storage)
+        finally:
+            await storage.close()
+
+    asyncio.run(run())
+
+
+def test_a_function_is_one_transaction(where: Path | str) -> None:
+    """What fails has not happened; what returned is seen by readers."""
+
+    def write(connection: Connection) -> None:
+        values = [{"text": text, "body": body} for text, body in (("a", b"\0\xff"), ("b", None))]
+        connection.executemany("INSERT INTO note (text, body) VALUES (:text, :body)", values)
+
+    def fail(connection: Connection) -> None:
+        write(connection)
+        raise ZeroDivisionError
+
+    async def scenario(storage: Storage) -> None:
+        await storage.transact(write)
+        with pytest.raises(ZeroDivisionError):
+            await storage.transact(fail)
+
+        found = await storage.read(
+            lambda c: named_rows(c, "SELECT text, body FROM note ORDER BY text")
+        )
+        assert [{"text": "a", "body": b"\0\xff"}, {"text": "b", "body": None}] == found
+        total = await storage.read(
+            lambda c: c.execute("SELECT SUM(note_id), MAX(note_id, 9), COUNT(*) FROM note "
+                                "GROUP BY note_id ORDER BY 1").fetchall()
+        )  # fmt: skip
+        assert [(1, 9, 1), (2, 9, 1)] == [tuple(row) for row in total]
+
+    with_storage(where, scenario)
+
+
+def test_a_defect_of_ours_is_no_trouble_of_the_database(where: Path | str) -> None:
+    """To wait for a row that stands there twice would be to wait for ever."""
+
+    def twice(connection: Connection) -> None:
+        for _ in range(2):
+            connection.execute("INSERT INTO note (note_id) VALUES (7)")
+
+    async def scenario(storage: Storage) -> None:
+        with pytest.raises((sqlite3.IntegrityError, psycopg.errors.IntegrityError)):
+            await storage.transact(twice)
+        assert 0 == await storage.read(
+            lambda c: c.execute("SELECT COUNT(*) FROM note").fetchone()[0]
+        )
+
+    with_storage(where, scenario)
+
+
+def test_addresses_that_are_none_are_refused() -> None:
+    """Each by a message that says what is wanted."""
+    with pytest.raises(BadDatabaseUrl, match="postgresql://USER"):
+        asyncio.run(open_storage("fleet.db", create))
+    with pytest.raises(PostgresUnusable, match="Check"):
+        asyncio.run(open_storage("postgresql://me@127.0.0.1:1/fleet", create))
