@@ -143,8 +143,8 @@ def rebuild(*, data_dir: str | None, config: Path | None, database: str | None) 
 
 def _attempt(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run something; what keeps it from working is said in one line, without a trace."""
-    from sync.control_plane.ledger import LedgerError
     from sync.control_plane.dialect import StorageUnavailable
+    from sync.control_plane.ledger import LedgerError
     from sync.database import DatabaseError
 
     try:

@@ -371,9 +371,7 @@ def due(
     return found
 
 
-def _due_of(
-    connection: Connection, device_id: int, key: str, *, now_ms: int
-) -> Outbound | None:
+def _due_of(connection: Connection, device_id: int, key: str, *, now_ms: int) -> Outbound | None:
     line = connection.execute(_LINE, (device_id,)).fetchone()
     if line is None or key not in line[3].split():
         return None

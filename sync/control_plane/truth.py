@@ -129,9 +129,7 @@ def create_schema(connection: Connection) -> None:
             statement = ""
 
 
-def commit(
-    connection: Connection, arrivals: Sequence[Arrival], *, now_ms: int
-) -> list[Outgoing]:
+def commit(connection: Connection, arrivals: Sequence[Arrival], *, now_ms: int) -> list[Outgoing]:
     """Store what has arrived; the acknowledgements to send once the transaction is durable."""
     # Devices are made known only by messages whose header holds: noise makes no rows.
     known = sorted({arrival.address for arrival in arrivals if arrival.header is not None})
@@ -144,9 +142,7 @@ def commit(
     return commitment.acks
 
 
-def _load(
-    connection: Connection, address: Address, *, now_ms: int
-) -> tuple[int, DeviceState]:
+def _load(connection: Connection, address: Address, *, now_ms: int) -> tuple[int, DeviceState]:
     device_id, epoch = connection.execute(
         _ENSURE_DEVICE, {"tenant": address.tenant, "device": address.device, "now_ms": now_ms}
     ).fetchone()
@@ -278,9 +274,7 @@ def _by_address(item: tuple[Address, DeviceState]) -> Address:
     return item[0]
 
 
-def note_presence(
-    connection: Connection, presences: Sequence[Presence], *, now_ms: int
-) -> None:
+def note_presence(connection: Connection, presences: Sequence[Presence], *, now_ms: int) -> None:
     """Keep what devices, or their wills, say, unless a newer connection has spoken."""
     change = take_changes(connection, len(presences))
     for offset, presence in enumerate(presences):

@@ -82,12 +82,12 @@ class House:
         return found.state
 
 
-def with_house(tmp_path: Path, scenario: Callable[[House], Awaitable[None]]) -> None:
+def with_house(where: Path | str, scenario: Callable[[House], Awaitable[None]]) -> None:
     """Run a scenario over a fresh ledger that knows the device."""
 
     async def run() -> None:
         house: House
-        ledger = await Ledger.open(tmp_path / "ledger.db", now_ms=lambda: house.now_ms)
+        ledger = await Ledger.open(where, now_ms=lambda: house.now_ms)
         house = House(ledger)
         try:
             await house.online()
@@ -98,7 +98,7 @@ def with_house(tmp_path: Path, scenario: Callable[[House], Awaitable[None]]) -> 
     asyncio.run(run())
 
 
-def test_an_order_goes_its_way(tmp_path: Path) -> None:
+def test_an_order_goes_its_way(where: Path | str) -> None:
     """Queued, sent when the device is there, received, done; nothing is sent for nothing."""
 
     async def scenario(house: House) -> None:
@@ -116,10 +116,10 @@ def test_an_order_goes_its_way(tmp_path: Path) -> None:
         assert found is not None
         assert ("done", True, b'{"workflowId":"w"}') == (found.state, found.ended, found.output)
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_orders_are_sent_in_line_and_again(tmp_path: Path) -> None:
+def test_orders_are_sent_in_line_and_again(where: Path | str) -> None:
     """After a while, and at once after a hello, what has not arrived goes again, first to last."""
 
     async def scenario(house: House) -> None:
@@ -136,10 +136,10 @@ def test_orders_are_sent_in_line_and_again(tmp_path: Path) -> None:
         await house.hello(4, "d")
         assert [] == await house.due()
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_so_many_are_under_way_and_no_more(tmp_path: Path) -> None:
+def test_so_many_are_under_way_and_no_more(where: Path | str) -> None:
     """What comes after waits for a report."""
 
     async def scenario(house: House) -> None:
@@ -151,10 +151,10 @@ def test_so_many_are_under_way_and_no_more(tmp_path: Path) -> None:
         await house.report("n000", 1)
         assert [(UNDER_WAY + 1, f"n{UNDER_WAY:03}")] == await house.places()
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_what_was_never_sent_expires_here(tmp_path: Path) -> None:
+def test_what_was_never_sent_expires_here(where: Path | str) -> None:
     """What was sent stays open: the device may have done it in time, and will say so."""
 
     async def scenario(house: House) -> None:
@@ -169,10 +169,10 @@ def test_what_was_never_sent_expires_here(tmp_path: Path) -> None:
         await house.report("early", 1)
         assert "done" == await house.state("early")
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_the_same_again_is_the_same_order(tmp_path: Path) -> None:
+def test_the_same_again_is_the_same_order(where: Path | str) -> None:
     """An id is an idempotency key; other content under it is refused."""
 
     async def scenario(house: House) -> None:
@@ -182,10 +182,10 @@ def test_the_same_again_is_the_same_order(tmp_path: Path) -> None:
         with pytest.raises(OrderConflict, match="another order"):
             await house.start("a", body={"name": "other"})
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_a_newer_definition_takes_the_place_of_one_that_waits(tmp_path: Path) -> None:
+def test_a_newer_definition_takes_the_place_of_one_that_waits(where: Path | str) -> None:
     """Of what puts the same thing only the latest is sent."""
 
     async def scenario(house: House) -> None:
@@ -200,10 +200,10 @@ def test_a_newer_definition_takes_the_place_of_one_that_waits(tmp_path: Path) ->
         await house.start("three", kind="put-config", body=body(3))
         assert "sent" == await house.state("two")
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_only_what_was_not_sent_is_taken_back(tmp_path: Path) -> None:
+def test_only_what_was_not_sent_is_taken_back(where: Path | str) -> None:
     """Of the rest nobody knows whether it is done."""
 
     async def scenario(house: House) -> None:
@@ -218,10 +218,10 @@ def test_only_what_was_not_sent_is_taken_back(tmp_path: Path) -> None:
             await house.ledger.withdraw_order("b")
         assert await house.ledger.withdraw_order("nothing") is None
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_a_device_that_takes_no_orders_of_ours_gets_none(tmp_path: Path) -> None:
+def test_a_device_that_takes_no_orders_of_ours_gets_none(where: Path | str) -> None:
     """Without a pinned key, or with another's, orders wait, and it is said why."""
 
     async def scenario(house: House) -> None:
@@ -236,10 +236,10 @@ def test_a_device_that_takes_no_orders_of_ours_gets_none(tmp_path: Path) -> None
         await house.hello()
         assert [(1, "a")] == await house.places()
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_another_history_gets_a_line_of_its_own(tmp_path: Path) -> None:
+def test_another_history_gets_a_line_of_its_own(where: Path | str) -> None:
     """What was sent to the old one is never sent again: it may have been done there."""
 
     async def scenario(house: House) -> None:
@@ -253,10 +253,10 @@ def test_another_history_gets_a_line_of_its_own(tmp_path: Path) -> None:
         await house.report("a", 1)
         assert "failed" == await house.state("a")
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_a_ledger_that_was_put_back_goes_on_behind_the_device(tmp_path: Path) -> None:
+def test_a_ledger_that_was_put_back_goes_on_behind_the_device(where: Path | str) -> None:
     """Places that the device has used are not used again; the orders keep their ids."""
 
     async def scenario(house: House) -> None:
@@ -269,10 +269,10 @@ def test_a_ledger_that_was_put_back_goes_on_behind_the_device(tmp_path: Path) ->
         await house.hello(8, "other")
         assert [(9, "a"), (10, "b")] == await house.places()
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_a_late_hello_changes_nothing(tmp_path: Path) -> None:
+def test_a_late_hello_changes_nothing(where: Path | str) -> None:
     """What was said on an older connection comes after what was said on this one."""
 
     async def scenario(house: House) -> None:
@@ -285,10 +285,10 @@ def test_a_late_hello_changes_nothing(tmp_path: Path) -> None:
         assert [] == await house.due(ROOF)
         assert "received" == await house.state("b")
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+def test_what_is_wrong_is_named(where: Path | str) -> None:
     """Device, times, ids."""
 
     async def scenario(house: House) -> None:
@@ -300,10 +300,10 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         with pytest.raises(OrderInvalid, match="id"):
             await house.start("x" * 65)
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_pages_go_from_the_newest_on(tmp_path: Path) -> None:
+def test_pages_go_from_the_newest_on(where: Path | str) -> None:
     """Each order is shown once, and those that are open can be asked for alone."""
 
     async def scenario(house: House) -> None:
@@ -317,10 +317,10 @@ def test_pages_go_from_the_newest_on(tmp_path: Path) -> None:
         opened = await house.ledger.orders_of("roof", open_only=True)
         assert ["c", "a"] == [one.order_id for one in opened.rows]
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
 
 
-def test_a_rebuild_keeps_orders(tmp_path: Path) -> None:
+def test_a_rebuild_keeps_orders(where: Path | str) -> None:
     """They are truth; what devices have said of them is said again."""
 
     async def scenario(house: House) -> None:
@@ -332,4 +332,4 @@ def test_a_rebuild_keeps_orders(tmp_path: Path) -> None:
         await house.ledger.rebuild()
         assert before == await house.ledger.find_order("a")
 
-    with_house(tmp_path, scenario)
+    with_house(where, scenario)
