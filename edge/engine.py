@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,6 +53,7 @@ from edge.model.requests import (
 from edge.moments import Moments
 from edge.scripts import Evaluators
 from edge.store import executions, facts, metadata, search
+from edge.store.copies import keep_copy
 from edge.store.migrations import migrate
 from edge.store.payload_files import PayloadFiles
 from edge.store.payloads import Payloads
@@ -149,7 +151,8 @@ class Engine:
         if read_only:
             database = await Database.open_to_read(path, migrate)
         else:
-            database = await Database.open(path, migrate, connect, marks)
+            first = partial(keep_copy, database=path, files=files)
+            database = await Database.open(path, migrate, connect, marks, first)
         async with database.closed_on_failure():
             # Where it cannot be noted it will be, under the number that it has here.
             note = database.read if read_only else database.transact

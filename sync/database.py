@@ -283,6 +283,7 @@ class Database:
         migrate: Callable[[sqlite3.Connection], None],
         connect: Connect = on_a_thread,
         marks: Marks | None = None,
+        first: Callable[[sqlite3.Connection], None] | None = None,
     ) -> Database:
         """Open or create the file at ``path``.
 
@@ -291,6 +292,7 @@ class Database:
             migrate: creates or extends the schema; it runs in one transaction on the writer.
             connect: makes the two connections.
             marks: notes how far the log is; None = nobody does.
+            first: called with the writer's connection before ``migrate``, in no transaction.
 
         Raises:
             DatabaseUnusable: when SQLite cannot open, read or extend the file.
@@ -302,6 +304,8 @@ class Database:
             try:
                 if marks is not None:
                     await writer.hop(marks.judge)
+                if first is not None:
+                    await writer.hop(first)
                 await writer.hop(lambda connection: in_transaction(connection, migrate))
                 reader = await connect(path, writes=False)
                 return cls(path, writer, reader, connect=connect, marks=marks, migrate=migrate)

@@ -54,13 +54,37 @@ def _brought_to_the_end(path: Path) -> None:
     asyncio.run(main())
 
 
+def _goes_back(folder: Path, copies: list[str], before: bytes) -> None:
+    """As docs/storage.md says it: the copy is salvaged into a new database with all it held."""
+    for copy in copies:
+        other = folder / "other"
+        other.mkdir()
+        (folder / copy).rename(other / "baton.db")
+        command = [str(Path(sys.executable).with_name("baton")), "storage", "salvage", str(other)]
+        subprocess.run([*command, "--to", str(folder / "old.db")], check=True, timeout=60)
+        (folder / "as_it_was.db").write_bytes(before)
+        kept = "SELECT key, id, name, status FROM workflow ORDER BY key"
+        with (
+            contextlib.closing(sqlite3.connect(folder / "old.db")) as old,
+            contextlib.closing(sqlite3.connect(folder / "as_it_was.db")) as was,
+        ):
+            assert was.execute(kept).fetchall() == old.execute(kept).fetchall()
+            epoch = "SELECT value FROM fact WHERE name = 'epoch'"
+            assert was.execute(epoch).fetchone() < old.execute(epoch).fetchone()
+
+
 @pytest.mark.parametrize("name", sorted(one.name for one in _KEPT.glob("*.gz")))
 def test_a_database_of_every_release_goes_on(tmp_path: Path, name: str) -> None:
     """It is opened, its executions end, and what is written then carries checksums."""
     path = _database(tmp_path, name)
+    before = path.read_bytes()
     _brought_to_the_end(path)
 
     assert integrity.inspect(path, lambda _: None).whole
+    copies = [copy.name for copy in tmp_path.glob("baton.db.schema-*")]
+    older = name != f"schema-{SCHEMA_VERSION}.db.gz"
+    assert copies == ([f"baton.db.{name.removesuffix('.db.gz')}"] if older else [])
+    _goes_back(tmp_path, copies, before)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert SCHEMA_VERSION == connection.execute("PRAGMA user_version").fetchone()[0]
         bodies = [row[0] for row in connection.execute("SELECT body FROM workflow")]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge.model.errors import BatonError
+from edge.store.copies import copy_of
 from edge.store.payload_files import PayloadFiles
 from edge.store.variables import read_names, read_secret
 from edge.uploads import Uploads
@@ -20,7 +21,7 @@ from edge.vault import Vault
 from sync.database import DatabaseError, prepare
 from tests.power.disk import MODES, Disk, Files, Frozen, Image, Sync, SyncFolder
 from tests.power.recorder import inline
-from tests.power.recording import Recording, put_files, record
+from tests.power.recording import Recording, beginning, put_files, record
 from tests.power.scenario import NoLog, Scenario, outcome
 from tests.power.state import State, faults, read_state
 from tests.power.world import DATABASE, World, world_at
@@ -125,11 +126,12 @@ class Looker:
             return wrong
         try:
             self._look_beside(state)
+            self._look_at_copy(state)
         except BatonError as error:
             return f"beside the database: {error.message}"
         if not go_on:
             return None
-        names = tuple(sorted(name for name in found.files if not name.startswith(DATABASE)))
+        names = tuple(sorted(name for name in found.files if not _is_sqlite(name)))
         step = (state.digest, len(self.recording.done(count)), names)
         if step in self._gone_on:
             return None
@@ -209,6 +211,29 @@ class Looker:
             if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
                 raise BatonError(f"file {row['name']} is not what was uploaded")
 
+    def _look_at_copy(self, state: State) -> None:
+        """A database of another schema is as it was, or there is a whole copy of what it was.
+
+        Raises:
+            BatonError: there is none.
+        """
+        release = self.recording.shape.release
+        if not release:
+            return
+        _, before = beginning(self.recording.shape)
+        if state.digest == before.digest:
+            return
+        copy = copy_of(self.root / DATABASE, release)
+        if not copy.exists():
+            raise BatonError("the schema has been changed, and there is no copy from before")
+        connection = sqlite3.connect(copy)
+        try:
+            whole = connection.execute("PRAGMA integrity_check(3)").fetchall() == [("ok",)]
+            if not whole or read_state(connection).digest != before.digest:
+                raise BatonError("the copy from before the schema was changed is not what was")
+        finally:
+            connection.close()
+
     def go_on(self, count: int) -> str | None:
         """Boot the device on the folder as it is and bring the scenario to its end.
 
@@ -242,7 +267,7 @@ class _Damaged(Exception):
 
 
 def _is_sqlite(name: str) -> bool:
-    return name.startswith(DATABASE)
+    return name.removeprefix(DATABASE) in _SQLITE_FILES
 
 
 def _first(error: BaseException) -> str:

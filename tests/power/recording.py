@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import contextlib
 import functools
+import gzip
 import itertools
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -24,10 +27,13 @@ from tests.power.disk import Create, Files, Operation, Rename, numbered
 from tests.power.recorder import Adapter, Journal, RecordedFiles, recording
 from tests.power.scenario import NoLog, Promise, Scenario, outcome
 from tests.power.state import State, read_state
-from tests.power.world import BEGIN_MS, World, world_at
+from tests.power.world import BEGIN_MS, DATABASE, World, world_at
 
 _MEMORY = Path("/dev/shm")
 """Where files cost no disk, on Linux."""
+
+_RELEASES = Path(__file__).parent.parent / "faults" / "releases"
+"""Databases as releases have left them."""
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -37,6 +43,9 @@ class Shape(msgspec.Struct, frozen=True):
     play: Callable[[Scenario], Awaitable[None]]
     from_nothing: bool = False
     """Whether it begins without a database; otherwise it has been booted once."""
+    release: int = 0
+    """The schema of the database that it begins with, as a release before this one has left it;
+    0 = it is this one's."""
     syncing: bool = False
     limits: PayloadLimits | None = None
     loose: frozenset[str] = frozenset()
@@ -222,7 +231,7 @@ def record(
         seed: of the ids that are made.
     """
     if base is None:
-        base, initial = ({}, State({}, {})) if shape.from_nothing else prepared(shape.syncing)
+        base, initial = beginning(shape)
     assert initial is not None, "whoever brings a disk knows what is in it"
     made = Recording(shape, base, initial, now_ms)
     with scratch() as folder:
@@ -254,6 +263,23 @@ def record(
         asyncio.run(main())
         made.operations = journal.operations
     return made
+
+
+def beginning(shape: Shape) -> tuple[Files, State]:
+    """The disk that a shape begins with, and what its database holds."""
+    if shape.from_nothing:
+        return {}, State({}, {})
+    return _left_by(shape.release) if shape.release else prepared(shape.syncing)
+
+
+@functools.cache
+def _left_by(release: int) -> tuple[Files, State]:
+    content = gzip.decompress((_RELEASES / f"schema-{release}.db.gz").read_bytes())
+    with scratch() as folder:
+        path = folder / DATABASE
+        path.write_bytes(content)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            return {DATABASE: content}, read_state(connection)
 
 
 @functools.cache

@@ -305,6 +305,12 @@ async def _damage(s: Scenario) -> None:
     await s.finish()
 
 
+async def _release_before(s: Scenario) -> None:
+    await s.define("flow", simple("a"))
+    await s.start("flow", "k1")
+    await s.finish()
+
+
 async def _from_nothing(s: Scenario) -> None:
     await s.define("flow", simple("a"))
     await s.start("flow", "k1")
@@ -324,5 +330,6 @@ SHAPES = (
     Shape("secrets", _secrets),
     Shape("people", _people),
     Shape("damage", _damage),
+    Shape("release_before", _release_before, release=2, syncing=True),
     Shape("from_nothing", _from_nothing, from_nothing=True),
 )

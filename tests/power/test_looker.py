@@ -8,6 +8,7 @@ import sys
 import msgspec
 import pytest
 
+from edge import engine
 from edge.handover import HandOver
 from tests.power.battery import BATTERY
 from tests.power.disk import (
@@ -84,6 +85,15 @@ def test_payloads_that_are_not_forced_out_are_found(files: type) -> None:
     result = _explored("payloads", files=files)
 
     assert "beside the database: The file" in _said(result)
+
+
+@pytest.mark.timeout(300)
+def test_a_changed_schema_without_a_copy_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what was before nothing is left."""
+    monkeypatch.setattr(engine, "keep_copy", lambda *_, **__: None)
+    result = _explored("release_before")
+
+    assert "there is no copy from before" in _said(result)
 
 
 @pytest.mark.timeout(300)
