@@ -35,7 +35,7 @@ from sync.database import Database
 
 log = structlog.get_logger()
 
-_FRESH = 5_000
+_FRESH = 2_500
 """Tasks kept in memory from the decision that scheduled them until a worker fetches them."""
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -52,6 +54,52 @@ def bare(name: str) -> Iterator[ModuleType]:
     except BaseException:
         del sys.modules[name]
         raise
+
+
+class _Late(ModuleType):
+    """A module that is run when something of it is asked for that is not there yet."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Run the module, once; any thread may be the first."""
+        # The machinery of imports asks for some of these itself.
+        if name.startswith("__") and name != "__all__":
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        with _LOADING:
+            if _waits_to_run.pop(self.__name__, None) is not None:
+                spec = self.__spec__
+                assert spec is not None
+                assert spec.loader is not None
+                try:
+                    spec.loader.exec_module(self)
+                except BaseException:
+                    _waits_to_run[self.__name__] = self
+                    raise
+                self.__class__ = ModuleType  # type: ignore[assignment]
+        return ModuleType.__getattribute__(self, name)
+
+
+_LOADING = threading.RLock()
+_waits_to_run: dict[str, ModuleType] = {}
+
+
+def lazily(*names: str) -> None:
+    """Have modules run when something of them is first used, and not when they are imported.
+
+    For those that libraries import at their heads for the sake of a seldom line.
+
+    Args:
+        names: of modules; what is loaded already stays as it is.
+    """
+    for name in names:
+        spec = None if name in sys.modules else importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            continue
+        module = _waits_to_run[name] = importlib.util.module_from_spec(spec)
+        module.__class__ = _Late
+        sys.modules[name] = module
+        package, _, last = name.rpartition(".")
+        if package:
+            setattr(sys.modules[package], last, module)
 
 
 def installed(name: str) -> str:

@@ -47,4 +47,7 @@ if ! "$venv/bin/python" -c 'import cv2' 2>/dev/null &&
     "$venv/bin/python" -c 'import cv2'
 fi
 
+# As an installation leaves it; without, and with PYTHONDONTWRITEBYTECODE, each start compiles it all.
+"$venv/bin/python" -m compileall -q edge sync devices workflows
+
 echo "Ready: $venv/bin/baton"

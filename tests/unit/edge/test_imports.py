@@ -90,3 +90,61 @@ def test_the_version_is_that_of_the_installation() -> None:
     """Read from the folder's name, it is what the standard library reads from its inside."""
     assert version("baton") == imports.installed("baton")
     assert "0+unknown" == imports.installed("nosuchthing")
+
+
+def test_a_late_module_runs_when_it_is_used() -> None:
+    """Importing it, and asking whether it is there, does not run it; using it does, once."""
+    code = (
+        "import sys\n"
+        "from edge import imports\n"
+        "imports.lazily('http.client', 'calendar')\n"
+        "import http.client, calendar\n"
+        "print('email.parser' in sys.modules, hasattr(calendar, '__nothing__'))\n"
+        "print(http.client.HTTPException.__name__, 'email.parser' in sys.modules)\n"
+        "print(type(http.client).__name__, type(calendar).__name__)\n"
+        "from calendar import monthrange\n"
+        "print(monthrange(2024, 2)[1], type(calendar).__name__)\n"
+    )
+
+    assert "False False\nHTTPException True\nmodule _Late\n29 module" == told(code)
+
+
+def test_a_late_module_that_fails_fails_again() -> None:
+    """Each use tells why, and a name that it has not is told as of any module."""
+    code = (
+        "import sys, pathlib, tempfile\n"
+        "from edge import imports\n"
+        "folder = pathlib.Path(tempfile.mkdtemp())\n"
+        "(folder / 'broken.py').write_text('raise ValueError(1)')\n"
+        "(folder / 'empty.py').write_text('')\n"
+        "sys.path.insert(0, str(folder))\n"
+        "imports.lazily('broken', 'empty', 'sys', 'no_such_module')\n"
+        "import broken, empty\n"
+        "for module in (broken, broken, empty):\n"
+        "    try:\n"
+        "        module.value\n"
+        "    except (ValueError, AttributeError) as error:\n"
+        "        print(type(error).__name__)\n"
+        "print('no_such_module' in sys.modules)\n"
+    )
+
+    assert "ValueError\nValueError\nAttributeError\nFalse" == told(code)
+
+
+def test_a_late_module_and_many_threads() -> None:
+    """Whoever comes while it runs waits until it is whole."""
+    code = (
+        "import threading\n"
+        "from edge import imports\n"
+        "imports.lazily('http.client')\n"
+        "import http.client\n"
+        "found = []\n"
+        "def use():\n"
+        "    found.append(http.client.responses[404] + http.client.HTTPSConnection.__name__)\n"
+        "threads = [threading.Thread(target=use) for _ in range(20)]\n"
+        "[one.start() for one in threads]\n"
+        "[one.join() for one in threads]\n"
+        "print(set(found), len(found))\n"
+    )
+
+    assert "{'Not FoundHTTPSConnection'} 20" == told(code)
