@@ -13,6 +13,10 @@ from edge.model.decision import Lease
 from edge.store.backlog import Place
 from edge.store.slots import TaskId
 
+_STALE = 1_000
+"""Moments of leases that are over which may lie around, when they are more than the leases. By
+default a lease ends after an hour: a busy device would keep the moments of millions."""
+
 
 class Held(NamedTuple):
     """A task in the hands of a worker."""
@@ -46,12 +50,17 @@ class Leases:
     def __init__(self) -> None:
         self._held: dict[TaskId, Held] = {}
         self._expiry: list[tuple[int, TaskId]] = []
+        """A heap."""
+        self._stale = 0
+        """How many of its moments mean nothing any more; rather too many than too few."""
         self.on_earlier: Callable[[], None] | None = None
         """Called when a lease ends before all the others."""
 
     def grant(self, task: TaskId, held: Held) -> None:
         """Note that a worker holds a task."""
+        before = self._held.get(task)
         self._held[task] = held
+        self._outdate(before)
         if held.expires_ms:
             heapq.heappush(self._expiry, (held.expires_ms, task))
             if self._expiry[0][1] == task and self.on_earlier is not None:
@@ -63,7 +72,24 @@ class Leases:
 
     def release(self, task: TaskId) -> Held | None:
         """Nobody holds the task any more."""
-        return self._held.pop(task, None)
+        held = self._held.pop(task, None)
+        self._outdate(held)
+        return held
+
+    def _outdate(self, held: Held | None) -> None:
+        """The moment of a lease means nothing any more; throw all of these away once there are many."""
+        if held is None or not held.expires_ms:
+            return
+        self._stale += 1
+        if self._stale > max(_STALE, len(self._held)):
+            self._expiry = [one for one in self._expiry if self._means(one)]
+            heapq.heapify(self._expiry)
+            self._stale = 0
+
+    def _means(self, moment: tuple[int, TaskId]) -> bool:
+        """Whether a lease ends at a moment that was noted for it."""
+        held = self._held.get(moment[1])
+        return held is not None and held.expires_ms == moment[0]
 
     def extend(self, task: TaskId, now_ms: int) -> bool:
         """The worker has been heard of; False when it holds nothing.
