@@ -14,7 +14,7 @@ from edge.lookups import Here, Lookups
 from edge.model.errors import SecretUnreadable
 from edge.model.requests import TaskView
 from edge.model.revealed import Revealed
-from edge.model.snapshot import step_of
+from edge.terms import KnownTerms
 from sync.database import Database
 
 
@@ -24,42 +24,39 @@ class Disclosure:
     Args:
         database: read for the secrets.
         lookups: opens them.
+        terms: say what tasks want beside their input.
     """
 
-    def __init__(self, database: Database, lookups: Lookups) -> None:
+    def __init__(self, database: Database, lookups: Lookups, terms: KnownTerms) -> None:
+        self._terms = terms
         self._database = database
         self._lookups = lookups
 
     async def of(self, views: list[TaskView]) -> list[TaskView]:
         """The tasks as their worker sees them; where a secret cannot be opened, with a fault."""
-        if not any(map(_asks, views)):
+        wanted = [self._terms.of(view.pinned, view.task).wanted for view in views]
+        if not any(
+            names or MARK in view.task.input for view, names in zip(views, wanted, strict=True)
+        ):
             return views
 
         def read(connection: sqlite3.Connection) -> list[TaskView]:
             here = self._lookups.at(connection)
-            return [_disclosed(view, here) if _asks(view) else view for view in views]
+            return [
+                _disclosed(view, here, names) if names or MARK in view.task.input else view
+                for view, names in zip(views, wanted, strict=True)
+            ]
 
         return await self._database.read(read)
 
 
-def _asks(view: TaskView) -> bool:
-    return MARK in view.task.input or bool(_wanted(view))
-
-
-def _wanted(view: TaskView) -> list[str]:
-    """Names of what the task's definition wants to be handed over beside the input."""
-    step = step_of(view.task) or view.pinned.step(view.task)
-    definition = step.task_definition if step is not None else None
-    return (definition.runtime_metadata or []) if definition is not None else []
-
-
-def _disclosed(view: TaskView, here: Here) -> TaskView:
+def _disclosed(view: TaskView, here: Here, wanted: tuple[str, ...]) -> TaskView:
     revealed = Revealed()
     try:
         values = reveal(msgspec.json.decode(view.task.input), here.secret, revealed)
         metadata = {
             name: value
-            for name in _wanted(view)
+            for name in wanted
             # The secret first, then the variable; a name that neither has is left out.
             if (value := here.secret(name)) is not None
             or (value := here.environment(name)) is not None

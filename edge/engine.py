@@ -58,6 +58,7 @@ from edge.store.migrations import migrate
 from edge.store.payload_files import PayloadFiles
 from edge.store.payloads import Payloads
 from edge.store.slots import TaskId
+from edge.terms import KnownTerms
 from edge.transactions import Disk, Transaction
 from sync.database import Connect, Database, on_a_thread
 from sync.marks import Marks
@@ -87,10 +88,17 @@ class Engine:
         self.lookups = lookups
         self.figures = disk.figures
         self.payloads = payloads
-        disclosure = Disclosure(database, lookups)
+        terms = KnownTerms()
+        disclosure = Disclosure(database, lookups, terms)
         self.load = Load()
         self.hand_over = HandOver(
-            database, clock, disclosure, self.figures, payloads=payloads, load=self.load
+            database,
+            clock,
+            disclosure,
+            self.figures,
+            payloads=payloads,
+            load=self.load,
+            terms=terms,
         )
         disk.polls = self.hand_over
         self._listeners: dict[int, Callable[[Changed], None]] = {}
@@ -189,7 +197,8 @@ class Engine:
     def _spread(self, effects: Effects) -> None:
         """Tell the rest of the house what has been committed."""
         self.hand_over.see(effects)
-        for workflow in effects.changed.values():
+        # Nobody looks at most devices most of the time.
+        for workflow in effects.changed.values() if self._listeners else ():
             change = Changed(workflow_uuid(workflow.id), workflow.status)
             for listener in list(self._listeners.values()):
                 listener(change)

@@ -31,6 +31,9 @@ of them: the other half is kept for what has begun."""
 _STARTS_BESIDE = 100
 """Starts that share a COMMIT with other requests at most; those wait for no more of them."""
 
+_FREE_MS = 2
+"""Milliseconds after a commit at which the loop is looked at, and that it may be late."""
+
 _PARKED = 200
 """Requests that may wait for slow scripts. Two of those run at a time and each for seconds: whoever
 came behind more of them would wait for minutes, and is told to come again instead."""
@@ -116,6 +119,8 @@ class GroupCommit:
         self._load = load
         self._monotonic_ms = monotonic_ms
         self._idle_since_ms = monotonic_ms()
+        self._is_free = False
+        """Whether the event loop has been free since the last commit."""
         self._inbox: list[Ticket[Any]] = []
         self._starts: deque[tuple[int, Ticket[Any]]] = deque()
         """Requests that begin something, with the moment of their arrival. They stand behind the
@@ -150,15 +155,21 @@ class GroupCommit:
 
     async def _commit_and_time(self, batch: list[Ticket[Any]]) -> None:
         began_ms, syncs = self._monotonic_ms(), self._disk.figures.syncs
-        synced_s = syncs.sum_s
+        synced_s, was_free, self._is_free = syncs.sum_s, self._is_free, False
         await self._commit(batch)
         ended_ms = self._monotonic_ms()
         self._load.committed(
             idle_ms=began_ms - self._idle_since_ms,
+            idle=was_free,
             took_ms=ended_ms - began_ms,
             sync_ms=round((syncs.sum_s - synced_s) * 1000),
         )
         self._idle_since_ms = ended_ms
+        asyncio.get_running_loop().call_later(_FREE_MS / 1000, self._look, ended_ms + _FREE_MS)
+
+    def _look(self, due_ms: int) -> None:
+        """A loop that has something to do all the time comes late to what is due."""
+        self._is_free = self._is_free or self._monotonic_ms() - due_ms < _FREE_MS
 
     async def _commit(self, batch: list[Ticket[Any]]) -> None:
         requests = [ticket.function for ticket in batch]

@@ -19,11 +19,10 @@ from edge.effects import Effects
 from edge.figures import Figures
 from edge.load import Load
 from edge.model.decision import Lease
-from edge.model.definitions import TaskDefinition, WorkflowTask
+from edge.model.definitions import WorkflowTask
 from edge.model.errors import PayloadLost, RowDamaged
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
 from edge.model.requests import ExecutionView, PollData, TaskView
-from edge.model.snapshot import step_of
 from edge.storage import Mode, Storage
 from edge.store import executions, metadata, pending
 from edge.store.backlog import Place
@@ -31,6 +30,7 @@ from edge.store.leases import Held, Leases
 from edge.store.payloads import Payloads
 from edge.store.queues import Aged, Queues
 from edge.store.slots import Limit, TaskId
+from edge.terms import KnownTerms, limit_of
 from sync.database import Database
 
 log = structlog.get_logger()
@@ -60,6 +60,7 @@ class HandOver:
         figures: polls and waiting times are counted there.
         payloads: has what is not in the rows.
         load: is told how long tasks wait.
+        terms: say what the settings of tasks allow.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class HandOver:
         *,
         payloads: Payloads,
         load: Load,
+        terms: KnownTerms,
     ) -> None:
         self._load = load
         self._database = database
@@ -78,6 +80,7 @@ class HandOver:
         self._disclosure = disclosure
         self._figures = figures
         self._payloads = payloads
+        self._terms = terms
         self.queues = Queues()
         self.leases = Leases()
         self.handed_out = 0
@@ -178,7 +181,7 @@ class HandOver:
                 task_id,
                 workflow.priority,
                 self._deliver_ms(task),
-                limit=_limit(pinned, task),
+                limit=self._terms.of(pinned, task).limit,
                 now_ms=now_ms,
             )
             if soon:
@@ -210,7 +213,7 @@ class HandOver:
                 (view.workflow.id, task.ordinal),
                 view.workflow.priority,
                 self._deliver_ms(task),
-                limit=_limit(view.pinned, task),
+                limit=self._terms.of(view.pinned, task).limit,
                 now_ms=now_ms,
             )
         return len(missing)
@@ -235,7 +238,7 @@ class HandOver:
                     return found
                 continue
             left_ms = deadline_ms - self._clock.monotonic_ms()
-            if left_ms <= 0 or not await self.queues.wait(queue, left_ms / 1000):
+            if left_ms <= 0 or not await self.queues.waiters.wait(queue, left_ms / 1000):
                 return []
 
     async def _complete(self) -> None:
@@ -289,7 +292,7 @@ class HandOver:
     def _lease(self, view: TaskView, place: Place, worker: str | None) -> None:
         task, now_ms = view.task, self._clock.now_ms()
         started_ms = task.started_ms or now_ms
-        response_s, run_s = _limits(view)
+        terms = self._terms.of(view.pinned, task)
         monotonic_ms = self._clock.monotonic_ms()
         passed_ms = self._clock.jumps.passed_ms(started_ms, now_ms)
         self._figures.waits.see((monotonic_ms - place.since_ms) / 1000)
@@ -299,9 +302,9 @@ class HandOver:
             Held(
                 Lease(worker, started_ms, task.polls + 1),
                 place,
-                response_s * 1000,
-                monotonic_ms + response_s * 1000 if response_s else 0,
-                monotonic_ms + run_s * 1000 - passed_ms if run_s else 0,
+                terms.response_ms,
+                monotonic_ms + terms.response_ms if terms.response_ms else 0,
+                monotonic_ms + terms.run_ms - passed_ms if terms.run_ms else 0,
             ),
         )
 
@@ -405,7 +408,7 @@ class HandOver:
 
         Any thread may ask: the decider does, for the domains of a task.
         """
-        if self.queues.is_waited_for(queue):
+        if self.queues.waiters.is_waited_for(queue):
             return True
         polled = self._polled.get(queue)
         return polled is not None and (self._clock.monotonic_ms() - polled[0] <= _ASKED_LATELY_MS)
@@ -421,37 +424,6 @@ class HandOver:
             self._polled.popitem(last=False)
 
 
-def _limits(view: TaskView) -> tuple[int, int]:
-    """Seconds of silence and of run time that the task's definition allows; 0 = any."""
-    definition = _settings(view.pinned, view.task)
-    if definition is None:
-        return 0, 0
-    run_s = 0 if definition.timeout_policy == "ALERT_ONLY" else definition.timeout_seconds
-    return definition.response_timeout_seconds, run_s
-
-
-def _limit(pinned: Pinned, task: Task) -> Limit:
-    """How many tasks of its definition may be in progress, and be handed over in its window."""
-    return _limit_by(task.name, _settings(pinned, task))
-
-
-def _limit_by(name: str, definition: TaskDefinition | None) -> Limit:
-    if definition is None:
-        return Limit(name)
-    at_once = max(0, definition.concurrent_exec_limit or 0)
-    per_window = max(0, definition.rate_limit_per_frequency or 0)
-    if not per_window:
-        return Limit(name, at_once)
-    window_ms = max(1, definition.rate_limit_frequency_in_seconds or 1) * 1000
-    return Limit(name, at_once, per_window, window_ms)
-
-
-def _settings(pinned: Pinned, task: Task) -> TaskDefinition | None:
-    """The settings that were pinned to a task's step when its execution started."""
-    step = step_of(task) or pinned.step(task)
-    return None if step is None else step.task_definition
-
-
 class _Limits:
     """The limits of tasks that are taken up: one object for all that have the same."""
 
@@ -459,16 +431,16 @@ class _Limits:
         self._known: dict[tuple[int, str, str], Limit] = {}
 
     def of(self, pinned: Pinned, task: pending.OpenTask) -> Limit:
-        """As ``_limit`` says of the whole record."""
+        """As ``KnownTerms`` says of the whole record."""
         if task.step is not None:
             step = msgspec.json.decode(task.step, type=WorkflowTask)
-            return _limit_by(task.name, step.task_definition)
+            return limit_of(task.name, step.task_definition)
         key = (pinned.key, task.step_ref, task.name)
         limit = self._known.get(key)
         if limit is None:
             place = pinned.outline.place(task.step_ref)
             definition = None if place is None else place.step.task_definition
-            limit = self._known[key] = _limit_by(task.name, definition)
+            limit = self._known[key] = limit_of(task.name, definition)
         return limit
 
 

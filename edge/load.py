@@ -13,11 +13,11 @@ out."""
 _SPAN_MS = 1_000
 """Of time that the averages look back over, roughly."""
 
-_BUSY = 0.75
-"""Share of the time that requests are being carried out, syncs left out, above which the processor
-is what is short. A disk that is slow, or a device with few and slow workers, never comes near."""
+_BUSY = 0.6
+"""Share of the time that there is something to do, syncs left out, above which the processor is what
+is short. A disk that is slow, or a device with few and slow workers, never comes near."""
 
-_BEHIND_MS = 2_000
+_BEHIND_MS = 1_000
 """Waiting time of tasks, on average, above which workers are behind; it only counts on a device that
 is busy, for workers may take as long as they like on one that is not."""
 
@@ -30,7 +30,7 @@ class Load:
 
     def __init__(self) -> None:
         self.busy = 0.0
-        """Share of the time that requests are being carried out, syncs left out, of late."""
+        """Share of the time that there was something to do, syncs left out, of late."""
         self.commit_ms = 0.0
         """From the moment that a batch is taken on until its callers are answered, on average."""
         self.tasks_wait_ms = 0.0
@@ -38,11 +38,14 @@ class Load:
         self.refused = 0
         """Starts that were refused."""
 
-    def committed(self, *, idle_ms: float, took_ms: float, sync_ms: float) -> None:
+    def committed(
+        self, *, idle_ms: float, took_ms: float, sync_ms: float, idle: bool = True
+    ) -> None:
         """A batch has been committed.
 
         Args:
             idle_ms: since the one before it.
+            idle: whether there was a moment in that time with nothing to do.
             took_ms: from taking it on until its callers could be answered.
             sync_ms: of that, until the disk had it.
         """
@@ -50,7 +53,8 @@ class Load:
         if span_ms <= 0:
             return
         weight = min(1.0, span_ms / _SPAN_MS)
-        self.busy += (max(0.0, took_ms - sync_ms) / span_ms - self.busy) * weight
+        worked_ms = max(0.0, took_ms - sync_ms) + (0.0 if idle else idle_ms)
+        self.busy += (worked_ms / span_ms - self.busy) * weight
         self.commit_ms += (took_ms - self.commit_ms) * weight
 
     def handed_over(self, waited_ms: float) -> None:

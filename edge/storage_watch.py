@@ -108,7 +108,7 @@ class StorageWatch:
             log.warning("disk_well_again", after_tries=self._tries)
             self._tries = 0
             # They were handed nothing meanwhile, and would sleep beside their work until they give up.
-            self._engine.hand_over.queues.wake_all()
+            self._engine.hand_over.queues.waiters.wake_all()
             for told in self.on_healed:
                 await told()
             return

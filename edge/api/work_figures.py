@@ -64,7 +64,7 @@ def _load(load: Load) -> list[Family]:
         Family(
             "baton_busy_ratio",
             "gauge",
-            "Share of the last second that requests were being carried out, syncs left out.",
+            "Share of the last second of work that there was something to do, syncs left out.",
             [({}, round(load.busy, 3))],
         ),
         Family(

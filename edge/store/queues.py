@@ -7,11 +7,9 @@ a second hand-over, never a task.
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import itertools
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
@@ -19,6 +17,7 @@ import structlog
 
 from edge.store.backlog import DELAYED, Backlog, Entry, Place, Waiting
 from edge.store.slots import Limit, Slots, TaskId
+from edge.store.waiters import Waiters
 
 _WITHDRAWN = 1_000
 """Tasks taken out of their queues that may lie around there, when they are more than those that
@@ -90,6 +89,8 @@ class Queues:
     def __init__(self, backlog: Backlog | None = None, window: int = _WINDOW) -> None:
         self._window, self._narrow_window = window, max(1, window // _NARROW)
         self.slots = Slots()
+        self.waiters = Waiters()
+        """Pollers for whom nothing is there."""
         self.on_earlier: Callable[[], None] | None = None
         """Called when a window opens before all the others that are waited for."""
         self.incomplete = False
@@ -104,7 +105,6 @@ class Queues:
         self._where: dict[TaskId, Place] = {}
         """Those in memory."""
         self._delayed = _Line(DELAYED)
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._openings: list[tuple[int, Limit]] = []
         self._awaited: set[Limit] = set()
         """Limits whose windows somebody waits for: each has one moment in the list."""
@@ -263,37 +263,6 @@ class Queues:
             self._look_behind(limit.name, now_ms, at_most=None)
         return self._openings[0][0] if self._openings else 0
 
-    async def wait(self, queue: str, timeout_s: float) -> bool:
-        """Wait until a task may be there. False when the time has passed."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(queue, deque())
-        waiting.append(future)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await future
-        except TimeoutError:
-            return future.done() and not future.cancelled()
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                # This caller was woken and goes away: somebody else must have a look.
-                self._wake(queue, 1)
-            raise
-        finally:
-            if future in waiting:
-                waiting.remove(future)
-            if not waiting:
-                self._waiting.pop(queue, None)
-        return True
-
-    def wake_all(self) -> None:
-        """Let all pollers look again: what kept tasks from them is over."""
-        for queue, waiting in list(self._waiting.items()):
-            self._wake(queue, len(waiting))
-
-    def is_waited_for(self, queue: str) -> bool:
-        """Whether a poller waits right now; any thread may ask."""
-        return queue in self._waiting
-
     def sizes(self) -> dict[str, int]:
         """Number of tasks in each queue, those that are delayed or held back too."""
         sizes = self._backlog.sizes() if self._backlog else {}
@@ -331,7 +300,7 @@ class Queues:
             if ready is None:
                 ready = self._ready[queue] = _Line(next(self._numbers))
             self._push(ready, entry, place)
-            self._wake(queue, 1)
+            self.waiters.wake(queue, 1)
             return
         lines = self._lines.setdefault(queue, {})
         line = lines.get(limit)
@@ -399,7 +368,7 @@ class Queues:
         if room:
             # As many as there may be: how many of the backlog are behind this limit is not asked.
             count = room if line.tail is not None else min(room, len(line))
-            self._wake(queue, count if at_most is None else at_most)
+            self.waiters.wake(queue, count if at_most is None else at_most)
             return
         moment = self.slots.opens_ms(limit, now_ms)
         if moment and limit not in self._awaited:
@@ -507,11 +476,3 @@ class Queues:
         limited = [line for lines in self._lines.values() for line in lines.values()]
         for line in (*self._ready.values(), *limited, self._delayed):
             line.tail = None
-
-    def _wake(self, queue: str, count: int) -> None:
-        waiting = self._waiting.get(queue)
-        while waiting and count > 0:
-            future = waiting.popleft()
-            if not future.done():
-                future.set_result(None)
-                count -= 1

@@ -6,7 +6,6 @@ The model beside the queues is as simple as can be: lists that are searched from
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import NamedTuple
 
 import hypothesis.strategies as st
@@ -53,7 +52,7 @@ class Limited(RuleBasedStateMachine):
         self.out: dict[TaskId, tuple[_Waits, Place, int]] = {}
         self.log: list[tuple[str, int]] = []
         """Name and moment of every hand-over."""
-        self.pollers: dict[str, asyncio.Future[None]] = {}
+        self.pollers: dict[str, asyncio.Future[bool]] = {}
         self.limits: tuple[Limit, ...] = LIMITS
         for limit in LIMITS:
             # A window counts what happens after somebody has first asked for it.
@@ -202,8 +201,8 @@ class Limited(RuleBasedStateMachine):
 
     def _wait(self, queue: str) -> None:
         """What a poll does that has found nothing."""
-        future: asyncio.Future[None] = self.loop.create_future()
-        self.queues._waiting.setdefault(queue, deque()).append(future)
+        future: asyncio.Future[bool] = self.loop.create_future()
+        self.queues.waiters._waiting.setdefault(queue, {})[future] = None
         self.pollers[queue] = future
 
     def _let_pollers_run(self) -> None:
@@ -273,7 +272,7 @@ def _started(limit: Limit, pollers: int, lasts_ms: list[int], window: int) -> li
     for number in range(len(lasts_ms)):
         queues.put("q", (b"", number), 0, limit=limit, now_ms=0)
     running: dict[int, int] = {}
-    looking, waiting = pollers, list[asyncio.Future[None]]()
+    looking, waiting = pollers, list[asyncio.Future[bool]]()
     while True:
         queues.open_windows(now_ms)
         looking += sum(one.done() for one in waiting)
@@ -285,7 +284,7 @@ def _started(limit: Limit, pollers: int, lasts_ms: list[int], window: int) -> li
                 break
             else:
                 waiting.append(loop.create_future())
-                queues._waiting.setdefault("q", deque()).append(waiting[-1])
+                queues.waiters._waiting.setdefault("q", {})[waiting[-1]] = None
         moments = [*running.values(), queues.open_windows(now_ms)]
         later = [moment for moment in moments if moment > now_ms]
         if not later:

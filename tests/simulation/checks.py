@@ -404,7 +404,7 @@ class DeviceChecks:
 
     def _watch_pollers(self, queues: Queues, monotonic_ms: int) -> None:
         """C13: nobody sleeps beside work."""
-        for queue, pollers in queues._waiting.items():
+        for queue, pollers in queues.waiters._waiting.items():
             idle = any(not poller.done() for poller in pollers)
             line = queues._ready.get(queue)
             entries = [] if line is None else line.entries

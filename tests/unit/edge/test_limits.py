@@ -9,7 +9,7 @@ from pathlib import Path
 from edge.engine import Engine
 from edge.model.decision import LaunchNow, Terminate
 from edge.model.executions import TaskStatus, WorkflowStatus, workflow_uuid
-from edge.model.requests import TaskView
+from edge.model.requests import StartRequest, TaskView
 from edge.store.search import correlated
 from edge.transactions import Transaction
 from tests.unit.edge.engine_house import (
@@ -287,7 +287,9 @@ def test_what_is_queued_and_ended_in_one_commit_is_not_handed_out(tmp_path: Path
             # The first goes to the disk alone; the other two share the next commit.
             group.create_task(start(engine, "w"))
             await asyncio.sleep(0)
-            started = group.create_task(start(engine, "w", correlation_id="c"))
+            request = StartRequest("w", correlation_id="c")
+            # Not by ``start``, which lets others go first.
+            started = group.create_task(engine.request(lambda t: t.start(request)))
             group.create_task(_terminate_all(engine))
         assert started.result()
         views = await _poll(engine)

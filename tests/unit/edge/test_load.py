@@ -58,7 +58,7 @@ def test_workers_that_are_slow_are_no_overload() -> None:
     assert load.refusal(0) is None
 
 
-@pytest.mark.parametrize(("wait_ms", "refused"), [(1_900, False), (2_100, True)])
+@pytest.mark.parametrize(("wait_ms", "refused"), [(900, False), (1_100, True)])
 def test_a_busy_device_finishes_what_has_begun(wait_ms: float, refused: bool) -> None:
     """Where the processor is what is short and tasks wait for long, nothing is begun."""
     load = Load()
@@ -66,6 +66,15 @@ def test_a_busy_device_finishes_what_has_begun(wait_ms: float, refused: bool) ->
     waited(load, wait_ms)
 
     assert refused == (load.refusal(0) is not None)
+
+
+def test_a_loop_that_is_never_free_is_work() -> None:
+    """Requests are read and answered between two commits: that time is no rest."""
+    load = Load()
+    for _ in range(100):
+        load.committed(idle_ms=20, idle=False, took_ms=20, sync_ms=10)
+
+    assert 0.75 == pytest.approx(load.busy, abs=0.02)
 
 
 def test_what_is_over_is_forgotten() -> None:

@@ -219,7 +219,7 @@ def test_pollers_are_woken_when_the_disk_is_well_again(tmp_path: Path) -> None:
             engine.storage.refused_write(error)
             loop = asyncio.get_running_loop()
             poll = loop.create_task(engine.poll("a", worker="w", count=1, timeout_ms=3_600_000))
-            while not engine.hand_over.queues.is_waited_for("a"):
+            while not engine.hand_over.queues.waiters.is_waited_for("a"):
                 await asyncio.sleep(0)
             running = loop.create_task(watch.run())
             async with asyncio.timeout(25):

@@ -212,7 +212,7 @@ def test_a_free_slot_wakes_who_waits_first_in_line() -> None:
         order: list[str] = []
 
         async def poller(queue: str) -> None:
-            await queues.wait(queue, 5)
+            await queues.waiters.wait(queue, 5)
             order.append(queue)
 
         async with asyncio.TaskGroup() as group:
@@ -234,7 +234,7 @@ def test_an_opening_wakes_as_many_as_may_go() -> None:
         for number in range(6):
             _put(queues, number, limit=limit)
         _take(queues)
-        waiting = [asyncio.ensure_future(queues.wait("q", 0.2)) for _ in range(3)]
+        waiting = [asyncio.ensure_future(queues.waiters.wait("q", 0.2)) for _ in range(3)]
         await asyncio.sleep(0)
         assert 100 == queues.open_windows(99)
         queues.open_windows(100)
@@ -248,7 +248,7 @@ def test_waiting_pollers_are_woken_one_a_task() -> None:
 
     async def main() -> list[bool]:
         queues = Queues()
-        waiting = [asyncio.ensure_future(queues.wait("q", 0.2)) for _ in range(3)]
+        waiting = [asyncio.ensure_future(queues.waiters.wait("q", 0.2)) for _ in range(3)]
         await asyncio.sleep(0)
         _put(queues, 1)
         _put(queues, 2)
@@ -262,8 +262,8 @@ def test_a_poller_that_goes_away_wakes_the_next() -> None:
 
     async def main() -> bool:
         queues = Queues()
-        gone = asyncio.ensure_future(queues.wait("q", 5))
-        stays = asyncio.ensure_future(queues.wait("q", 5))
+        gone = asyncio.ensure_future(queues.waiters.wait("q", 5))
+        stays = asyncio.ensure_future(queues.waiters.wait("q", 5))
         await asyncio.sleep(0)
         _put(queues, 1)
         gone.cancel()
