@@ -37,6 +37,14 @@ class _Waits(NamedTuple):
     limit: Limit
 
 
+class _HandOver(NamedTuple):
+    """A task has been handed over."""
+
+    name: str
+    at_ms: int
+    number: int
+
+
 class Limited(RuleBasedStateMachine):
     """Tasks come, go out, end, come back and are withdrawn; pollers wait; time passes."""
 
@@ -49,9 +57,10 @@ class Limited(RuleBasedStateMachine):
         self.now_ms = 1_000
         self.arrivals = 0
         self.waiting: list[_Waits] = []
-        self.out: dict[TaskId, tuple[_Waits, Place, int]] = {}
-        self.log: list[tuple[str, int]] = []
-        """Name and moment of every hand-over."""
+        self.out: dict[TaskId, tuple[_Waits, Place, _HandOver]] = {}
+        self.log: list[_HandOver] = []
+        """Every hand-over, in their order."""
+        self.handed = 0
         self.pollers: dict[str, asyncio.Future[bool]] = {}
         self.limits: tuple[Limit, ...] = LIMITS
         for limit in LIMITS:
@@ -94,7 +103,7 @@ class Limited(RuleBasedStateMachine):
 
         assert [one.task for one in expected] == [task for task, _ in taken]
         for one, (task, place) in zip(expected, taken, strict=True):
-            self.out[task] = (one, place, self.now_ms)
+            self.out[task] = (one, place, self.out[task][2])
         return bool(taken)
 
     @precondition(lambda self: self.out)
@@ -109,8 +118,8 @@ class Limited(RuleBasedStateMachine):
     @rule(data=st.data())
     def give_back(self, data: st.DataObject) -> None:
         task = data.draw(st.sampled_from(sorted(self.out)))
-        waits, place, moment_ms = self.out.pop(task)
-        self.log.remove((waits.limit.name, moment_ms))
+        waits, place, handed = self.out.pop(task)
+        self.log.remove(handed)
         self.waiting.append(waits)
         self.queues.put_back(task, place, self.now_ms)
         self._let_pollers_run()
@@ -153,13 +162,14 @@ class Limited(RuleBasedStateMachine):
     @invariant()
     def no_limit_is_passed(self) -> None:
         """Counted over all hand-overs, whoever of a definition's tasks they were."""
-        for waits, _, moment_ms in self.out.values():
+        for waits, _, handed in self.out.values():
             limit = waits.limit
             if limit.per_window:
+                # One that came later in the same moment may have gone by a shorter window.
                 inside = [
-                    at
-                    for name, at in self.log
-                    if name == limit.name and moment_ms - limit.window_ms < at <= moment_ms
+                    one
+                    for one in self.log[: self.log.index(handed) + 1]
+                    if one.name == limit.name and one.at_ms > handed.at_ms - limit.window_ms
                 ]
                 widest = max(one.per_window for one in LIMITS if one.name == limit.name)
                 assert len(inside) <= widest
@@ -190,14 +200,18 @@ class Limited(RuleBasedStateMachine):
         if limit.at_once and out >= limit.at_once:
             return False
         recent = [
-            at for name, at in self.log if name == limit.name and at > self.now_ms - limit.window_ms
+            one
+            for one in self.log
+            if one.name == limit.name and one.at_ms > self.now_ms - limit.window_ms
         ]
         return not limit.per_window or len(recent) < limit.per_window
 
     def _hand_out(self, one: _Waits) -> None:
         self.waiting.remove(one)
-        self.log.append((one.limit.name, self.now_ms))
-        self.out[one.task] = (one, Place(one.queue, -one.rank, one.limit, 0), self.now_ms)
+        self.handed += 1
+        handed = _HandOver(one.limit.name, self.now_ms, self.handed)
+        self.log.append(handed)
+        self.out[one.task] = (one, Place(one.queue, -one.rank, one.limit, 0), handed)
 
     def _wait(self, queue: str) -> None:
         """What a poll does that has found nothing."""
