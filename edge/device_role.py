@@ -31,6 +31,7 @@ from edge.config import (
 )
 from edge.console import CONSOLE_FOLDER
 from edge.data_dir import DataDir
+from edge.durable import FILES
 from edge.effects import Effects
 from edge.engine import Engine
 from edge.equipment import Equipment
@@ -527,7 +528,10 @@ def _uplink(settings: Settings, data: DataDir, engine: Engine) -> _Uplink:
     return Uplink(
         broker=broker(settings.sync),
         identity=identity.load(
-            data.identity, device=settings.sync.device, tenant=settings.sync.tenant
+            data.identity,
+            device=settings.sync.device,
+            tenant=settings.sync.tenant,
+            files=FILES,
         ),
         outbox=EngineOutbox(engine),
         publications=None if publishes_for_itself(settings) else EnginePublications(engine),

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge.durable import FILES, FileSystem
-from edge.model.errors import InvalidInput, PayloadTooLarge, StorageUnavailable
+from edge.model.errors import (
+    BatonError,
+    InvalidInput,
+    Overloaded,
+    PayloadTooLarge,
+    StorageUnavailable,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,127}){0,7}")
 """One to eight parts without anything that means something to a file system."""
@@ -67,7 +73,9 @@ class Uploads:
         Args:
             name: of the file.
             parts: its bytes.
-            note: told of the file before it gets its name; if this raises, nothing has changed.
+            note: told of the file before it takes the place of another; until this has returned
+                ``find`` has the other, by its digest, and from then on this one. If it refuses,
+                nothing has changed.
 
         Raises:
             InvalidInput: the name is none.
@@ -110,7 +118,7 @@ class Uploads:
             # One after the other: what was noted last is what lies there in the end.
             async with self._placing:
                 if note is not None:
-                    await note(taken)
+                    unfinished = await self._noted(unfinished, target, taken, note)
                 await asyncio.to_thread(self._put_in_place, unfinished, target)
                 self._landed += size
         finally:
@@ -118,18 +126,52 @@ class Uploads:
             self._disk.unlink(unfinished)
         return taken
 
-    def find(self, name: str) -> Path | None:
+    async def _noted(
+        self,
+        unfinished: Path,
+        target: Path,
+        taken: Taken,
+        note: Callable[[Taken], Awaitable[None]],
+    ) -> Path:
+        """Have a finished file noted, while it lies beside the one whose place it takes.
+
+        Whatever is noted when the power fails, its content is on the disk: the old one under the
+        name, or the new one beside it under its digest.
+
+        Returns:
+            Where it lies; only this is left for the next one when nobody knows what was noted.
+        """
+        beside = _beside(target, taken.sha256)
+        await asyncio.to_thread(self._put_in_place, unfinished, beside)
+        try:
+            await note(taken)
+        except (StorageUnavailable, Overloaded):
+            raise
+        except BatonError:
+            self._disk.unlink(beside)
+            raise
+        return beside
+
+    def find(self, name: str, sha256: str | None = None) -> Path | None:
         """Where a file is; None = there is none of this name.
+
+        Args:
+            name: of the file.
+            sha256: of its content, as it was noted; None = nobody has noted it.
 
         Raises:
             InvalidInput: the name is none.
         """
         path = self.path_of(name)
+        if sha256 is not None and _beside(path, sha256).is_file():
+            return _beside(path, sha256)
         return path if path.is_file() else None
 
     def drop(self, name: str) -> None:
         """Remove a file; one that is not there is not missed."""
-        self._disk.unlink(self.path_of(name))
+        path = self.path_of(name)
+        for one in (path, *_all_beside(path)):
+            self._disk.unlink(one)
 
     def path_of(self, name: str) -> Path:
         """Where a file is, or would be. Its name is hashed: none can lead out of the folder.
@@ -167,6 +209,10 @@ class Uploads:
         self._disk.rename(unfinished, target)
         for folder in target.parents[:3]:
             self._disk.force_out_folder(folder)
+        if not target.suffix:
+            # What power cuts have left of others that were to have this name.
+            for leftover in _all_beside(target):
+                self._disk.unlink(leftover)
 
     def _files(self) -> list[tuple[Path, float, int]]:
         """Every file with the time of its last change and its size."""
@@ -179,3 +225,12 @@ class Uploads:
             if path.is_file():
                 found.append((path, status.st_mtime, status.st_size))
         return found
+
+
+def _beside(path: Path, sha256: str) -> Path:
+    """Where the content of this digest waits for its place."""
+    return path.with_name(f"{path.name}.{sha256}")
+
+
+def _all_beside(path: Path) -> list[Path]:
+    return list(path.parent.glob(f"{path.name}.*"))

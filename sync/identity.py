@@ -10,7 +10,7 @@ import binascii
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
@@ -28,6 +28,30 @@ _PREFIX = bytes.fromhex("302e020100300506032b657004220420")
 _PEM = re.compile(
     rb"\s*-----BEGIN PRIVATE KEY-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END PRIVATE KEY-----\s*"
 )
+
+
+class Files(Protocol):
+    """Changes files, and forces out what has to be: see ``edge/durable.py``."""
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder and those around it."""
+        ...
+
+    def force_out(self, file: BinaryIO) -> None:
+        """Force the bytes of an open file to the disk."""
+        ...
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a file another name."""
+        ...
+
+    def unlink(self, path: Path) -> None:
+        """Take a file away if it is there."""
+        ...
+
+    def force_out_folder(self, folder: Path) -> None:
+        """Force the names in a folder to the disk."""
+        ...
 
 
 class IdentityError(Exception):
@@ -78,13 +102,14 @@ class Identity(msgspec.Struct, frozen=True):
         return Ed25519PrivateKey.from_private_bytes(self.seed)
 
 
-def load(folder: Path, *, device: str, tenant: str = "default") -> Identity:
+def load(folder: Path, *, device: str, tenant: str = "default", files: Files) -> Identity:
     """The identity kept in a folder, made there at the first start.
 
     Args:
         folder: usually `identity/` in the data directory; created with mode 0700.
         device: the name; it may not change later, because the history is filed under it.
         tenant: whose fleet it belongs to.
+        files: changes the files; what is returned is on the disk.
 
     Raises:
         topics.BadName: a name cannot stand in a topic.
@@ -93,9 +118,12 @@ def load(folder: Path, *, device: str, tenant: str = "default") -> Identity:
     """
     address = topics.address(tenant, device)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        known = _read_or_make(folder / _NAME_FILE, f"{tenant}/{device}\n".encode()).decode().strip()
-        seed = _seed(folder / _KEY_FILE, _read_or_make(folder / _KEY_FILE, _new_key()))
+        if not folder.is_dir():
+            files.make_folder(folder)
+            folder.chmod(0o700)
+        name = f"{tenant}/{device}\n".encode()
+        known = _read_or_make(folder / _NAME_FILE, name, files).decode().strip()
+        seed = _seed(folder / _KEY_FILE, _read_or_make(folder / _KEY_FILE, _new_key(), files))
     except (OSError, ValueError) as error:
         raise IdentityUnreadable(f"{folder}: {error}") from error
     if known != f"{tenant}/{device}":
@@ -142,7 +170,7 @@ def _foreign_seed(path: Path, pem: bytes) -> bytes:
     return key.private_bytes_raw()
 
 
-def _read_or_make(path: Path, content: bytes) -> bytes:
+def _read_or_make(path: Path, content: bytes, files: Files) -> bytes:
     """What the file holds; made durably, with mode 0600, when it is not there.
 
     A power cut leaves either no file or a whole one, so that a half-written key never stays.
@@ -152,16 +180,13 @@ def _read_or_make(path: Path, content: bytes) -> bytes:
     except FileNotFoundError:
         pass
     fresh = path.with_suffix(path.suffix + ".new")
-    fresh.unlink(missing_ok=True)
+    files.unlink(fresh)
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        files.force_out(file)
+    files.rename(fresh, path)
+    # The folder may be new itself.
+    for place in (path.parent, path.parent.parent):
+        files.force_out_folder(place)
     return content

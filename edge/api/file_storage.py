@@ -104,14 +104,14 @@ def _refuse_complete(file: StoredFile) -> None:
 async def complete(call: Call) -> Response:
     """The file is whole: from now on it can be read and not changed."""
     file = await _own(call)
-    path = _files(call).path_of(file.id)
+    files = _files(call)
 
     def end(transaction: Transaction) -> StoredFile:
         # As it stands now: other bytes may have come since it was read.
         now = _present(read_file(transaction.connection, file.id), file.id)
         if now.status == "UPLOADED":
             raise Conflict(f"File already uploaded: {file.id}")
-        if not path.is_file():
+        if files.find(file.id, now.sha256) is None:
             raise IllegalState(f"File not found on storage backend: {file.id}")
         ended = msgspec.structs.replace(now, status="UPLOADED", updated_ms=transaction.now_ms)
         put_file(transaction.connection, ended)
@@ -145,7 +145,7 @@ async def get_content(call: Call) -> Response:
     """The bytes of a file."""
     _check_ticket(call, "READ")
     file = await _readable(call)
-    path = _files(call).find(file.id)
+    path = _files(call).find(file.id, file.sha256)
     if file.status != "UPLOADED" or path is None:
         raise InvalidInput(f"File has not been uploaded: {file.id}")
     # Never shown as a page of this device: a worker may have sent anything.

@@ -8,7 +8,6 @@ is worth says its checksum. What moves files about stands in ``quarantine``.
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from edge.durable import FILES
 from edge.model.definitions import WorkflowDefinition
 from edge.model.errors import RowDamaged
 from edge.model.executions import (
@@ -143,7 +143,7 @@ def rebuild(
             salvage.run(progress)
             connection.execute("COMMIT")
         with target.open("rb") as file:
-            os.fsync(file.fileno())
+            FILES.force_out(file)
     except (OSError, sqlite3.Error) as error:
         for suffix in ("", "-journal"):
             with contextlib.suppress(OSError):

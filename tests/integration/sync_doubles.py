@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from edge.durable import FILES
 from sync import identity
 from sync.link import Broker
 from sync.publishing import Publication
@@ -302,7 +303,7 @@ def make_uplink(
     """A device in this process."""
     return Uplink(
         broker=broker or Broker(port=port),
-        identity=identity.load(folder / "identity", device="roof"),
+        identity=identity.load(folder / "identity", device="roof", files=FILES),
         outbox=outbox,
         publications=publications,
         evidence_root=folder / "evidence",

@@ -205,9 +205,9 @@ class Looker:
                 connection.close()
         uploads = Uploads(self.root / "payloads" / "files", 0)
         for row in state.rows("file"):
-            if row["status"] != "UPLOADED":
+            if row["sha256"] is None:
                 continue
-            path = uploads.find(row["id"])
+            path = uploads.find(row["id"], row["sha256"])
             if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
                 raise BatonError(f"file {row['name']} is not what was uploaded")
 

@@ -214,6 +214,8 @@ async def _files(s: Scenario) -> None:
     await s.upload(f"{address}/upload-url", b"first try")
     content = b"whole content" * 100
     await s.upload(f"{address}/upload-url", content)
+    await s.upload(f"{address}/upload-url", b"and another")
+    await s.upload(f"{address}/upload-url", content)
     kept = row("file", "file", {
         "id": file_id, "status": "UPLOADED", "sha256": hashlib.sha256(content).hexdigest(),
     })  # fmt: skip

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from edge import engine
 from edge.handover import HandOver
+from edge.uploads import Taken, Uploads
 from tests.power.battery import BATTERY
 from tests.power.disk import (
     MODES,
@@ -85,6 +88,20 @@ def test_payloads_that_are_not_forced_out_are_found(files: type) -> None:
     result = _explored("payloads", files=files)
 
     assert "beside the database: The file" in _said(result)
+
+
+@pytest.mark.timeout(300)
+def test_a_file_that_is_noted_before_it_is_there_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row tells size and digest of what is not under the name yet."""
+
+    async def note_first(_: Uploads, unfinished: Path, __: Path, taken: Taken, note: Any) -> Path:
+        await note(taken)
+        return unfinished
+
+    monkeypatch.setattr(Uploads, "_noted", note_first)
+    result = _explored("files")
+
+    assert "is not what was uploaded" in _said(result)
 
 
 @pytest.mark.timeout(300)

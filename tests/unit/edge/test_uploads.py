@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import itertools
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from edge.model.errors import InvalidInput, PayloadTooLarge, StorageUnavailable
+from edge.durable import FileSystem
+from edge.model.errors import (
+    BatonError,
+    Conflict,
+    InvalidInput,
+    PayloadTooLarge,
+    StorageUnavailable,
+)
 from edge.uploads import Taken, Uploads
 
 NOW_S = 1_700_000_000.0
@@ -175,3 +184,85 @@ def test_what_lands_meanwhile_counts(tmp_path: Path) -> None:
     asyncio.run(body())
     assert 6 == uploads.used_bytes()
     assert 4 == _take(uploads, "c", b"x" * 4).size_bytes
+
+
+class _Cut(FileSystem):
+    """A disk whose power fails at the n-th of what is asked of it, and after that does nothing."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+        self.asked = 0
+
+    def _count(self) -> None:
+        self.asked += 1
+        self._left -= 1
+        if self._left <= 0:
+            raise PowerError
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._count()
+        super().rename(old, new)
+
+    def unlink(self, path: Path) -> None:
+        if self._left > 0 and path.exists():
+            self._count()
+            super().unlink(path)
+
+    def force_out_folder(self, folder: Path) -> None:
+        self._count()
+        super().force_out_folder(folder)
+
+
+class PowerError(Exception):
+    """The power is gone."""
+
+
+@pytest.mark.parametrize("refusal", [None, Conflict("complete"), StorageUnavailable("unknown")])
+def test_what_was_noted_is_what_is_found(tmp_path: Path, refusal: BatonError | None) -> None:
+    """At every cut, and whatever the one who notes it says: the noted content is there, whole."""
+    names = itertools.count()
+
+    def life(at: int) -> int:
+        disk, noted = _Cut(at), [""]
+        uploads = Uploads(tmp_path / str(next(names)), 1_000, disk)
+
+        async def note(taken: Taken) -> None:
+            disk._count()
+            refused = refusal is not None and taken.size_bytes == 3
+            if not refused or isinstance(refusal, StorageUnavailable):
+                noted[0] = taken.sha256
+            if refused and refusal is not None:
+                raise refusal
+
+        for content in (b"one", b"second", b"one", b"third", b"second"):
+            with contextlib.suppress(BatonError, PowerError):
+                asyncio.run(uploads.take("a", _parts(content), note))
+            if disk._left <= 0:
+                break
+        again = Uploads(uploads.root, 1_000)
+        path = again.find("a", noted[0]) if noted[0] else None
+
+        assert not noted[0] or path is not None
+        assert path is None or noted[0] == hashlib.sha256(path.read_bytes()).hexdigest()
+        again.drop("a")
+        assert 0 == again.used_bytes()
+        return disk.asked
+
+    whole = life(10_000)
+    for at in range(1, whole + 1):
+        life(at)
+
+
+def test_one_content_is_kept(tmp_path: Path) -> None:
+    """When a file has its name, nothing is left beside it: a release before finds it, too."""
+    uploads = Uploads(tmp_path, 1_000)
+
+    async def note(_: Taken) -> None:
+        """It is noted."""
+
+    for content in (b"one", b"second"):
+        asyncio.run(uploads.take("a", _parts(content), note))
+        assert len(content) == uploads.used_bytes()
+
+    path = uploads.find("a")
+    assert path is not None and b"second" == path.read_bytes()

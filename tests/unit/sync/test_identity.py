@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from edge.durable import FILES
 from sync import identity, topics
+
+_load = partial(identity.load, files=FILES)
 
 
 def test_the_first_start_makes_it_and_the_next_finds_it(tmp_path: Path) -> None:
     """The key pair is made once; a signature of one start is good at the next."""
-    first = identity.load(tmp_path / "identity", device="roof")
-    again = identity.load(tmp_path / "identity", device="roof")
+    first = _load(tmp_path / "identity", device="roof")
+    again = _load(tmp_path / "identity", device="roof")
 
     assert first.public_key == again.public_key
     Ed25519PublicKey.from_public_bytes(again.public_key).verify(first.sign(b"m"), b"m")
@@ -24,7 +28,7 @@ def test_the_first_start_makes_it_and_the_next_finds_it(tmp_path: Path) -> None:
 def test_nobody_else_may_read_the_key(tmp_path: Path) -> None:
     """The folder is 0700 and the files are 0600."""
     folder = tmp_path / "identity"
-    identity.load(folder, device="roof")
+    _load(folder, device="roof")
 
     assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
     assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
@@ -32,16 +36,16 @@ def test_nobody_else_may_read_the_key(tmp_path: Path) -> None:
 
 def test_another_name_is_refused(tmp_path: Path) -> None:
     """One data directory is one device: its history must not be filed under a second name."""
-    identity.load(tmp_path, device="roof")
+    _load(tmp_path, device="roof")
 
     with pytest.raises(identity.NameChanged, match="default/roof"):
-        identity.load(tmp_path, device="cellar")
+        _load(tmp_path, device="cellar")
 
 
 def test_a_bad_name_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     """A name with a slash would reach into another topic."""
     with pytest.raises(topics.BadName):
-        identity.load(tmp_path / "identity", device="a/b")
+        _load(tmp_path / "identity", device="a/b")
 
     assert not (tmp_path / "identity").exists()
 
@@ -50,14 +54,14 @@ def test_a_cut_first_start_begins_again(tmp_path: Path) -> None:
     """What a power cut left of a file being made is thrown away."""
     (tmp_path / "device.key.new").write_bytes(b"half a k")
 
-    assert 32 == len(identity.load(tmp_path, device="roof").public_key)
+    assert 32 == len(_load(tmp_path, device="roof").public_key)
 
 
 def test_the_key_is_a_file_that_other_programs_read(tmp_path: Path) -> None:
     """It is PKCS #8 as PEM, as openssl makes and reads it."""
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    made = identity.load(tmp_path, device="roof")
+    made = _load(tmp_path, device="roof")
     key = load_pem_private_key((tmp_path / "device.key").read_bytes(), password=None)
 
     assert isinstance(key, Ed25519PrivateKey)
@@ -76,7 +80,7 @@ def test_a_key_that_another_program_made_is_taken(tmp_path: Path) -> None:
     )
     (tmp_path / "device.key").write_bytes(b"made by hand\n" + pem)
 
-    assert key.private_bytes_raw() == identity.load(tmp_path, device="roof").seed
+    assert key.private_bytes_raw() == _load(tmp_path, device="roof").seed
 
 
 @pytest.mark.parametrize(
@@ -88,11 +92,11 @@ def test_a_key_that_another_program_made_is_taken(tmp_path: Path) -> None:
 )
 def test_a_damaged_key_is_named(tmp_path: Path, content: bytes) -> None:
     """A key that cannot be read is never replaced silently: the device would be another one."""
-    identity.load(tmp_path, device="roof")
+    _load(tmp_path, device="roof")
     (tmp_path / "device.key").write_bytes(content)
 
     with pytest.raises(identity.IdentityUnreadable):
-        identity.load(tmp_path, device="roof")
+        _load(tmp_path, device="roof")
 
 
 def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -108,4 +112,4 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "device.key").write_bytes(pem)
 
     with pytest.raises(identity.IdentityUnreadable, match="no Ed25519"):
-        identity.load(tmp_path, device="roof")
+        _load(tmp_path, device="roof")
