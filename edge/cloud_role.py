@@ -21,10 +21,12 @@ from edge import journal
 from edge.clock import SystemClock
 from edge.config import Settings
 from edge.data_dir import DataDir
+from edge.durable import FILES
 from edge.links import Dice, broker
 from sync.control_plane.app import build_app
 from sync.control_plane.ingest import Hears, Ingest
 from sync.control_plane.ledger import Ledger
+from sync.identity import OrderKey, load_order_key
 
 _GROUP = "baton"
 """Of the ingesters that share the frames of all devices."""
@@ -40,9 +42,11 @@ async def open_role(settings: Settings, data: DataDir) -> ControlPlane:
 
     Raises:
         DatabaseError: the ledger cannot be used.
+        IdentityError: the key of its orders cannot be used.
     """
-    del data
-    return ControlPlane(settings, await open_ledger(settings), SystemClock())
+    key = load_order_key(data.identity, FILES)
+    _log.info("orders_signed_with", key=key.public_key.hex())
+    return ControlPlane(settings, await open_ledger(settings), SystemClock(), key)
 
 
 async def open_ledger(settings: Settings) -> Ledger:
@@ -59,10 +63,15 @@ def _ledger_file(folder: Path) -> Path:
 
 
 async def ingest_until(settings: Settings, stop: asyncio.Event) -> None:
-    """Take in what devices send until ``stop``, and nothing else. Raises DatabaseError."""
+    """Take in what devices send until ``stop``, and nothing else.
+
+    Raises:
+        DatabaseError, IdentityError: it cannot begin.
+    """
     clock = SystemClock()
+    key = load_order_key(DataDir(Path(settings.daemon.data_dir)).identity, FILES)
     ledger = await open_ledger(settings)
-    ingest = _ingest(settings, ledger, clock, hears=Hears.FRAMES, group=_GROUP)
+    ingest = _ingest(settings, ledger, clock, key, hears=Hears.FRAMES, group=_GROUP)
     try:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(ingest.run())
@@ -73,7 +82,13 @@ async def ingest_until(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def _ingest(
-    settings: Settings, ledger: Ledger, clock: SystemClock, *, hears: Hears, group: str
+    settings: Settings,
+    ledger: Ledger,
+    clock: SystemClock,
+    key: OrderKey,
+    *,
+    hears: Hears,
+    group: str,
 ) -> Ingest:
     return Ingest(
         broker=broker(settings.sync),
@@ -83,6 +98,7 @@ def _ingest(
         tenants=(settings.sync.tenant,),
         hears=hears,
         group=group,
+        order_key=key,
     )
 
 
@@ -152,12 +168,14 @@ class ControlPlane:
 
     name = "baton cloud"
 
-    def __init__(self, settings: Settings, ledger: Ledger, clock: SystemClock) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger, clock: SystemClock, key: OrderKey
+    ) -> None:
         self._ledger = ledger
         self._closed = asyncio.Event()
         alone = settings.cloud.ingesters == 0
         hears = Hears.ALL if alone else Hears.PRESENCE
-        self._ingest = _ingest(settings, ledger, clock, hears=hears, group="")
+        self._ingest = _ingest(settings, ledger, clock, key, hears=hears, group="")
         self._ingesters = Ingesters(settings)
         self._app: Starlette = build_app(
             ledger,

@@ -150,6 +150,9 @@ class SyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""
+    order_keys: list[str] = []
+    """Public keys of control planes whose orders are obeyed, 64 hexadecimal digits each; a control
+    plane logs its own when it starts. None = no orders are taken."""
 
 
 class CloudSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -178,7 +178,7 @@ class Device:
         add_other_executions(self._workers, engine)
         for bundle in self._bundles:
             self._add_handlers(bundle)
-        self._uplink = _uplink(settings, data, engine) if settings.sync.enabled else None
+        self._uplink = _uplink(settings, data, engine, scripts) if settings.sync.enabled else None
         self._guard = _guard(settings, data, engine) if settings.auth.enabled else None
         self._hosted = _hosted(settings, engine, self._guard) if settings.worker else None
         self._event_link = _event_link(settings, engine) if settings.events.broker else None
@@ -518,9 +518,10 @@ def _hosted(settings: Settings, engine: Engine, guard: Guard | None) -> _Hosted:
     return HostedWorkers(settings.worker, engine, env)
 
 
-def _uplink(settings: Settings, data: DataDir, engine: Engine) -> _Uplink:
+def _uplink(settings: Settings, data: DataDir, engine: Engine, scripts: Evaluators) -> _Uplink:
     """Imported here: a device that keeps its history to itself has no use for MQTT in memory."""
     from edge.links import Dice, broker
+    from edge.orders import EngineOrders
     from edge.outbox import EngineOutbox, EnginePublications
     from sync import identity
     from sync.uplink import Uplink
@@ -540,6 +541,8 @@ def _uplink(settings: Settings, data: DataDir, engine: Engine) -> _Uplink:
         version=installed("baton"),
         now_ms=engine.clock.now_ms,
         chance=Dice(),
+        orders=EngineOrders(engine, scripts.syntax_error),
+        order_keys=identity.pinned(settings.sync.order_keys),
     )
 
 

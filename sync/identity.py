@@ -9,13 +9,16 @@ import base64
 import binascii
 import os
 import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
-from sync import topics
+from sync import orders, topics
 
+_ORDER_KEY_FILE = "orders.key"
 _KEY_FILE = "device.key"
 _NAME_FILE = "device.name"
 
@@ -59,6 +62,7 @@ class IdentityError(Exception):
 
     IdentityError
     ├── IdentityUnreadable
+    ├── KeyMalformed
     └── NameChanged
     """
 
@@ -69,6 +73,32 @@ class IdentityUnreadable(IdentityError):
 
 class NameChanged(IdentityError):
     """The data directory belongs to a device of another name. Use its name, or another folder."""
+
+
+class KeyMalformed(IdentityError):
+    """A public key is not 64 hexadecimal digits. Copy it from what the control plane logs."""
+
+
+class OrderKey(msgspec.Struct, frozen=True):
+    """What a control plane signs its orders with."""
+
+    seed: bytes
+    """Of the private key."""
+
+    @property
+    def public_key(self) -> bytes:
+        """32 bytes, raw; devices pin it."""
+        return _public(self.seed)
+
+    @property
+    def key_id(self) -> bytes:
+        """How messages name it."""
+        return orders.key_id(self.public_key)
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes that prove the message is this control plane's."""
+        signature: bytes = _private(self.seed).sign(message)
+        return signature
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -86,20 +116,13 @@ class Identity(msgspec.Struct, frozen=True):
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes that prove the message is this device's."""
-        signature: bytes = self._key().sign(message)
+        signature: bytes = _private(self.seed).sign(message)
         return signature
 
     @property
     def public_key(self) -> bytes:
         """32 bytes, raw."""
-        raw: bytes = self._key().public_key().public_bytes_raw()
-        return raw
-
-    def _key(self) -> Any:
-        """Imported when first used: 8 MB, for which a device that waits has no need."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-        return Ed25519PrivateKey.from_private_bytes(self.seed)
+        return _public(self.seed)
 
 
 def load(folder: Path, *, device: str, tenant: str = "default", files: Files) -> Identity:
@@ -131,6 +154,70 @@ def load(folder: Path, *, device: str, tenant: str = "default", files: Files) ->
     return Identity(tenant=address.tenant, device=address.device, seed=seed)
 
 
+def load_order_key(folder: Path, files: Files) -> OrderKey:
+    """The key kept in a folder, made there at the first start.
+
+    Args:
+        folder: usually `identity/` in the data directory; created with mode 0700.
+        files: changes the files; what is returned is on the disk.
+
+    Raises:
+        IdentityUnreadable: the folder cannot be read or written.
+    """
+    path = folder / _ORDER_KEY_FILE
+    try:
+        files.make_folder(folder)
+        folder.chmod(0o700)
+        return OrderKey(_seed(path, _read_or_make(path, _new_key(), files)))
+    except (OSError, ValueError) as error:
+        raise IdentityUnreadable(f"{folder}: {error}") from error
+
+
+def pinned(keys: Sequence[str]) -> dict[bytes, orders.Verify]:
+    """Whose orders are obeyed: what checks a signature, by the id of the key.
+
+    Args:
+        keys: public keys, 64 hexadecimal digits each.
+
+    Raises:
+        KeyMalformed: one of them is something else.
+    """
+    found: dict[bytes, orders.Verify] = {}
+    for text in keys:
+        if re.fullmatch(r"[0-9a-fA-F]{64}", text) is None:
+            raise KeyMalformed(
+                f"sync.order_keys: {text[:80]!r} is not a key of 64 hexadecimal digits; "
+                "copy it from what the control plane logs when it starts"
+            )
+        raw = bytes.fromhex(text)
+        found[orders.key_id(raw)] = partial(_verifies, raw)
+    return found
+
+
+def _verifies(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether a signature is a key's own; imported when first used, as above."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _private(seed: bytes) -> Any:
+    """Imported when first used: 8 MB, for which a device that waits has no need."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def _public(seed: bytes) -> bytes:
+    raw: bytes = _private(seed).public_key().public_bytes_raw()
+    return raw
+
+
 def _new_key() -> bytes:
     """A new private key as PEM."""
     text = base64.b64encode(_PREFIX + os.urandom(_SEED_BYTES)).decode()
@@ -158,7 +245,9 @@ def _seed(path: Path, pem: bytes) -> bytes:
 def _foreign_seed(path: Path, pem: bytes) -> bytes:
     """The private key of a file that another program has made, in its own way. Raises likewise."""
     from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+    )
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:

@@ -15,6 +15,7 @@ import msgspec
 
 from sync import frames, topics
 from sync.frames import Ack, Codec, Hello
+from sync.orders import Position
 from sync.records import Lane, Record
 
 RTO_MIN_S = 2.0
@@ -209,6 +210,10 @@ class Session:
         self.halted_because = ""
         self.last_ack_s: float | None = None
         """When the last acknowledgement came; None before the first."""
+        self.orders: Position | None = None
+        """What the next hello says of orders; None when the device takes none."""
+        self._server: tuple[int, float] | None = None
+        """What the control plane's clock showed, and when that was heard on this connection."""
         self._epoch = epoch
         self._boot = boot
         self._version = version
@@ -236,6 +241,7 @@ class Session:
         """The connection is gone, and with it all that was under way."""
         del now_s
         self._move(Event.DISCONNECTED)
+        self._server = None
         self._hello_due = False
         for side in self._lanes.values():
             side.rewind()
@@ -342,6 +348,13 @@ class Session:
         self._backoff = min(self._backoff * 2, 64)
         self._greet(Event.TIMED_OUT, now_s)
 
+    def server_ms(self, now_s: float) -> int | None:
+        """What the control plane's clock shows at least; None when it has not been heard yet."""
+        if self._server is None:
+            return None
+        shown_ms, heard_s = self._server
+        return shown_ms + int((now_s - heard_s) * 1000)
+
     def take_durable(self) -> dict[Lane, int]:
         """The cursors that have moved since this was last asked; write them, then prune."""
         durable, self._durable = self._durable, {}
@@ -397,12 +410,19 @@ class Session:
             # The answer to a hello says nothing about how long the frames before it took.
             moved = self._take_cursor(lane, seq, now_s, measured=not ack.nonce) or moved
         self.last_ack_s = now_s
+        self._note_server(ack.server_ms, now_s)
         self._credit_bytes = ack.credit_bytes
         if ack.nonce and ack.nonce == self._nonce:
             self._take_answer(ack)
         elif moved:
             self._backoff = 1
             self._move(Event.PROGRESSED)
+
+    def _note_server(self, shown_ms: int, now_s: float) -> None:
+        # What travelled longest shows least; the time that was latest is the best.
+        known_ms = self.server_ms(now_s)
+        if known_ms is None or shown_ms > known_ms:
+            self._server = (shown_ms, now_s)
 
     def _take_cursor(self, lane: Lane, seq: int, now_s: float, *, measured: bool) -> bool:
         side = self._lanes[lane]
@@ -458,6 +478,7 @@ class Session:
             lanes={lane: (side.oldest, side.newest) for lane, side in self._lanes.items()},
             codecs=list(self._codecs),
             version=self._version,
+            orders=self.orders,
         )
         return Message(topics.up(Lane.CONTROL), frames.encode_hello(hello, epoch=self._epoch))
 

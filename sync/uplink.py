@@ -26,12 +26,15 @@ from sync.link import (
     Link,
     LinkError,
     Lost,
+    NotTaken,
     Received,
     Taken,
     Will,
     Wire,
     Wiring,
 )
+from sync.order_desk import OrderDesk
+from sync.orders import Order, OrdersUnreadable, Verify
 from sync.publishing import Publications, Publisher
 from sync.records import (
     EVIDENCE_CHUNK_BYTES,
@@ -48,6 +51,8 @@ from sync.session import Session, State
 # of at most 100 KB; what does not compress is sent in more than one.
 READ_BYTES = 400_000
 WILL_DELAY_S = 10
+ASK_AGAIN_S = 5.0
+"""Between two hellos because of orders that have been dealt with already."""
 
 _log = structlog.get_logger("sync.uplink")
 
@@ -76,6 +81,22 @@ class Outbox(Protocol):
 
     async def acknowledge(self, epoch: int, cursors: Mapping[Lane, int]) -> None:
         """Move the cursors durably, never backwards; what is behind them may be pruned.
+
+        Raises:
+            NotTaken: not now.
+        """
+        ...
+
+
+class Orders(Protocol):
+    """What the device is ordered, as the uplink needs it: the engine carries it out."""
+
+    async def position(self) -> tuple[int, str]:
+        """Place and id of the last order that was dealt with; (0, "") before the first."""
+        ...
+
+    async def carry_out(self, given: Sequence[Order], server_ms: int) -> tuple[int, str]:
+        """Deal with orders in their line, durably; returns what `position` says then.
 
         Raises:
             NotTaken: not now.
@@ -134,6 +155,8 @@ class Uplink:
         now_ms: Callable[[], int],
         chance: Chance,
         wiring: Wiring = Link,
+        orders: Orders | None = None,
+        order_keys: Mapping[bytes, Verify] | None = None,
     ) -> None:
         """Prepare; nothing is opened.
 
@@ -148,9 +171,17 @@ class Uplink:
             now_ms: the wall clock, which never steps back.
             chance: draws the jitter between attempts, usually a seeded `random.Random`.
             wiring: makes the connections.
+            orders: carries out what is ordered; None = no orders are taken.
+            order_keys: whose orders are obeyed, by the ids of their keys.
         """
         self._broker = broker
         self._wiring = wiring
+        self._orders = orders
+        self._desk: OrderDesk | None = None
+        if orders is not None and order_keys:
+            self._desk = OrderDesk(identity.address, outbox.epoch, order_keys)
+        self._asked_s = 0.0
+        """When a hello was last sent because of an order that was behind us."""
         self._identity = identity
         self._outbox = outbox
         self._publisher = None if publications is None else Publisher(publications)
@@ -211,6 +242,9 @@ class Uplink:
         )
         session.note_bounds(await outbox.bounds())
         self._session = session
+        if self._desk is not None and self._orders is not None:
+            self._desk.note(*await self._orders.position())
+            session.orders = self._desk.position()
         while True:
             try:
                 await self._converse(session)
@@ -242,7 +276,10 @@ class Uplink:
         )
         await link.open()
         try:
-            link.subscribe([address.topic(topics.ACK), topics.server(address.tenant)])
+            heard = [address.topic(topics.ACK), topics.server(address.tenant)]
+            if self._desk is not None:
+                heard.append(address.topic(topics.DOWN))
+            link.subscribe(heard)
             link.publish(
                 address.topic(topics.PRESENCE), self._presence("online", session_no), retain=True
             )
@@ -293,6 +330,7 @@ class Uplink:
                     self._note_taken(session, event)
             session.handle_timer(_monotonic_s())
             await self._keep_cursors(session)
+            await self._obey(session)
             if self._publisher is not None and await self._publisher.keep(link):
                 self._news.set()
             if self._records_waiting:
@@ -323,6 +361,9 @@ class Uplink:
         place = topics.parse(message.topic)
         if place is None or place[0] != self._identity.address:
             return
+        if place[1] == topics.DOWN:
+            self._take_orders(session, message.payload)
+            return
         try:
             session.receive(place[1], message.payload, now_s)
         except FrameError as error:
@@ -333,6 +374,36 @@ class Uplink:
             self._backoff.reset()
         if session.state is State.HALTED:
             self._reason = session.halted_because
+
+    def _take_orders(self, session: Session, payload: bytes) -> None:
+        if self._desk is None:
+            return
+        try:
+            ahead = self._desk.take(payload)
+        except OrdersUnreadable as error:
+            _log.warning("orders_refused", reason=str(error))
+            return
+        now_s = _monotonic_s()
+        if not ahead and now_s - self._asked_s >= ASK_AGAIN_S:
+            self._asked_s = now_s
+            session.server_started(now_s)
+
+    async def _obey(self, session: Session) -> None:
+        """Have the orders carried out that are next in line."""
+        if self._desk is None or self._orders is None:
+            return
+        ready, server_ms = self._desk.ready(), session.server_ms(_monotonic_s())
+        if not ready or server_ms is None:
+            return
+        try:
+            position = await self._orders.carry_out(ready, server_ms)
+        except NotTaken as error:
+            # They stay, and come again besides.
+            _log.warning("orders_postponed", reason=str(error))
+            return
+        self._desk.note(*position)
+        session.orders = self._desk.position()
+        self._records_waiting = True
 
     async def _keep_cursors(self, session: Session) -> None:
         self._unkept |= session.take_durable()

@@ -146,8 +146,9 @@ def _attempt(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     from sync.control_plane.dialect import StorageUnavailable
     from sync.control_plane.ledger import LedgerError
     from sync.database import DatabaseError
+    from sync.identity import IdentityError
 
     try:
         asyncio.run(main())
-    except (DatabaseError, LedgerError, StorageUnavailable) as error:
+    except (DatabaseError, LedgerError, StorageUnavailable, IdentityError) as error:
         raise click.ClickException(str(error)) from error

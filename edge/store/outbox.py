@@ -30,6 +30,7 @@ SELECT key, kind, recorded_ms, boot, body FROM history
 """
 _PRUNE = "DELETE FROM history WHERE key > ? AND key <= ?"
 _LANES = "SELECT lane, acked, next_seq FROM lane ORDER BY lane"
+_NEXT_OF = "SELECT next_seq FROM lane WHERE lane = ?"
 _OLDEST = "SELECT min(key) FROM history WHERE key > ? AND key <= ?"
 _NEXT = """
 INSERT INTO lane (lane, acked, next_seq) VALUES (?, 0, ?)
@@ -84,6 +85,21 @@ def _whole(key: int, kind: str, recorded_ms: int, boot: int, body: bytes) -> byt
         return b""
 
 
+def put_control(
+    connection: sqlite3.Connection, kind: str, body: bytes, *, now_ms: int, boot: int
+) -> None:
+    """Write a record of the control lane at once, as part of the transaction that is open.
+
+    Decisions write none there, so that its sequence needs no memory beside the table.
+    """
+    row = connection.execute(_NEXT_OF, (int(Lane.CONTROL),)).fetchone()
+    seq = 1 if row is None else row[0]
+    key = _key(Lane.CONTROL, seq)
+    checked = with_checksum(body, seed_of(key, kind, now_ms, boot))
+    connection.execute(_PUT, (key, kind, now_ms, boot, checked))
+    connection.execute(_NEXT, (int(Lane.CONTROL), seq + 1))
+
+
 def read_lanes(connection: sqlite3.Connection) -> dict[int, tuple[int, int, int]]:
     """Acknowledged, oldest held and newest sequence of each lane; oldest = newest + 1 if none."""
     lanes = {}
@@ -134,7 +150,8 @@ class OutboxWriter:
         now_ms: int,
         boot: int,
     ) -> None:
-        """Give a record its sequence and keep it until the flush."""
+        """Give a record its sequence and keep it until the flush; see ``put_control``, too."""
+        assert lane is not Lane.CONTROL, "its sequences are read from the table each time"
         if self._next is None:
             self._next = {row[0]: row[2] for row in connection.execute(_LANES)}
         seq = self._next.get(lane, 1)

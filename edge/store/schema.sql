@@ -359,3 +359,28 @@ CREATE TABLE IF NOT EXISTS damage (
 ) STRICT;
 -- What has still to be acted upon.
 CREATE INDEX IF NOT EXISTS damage_unsettled ON damage (key) WHERE settled = 0;
+
+-- Orders of a control plane that have been dealt with, each written with what it did. The one with
+-- the greatest place says how far the line has come; the others are kept until their time is over, so
+-- that none acts twice.
+CREATE TABLE IF NOT EXISTS order_inbox (
+  id         TEXT PRIMARY KEY,
+  cseq       INTEGER NOT NULL,
+  kind       TEXT NOT NULL,
+  state      TEXT NOT NULL CHECK (state IN ('done', 'failed', 'expired', 'superseded')),
+  reason     TEXT,
+  output     BLOB,
+  expires_ms INTEGER NOT NULL
+) STRICT;
+-- How far has the line come?
+CREATE UNIQUE INDEX IF NOT EXISTS order_inbox_line ON order_inbox (cseq);
+-- Which can be forgotten?
+CREATE INDEX IF NOT EXISTS order_inbox_expiry ON order_inbox (expires_ms);
+
+-- The revision of each thing that orders have put here, and what it was.
+CREATE TABLE IF NOT EXISTS ordered (
+  subject  TEXT PRIMARY KEY,
+  revision INTEGER NOT NULL,
+  digest   BLOB NOT NULL,
+  document BLOB NOT NULL
+) STRICT;

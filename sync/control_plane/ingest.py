@@ -15,10 +15,11 @@ from typing import Annotated
 import msgspec
 import structlog
 
-from sync import frames, receiver, topics
+from sync import frames, orders, receiver, topics
 from sync.control_plane.ledger import DEFAULT_TENANT, Ledger, LedgerUnavailable
 from sync.control_plane.truth import Presence
 from sync.frames import Announcement
+from sync.identity import OrderKey
 from sync.link import (
     Backoff,
     Broker,
@@ -33,6 +34,7 @@ from sync.link import (
 )
 from sync.receiver import Arrival
 from sync.records import Count
+from sync.topics import Address
 
 # Frames committed in one transaction: they share an fsync, and the first of them waits for the
 # last. At 500 records each this is some 30,000 records, 50 ms of work.
@@ -42,6 +44,8 @@ ROUND_FRAMES = 64
 WAITING_FRAMES = 1_024
 # Rounds that may pass without a step of the projection while frames keep coming.
 ROUNDS_WITHOUT_PROJECTION = 16
+# Between two looks for orders that were given elsewhere, or that have to be sent again.
+ORDERS_EVERY_S = 1.0
 _DATABASE_RETRY_S = 1.0
 
 _log = structlog.get_logger("sync.ingest")
@@ -97,6 +101,7 @@ class Ingest:
         hears: Hears = Hears.ALL,
         group: str = "",
         wiring: Wiring = Link,
+        order_key: OrderKey | None = None,
     ) -> None:
         """Prepare; nothing is opened.
 
@@ -110,6 +115,7 @@ class Ingest:
             hears: what of the devices is this ingest's affair.
             group: of ingesters that share the frames (``$share``); empty = it hears all of them.
             wiring: makes the connections.
+            order_key: signs orders; None = somebody else sends them.
         """
         self._broker = broker
         self._wiring = wiring
@@ -135,6 +141,15 @@ class Ingest:
         self._frames = 0
         self._records = 0
         self._rounds = 0
+        self._order_key = order_key
+        self._orders_wanted = True
+        """Whether somebody may have an order that is due."""
+        self._greeted: set[Address] = set()
+        ledger.on_orders.append(self._want_orders)
+
+    def _want_orders(self) -> None:
+        self._orders_wanted = True
+        self._news.set()
 
     def status(self) -> IngestStatus:
         """How it is doing."""
@@ -194,7 +209,7 @@ class Ingest:
         busy = True
         while True:
             if not busy:
-                await self._news.wait()
+                await self._sleep()
             self._news.clear()
             for event in link.news():
                 if isinstance(event, Lost):
@@ -203,6 +218,35 @@ class Ingest:
                 if isinstance(event, Received):
                     self._sort(link, event)
             busy = await self._work(link)
+
+    async def _sleep(self) -> None:
+        """Until there is news, or time to look for orders that others have given."""
+        if self._order_key is None:
+            await self._news.wait()
+            return
+        try:
+            async with asyncio.timeout(ORDERS_EVERY_S):
+                await self._news.wait()
+        except TimeoutError:
+            self._orders_wanted = True
+
+    async def _send_orders(self, link: Wire, key: OrderKey) -> None:
+        """Sign and send what is due; that it was sent is on the disk by then."""
+        greeted, self._greeted = self._greeted, set()
+        self._orders_wanted = False
+        for outbound in await self._ledger.due_orders(key_id=key.key_id, greeted=greeted):
+            waiting = outbound.orders
+            while waiting:
+                payload, taken = orders.encode(
+                    outbound.address,
+                    outbound.epoch,
+                    waiting,
+                    sent_ms=self._now_ms(),
+                    key=key.key_id,
+                    sign=key.sign,
+                )
+                link.publish(outbound.address.topic(topics.DOWN), payload)
+                waiting = waiting[taken:]
 
     async def _work(self, link: Wire) -> bool:
         """One step of what waits; False when nothing does."""
@@ -217,6 +261,9 @@ class Ingest:
                     return True
             self._rounds = 0
             done = await self._ledger.project()
+            # What devices have told of their orders makes room for others.
+            if self._order_key is not None and (done or self._orders_wanted or self._greeted):
+                await self._send_orders(link, self._order_key)
         except LedgerUnavailable as error:
             self._note_paused(error)
             await asyncio.sleep(_DATABASE_RETRY_S)
@@ -254,6 +301,8 @@ class Ingest:
             link.settle(received)
             self._frames += 1
             self._records += len(arrival.frame.records) if arrival.frame else 0
+            if arrival.frame is not None and arrival.frame.hello is not None:
+                self._greeted.add(arrival.address)
         for _ in range(count):
             self._frames_waiting.popleft()
 

@@ -66,8 +66,8 @@ class Ledger:
         self._database = storage
         self._now_ms = now_ms
         self._changed = asyncio.Event()
-        self.orders_due = asyncio.Event()
-        """Set when an order was given here; whoever sends them clears it."""
+        self.on_orders: list[Callable[[], None]] = []
+        """Called when an order was given here; a hint for those who send them."""
         self.shared = False
         """Whether other processes write too, which nobody tells this one of."""
 
@@ -184,7 +184,8 @@ class Ledger:
         )  # fmt: skip
         given = await self._write(lambda connection: orders.give(connection, new, now_ms=now_ms))
         self._notify()
-        self.orders_due.set()
+        for call in self.on_orders:
+            call()
         return given
 
     async def withdraw_order(self, order_id: str, *, reason: str = "") -> OrderView | None:

@@ -25,6 +25,12 @@ FIRST_WAIT_MS = 5_000
 LONGEST_WAIT_MS = 120_000
 """Until an order that has come to nothing is sent again; doubled each time."""
 
+REPORT_WAIT_MS = 30_000
+"""Until a device that has an order is asked again what it came to."""
+
+ASKED_FOR_MS = 43_200_000
+"""Beyond its time an order is asked for so long; a device remembers it for twice that."""
+
 _DEVICES_AT_ONCE = 200
 """Devices that are served in one transaction."""
 
@@ -40,19 +46,20 @@ VALUES (:order_id, :device_id, :kind, :subject, :body, :condition, :issued_ms, :
 # Only what was never sent can be taken back: of the rest nobody knows whether it is done already.
 _SUPERSEDE = """
 UPDATE device_order SET ended = 'superseded', ended_ms = :now_ms, reason = :reason
-WHERE device_id = :device_id AND subject = :subject AND cseq = 0 AND ended IS NULL
+WHERE device_id = :device_id AND subject = :subject AND cseq = 0 AND sent_ms = 0 AND ended IS NULL
 """
 
 _WITHDRAW = """
 UPDATE device_order SET ended = 'superseded', ended_ms = :now_ms, reason = :reason
-WHERE order_id = :order_id AND cseq = 0 AND ended IS NULL
+WHERE order_id = :order_id AND cseq = 0 AND sent_ms = 0 AND ended IS NULL
 RETURNING device_id
 """
 
+# One that may have been sent by a ledger that was lost is the device's to call expired.
 _EXPIRE = """
 UPDATE device_order SET ended = 'expired', ended_ms = :now_ms,
   reason = 'it was not sent in time'
-WHERE ended IS NULL AND cseq = 0 AND expires_ms <= :now_ms
+WHERE ended IS NULL AND cseq = 0 AND sent_ms = 0 AND expires_ms <= :now_ms
 RETURNING device_id
 """
 
@@ -88,13 +95,29 @@ WHERE device_id = :device_id AND ended IS NULL AND cseq > 0 AND epoch < :epoch
 """
 
 # The device knows their ids: those that it has carried out already it does not carry out again.
+# What was not sent here may have been sent by the ledger that was lost, also what has expired here.
 _FORGET_PLACES = """
 UPDATE device_order SET cseq = 0, epoch = 0, due_ms = 0
-WHERE device_id = :device_id AND ended IS NULL AND cseq > 0
+WHERE device_id = :device_id AND epoch = :epoch AND cseq > 0 AND (ended IS NULL OR cseq > :cack)
+"""
+_ASK_OF_ALL = """
+UPDATE device_order SET ended = NULL, ended_ms = 0, reason = NULL, due_ms = 0, sent_ms = :now_ms
+WHERE device_id = :device_id AND sent_ms = 0 AND (ended IS NULL OR ended = 'expired')
+  AND expires_ms > :now_ms - :asked_for_ms
 """
 
+# What the device has need not be sent; its report is on its way up, behind this hello.
 _DUE_AT_ONCE = """
-UPDATE device_order SET due_ms = 0 WHERE device_id = :device_id AND ended IS NULL
+UPDATE device_order SET due_ms = iif(cseq BETWEEN 1 AND :cack, :report_due_ms, 0)
+WHERE device_id = :device_id AND ended IS NULL
+"""
+
+# The device may have forgotten them by now, and would call expired what it has done.
+_GIVE_UP = """
+UPDATE device_order SET ended = 'failed', ended_ms = :now_ms,
+  reason = 'the device has it, and no report of it has come; look whether it was carried out'
+WHERE device_id = :device_id AND ended IS NULL AND cseq BETWEEN 1 AND :cack
+  AND expires_ms <= :now_ms - :asked_for_ms
 """
 
 # Devices that are there, take our orders, and have some that are due.
@@ -106,13 +129,17 @@ WHERE o.ended IS NULL AND o.due_ms <= :now_ms AND d.online = 1 AND instr(l.keys,
 LIMIT :limit
 """
 
-_OPEN_OF_DEVICE = """
+# Also what has ended meanwhile keeps its place: without it the line would stop there.
+_LINE_OF_DEVICE = """
 SELECT o.order_key, o.order_id, o.kind, o.body, o.condition, o.issued_ms, o.expires_ms, o.cseq,
        o.sendings, o.due_ms
 FROM device_order o
-WHERE o.device_id = :device_id AND o.ended IS NULL
-  AND (o.cseq > :cack OR (o.cseq = 0 AND o.expires_ms > :now_ms))
-ORDER BY o.cseq = 0, o.cseq, o.order_key
+WHERE o.device_id = :device_id AND (
+  o.epoch = :epoch AND o.cseq > :cack
+  OR o.ended IS NULL AND o.cseq = 0 AND (o.expires_ms > :now_ms OR o.sent_ms > 0)
+  OR o.ended IS NULL AND o.cseq BETWEEN 1 AND :cack AND o.due_ms <= :now_ms
+)
+ORDER BY o.cseq <= :cack, o.cseq, o.order_key
 LIMIT :limit
 """
 
@@ -306,7 +333,11 @@ def note_position(
     cack, next_cseq = position.cseq, position.cseq + 1
     if line is not None and line[0] == epoch:
         if _went_back(connection, device_id, epoch, position, line[2]):
-            connection.execute(_FORGET_PLACES, {"device_id": device_id})
+            everything = {"device_id": device_id, "cack": 2**53, "now_ms": now_ms}
+            connection.execute(_GIVE_UP, everything | {"asked_for_ms": ASKED_FOR_MS})
+            connection.execute(_ASK_OF_ALL, everything | {"asked_for_ms": ASKED_FOR_MS})
+            places = {"device_id": device_id, "epoch": epoch, "cack": position.cseq}
+            connection.execute(_FORGET_PLACES, places)
         else:
             # A hello may be older than what is known by now.
             cack, next_cseq = max(cack, line[1]), max(next_cseq, line[2])
@@ -318,7 +349,9 @@ def note_position(
         "device_id": device_id, "epoch": epoch, "cack": cack, "next_cseq": next_cseq, "keys": keys
     }  # fmt: skip
     connection.execute(_PUT_LINE, row)
-    connection.execute(_DUE_AT_ONCE, {"device_id": device_id})
+    report_due_ms = now_ms + REPORT_WAIT_MS
+    place = {"device_id": device_id, "cack": cack, "report_due_ms": report_due_ms}
+    connection.execute(_DUE_AT_ONCE, place)
 
 
 def _went_back(
@@ -376,16 +409,26 @@ def _due_of(connection: Connection, device_id: int, key: str, *, now_ms: int) ->
     if line is None or key not in line[3].split():
         return None
     epoch, cack, next_cseq = line[0], line[1], line[2]
+    given_up = {"device_id": device_id, "cack": cack, "now_ms": now_ms}
+    connection.execute(_GIVE_UP, given_up | {"asked_for_ms": ASKED_FOR_MS})
     rows = connection.execute(
-        _OPEN_OF_DEVICE,
-        {"device_id": device_id, "cack": cack, "now_ms": now_ms, "limit": UNDER_WAY},
+        _LINE_OF_DEVICE,
+        {
+            "device_id": device_id,
+            "epoch": epoch,
+            "cack": cack,
+            "now_ms": now_ms,
+            "limit": UNDER_WAY,
+        },
     ).fetchall()
     going: list[Order] = []
     for order_key, order_id, kind, body, condition, issued, expires, cseq, sendings, due_ms in rows:
         # From the first that is due on, all are sent: the device takes them in line only.
         if not going and due_ms > now_ms:
             continue
-        place = cseq or next_cseq
+        # What the device has and does not report goes to it again, under another place: it knows
+        # the id, and reports once more what it came to.
+        place = cseq if cseq > cack else next_cseq
         next_cseq = max(next_cseq, place + 1)
         going.append(Order(place, order_id, kind, body, issued, expires, condition))
         wait_ms = min(LONGEST_WAIT_MS, FIRST_WAIT_MS << min(sendings, 10))

@@ -113,3 +113,23 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(identity.IdentityUnreadable, match="no Ed25519"):
         _load(tmp_path, device="roof")
+
+
+def test_orders_are_signed_with_a_key_of_their_own(tmp_path: Path) -> None:
+    """Made once; what it signs is checked by its public key's digits, and by nobody else's."""
+    key = identity.load_order_key(tmp_path / "identity", FILES)
+    other = identity.load_order_key(tmp_path / "other", FILES)
+    keys = identity.pinned([key.public_key.hex(), other.public_key.hex().upper()])
+
+    assert key == identity.load_order_key(tmp_path / "identity", FILES)
+    assert {key.key_id, other.key_id} == keys.keys()
+    assert keys[key.key_id](key.sign(b"m"), b"m")
+    assert not keys[key.key_id](other.sign(b"m"), b"m")
+    assert not keys[key.key_id](b"short", b"m")
+
+
+@pytest.mark.parametrize("text", ["", "00" * 31, "zz" * 32, "00" * 33])
+def test_a_key_that_is_none_is_named(text: str) -> None:
+    """It says which setting it is."""
+    with pytest.raises(identity.KeyMalformed, match=r"sync.order_keys.*64 hexadecimal"):
+        identity.pinned([text])

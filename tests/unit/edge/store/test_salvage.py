@@ -86,7 +86,7 @@ def test_ten_pages_are_gone(whole: Path, tmp_path: Path, seed: int) -> None:
     lost = set(before["workflow"]) - set(after["workflow"])
     assert len(lost) <= len(report.lost_workflows)
     named = {key >> 24 for key in set(before["task"]) - set(after["task"])} - lost
-    ids = {row[0] for key, row in before["workflow"].items() if key in named}
+    ids = {row[1] for key, row in before["workflow"].items() if key in named}
     assert {_uuid(one) for one in ids} <= set(report.incomplete_workflows)
 
 

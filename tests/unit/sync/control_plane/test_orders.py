@@ -12,7 +12,9 @@ import pytest
 from sync import frames, orders, receiver
 from sync.control_plane.ledger import Ledger
 from sync.control_plane.orders import (
+    ASKED_FOR_MS,
     FIRST_WAIT_MS,
+    REPORT_WAIT_MS,
     UNDER_WAY,
     DeviceUnknown,
     OrderConflict,
@@ -268,6 +270,27 @@ def test_a_ledger_that_was_put_back_goes_on_behind_the_device(where: Path | str)
         assert [(8, "a"), (9, "b")] == await house.places()
         await house.hello(8, "other")
         assert [(9, "a"), (10, "b")] == await house.places()
+
+    with_house(where, scenario)
+
+
+def test_a_device_is_asked_again_what_an_order_came_to(where: Path | str) -> None:
+    """Under another place, after a while, until it may have forgotten the order."""
+
+    async def scenario(house: House) -> None:
+        await house.hello()
+        await house.start("a")
+        await house.due()
+        await house.hello(1, "a")
+        assert [] == await house.due(ROOF)
+        house.now_ms += REPORT_WAIT_MS
+        assert [(2, "a")] == await house.places()
+        await house.hello(2, "a")
+        house.now_ms += DAY_MS + ASKED_FOR_MS
+        assert [] == await house.due()
+        assert "failed" == await house.state("a")
+        await house.report("a", 2)
+        assert "done" == await house.state("a")
 
     with_house(where, scenario)
 
