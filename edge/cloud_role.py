@@ -198,7 +198,7 @@ class ControlPlane:
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """What runs until it is cancelled."""
-        return [self._ingest.run(), self._ingesters.run()]
+        return [self._ingest.run(), self._ingesters.run(), self._ledger.scrub_daily()]
 
     async def alive(self) -> None:
         """Return when the disk has answered."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sync import orders as wire
-from sync.control_plane import orders, projection, queries, truth
+from sync.control_plane import orders, projection, queries, scrub, truth
 from sync.control_plane.dialect import Connection, StorageUnavailable
 from sync.control_plane.orders import NewOrder, Outbound
 from sync.control_plane.storage import Storage, open_storage
@@ -41,6 +41,11 @@ DEFAULT_TENANT = "default"
 # Segments projected in one transaction: long enough to share its fsync, short enough that the
 # commit of newly arrived segments never waits more than some 50 ms behind it.
 PROJECTION_SEGMENTS = 8
+SCRUB_SEGMENTS = 50
+"""Looked at in one transaction: five megabytes at most."""
+
+_SCRUB_PAUSE_S = 0.1
+_SCRUB_EVERY_S = 86_400.0
 
 _LOOK_AGAIN_S = 0.25
 """Between two looks for what other processes have changed."""
@@ -114,6 +119,32 @@ class Ledger:
         if done:
             self._notify()
         return done
+
+    async def scrub(self) -> int:
+        """Look at every stored segment once; how many were found to be damaged.
+
+        In steps of one short transaction each, with pauses, so that what arrives is not kept
+        waiting.
+        """
+        damaged = after = 0
+        while True:
+            page = await self._write(
+                lambda connection, after=after: scrub.look(  # type: ignore[misc]
+                    connection, after=after, limit=SCRUB_SEGMENTS
+                )
+            )
+            if not page.last:
+                return damaged
+            damaged, after = damaged + page.damaged, page.last
+            await asyncio.sleep(_SCRUB_PAUSE_S)
+
+    async def scrub_daily(self) -> None:
+        """Look at every stored segment, at once and then every day, until cancelled."""
+        while True:
+            # A disk that refuses is told by those who write; here it is a look that is missed.
+            with contextlib.suppress(LedgerUnavailable):
+                await self.scrub()
+            await asyncio.sleep(_SCRUB_EVERY_S)
 
     async def rebuild(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Throw the projections away and make them again from the segments; how many there were.

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import assert_never
 
 from sync import frames
-from sync.control_plane import orders
+from sync.control_plane import orders, scrub
 from sync.control_plane.changes import take_changes
 from sync.control_plane.dialect import Connection
 from sync.control_plane.orders import Result
@@ -162,7 +162,9 @@ def project(connection: Connection, *, limit: int) -> int:
         try:
             frame = frames.decode(payload)
         except frames.FrameError:
-            # In quarantine: kept whole, counted, and tried again at the next rebuild.
+            # In quarantine: kept whole, counted, and tried again at the next rebuild. One that
+            # could be read when it came has been damaged since.
+            scrub.look_at(connection, segment_id)
             continue
         start = first_seq - frame.header.first_seq
         for record in frame.records[start : start + count]:

@@ -299,7 +299,11 @@ def evidence_content(
 
 
 def _chunk(payload: bytes, seq: int) -> bytes:
-    frame = frames.decode(payload)
+    """The bytes of one chunk; none when the segment is damaged, so that the digest is wrong."""
+    try:
+        frame = frames.decode(payload)
+    except frames.FrameError:
+        return b""
     record = frame.records[seq - frame.header.first_seq]
     body = decode_body(record.kind, record.body)
     return body.content if isinstance(body, EvidenceRecord) else b""
