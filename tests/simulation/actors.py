@@ -28,7 +28,7 @@ from edge.transactions import Transaction
 from tests.simulation import shapes
 from tests.simulation.books import Books, Started
 from tests.simulation.device import Device, DeviceRun
-from tests.simulation.machine import BOOTED_S, Run, ServerFault, Unreachable
+from tests.simulation.machine import BOOTED_S, EPOCH_S, Run, ServerFault, Unreachable
 from tests.simulation.plan import Event, Manners
 
 T = TypeVar("T")
@@ -130,11 +130,17 @@ class Client:
         document = {
             "name": "often",
             "cronExpression": f"*/{int(event.number)} * * * * *",
-            "runCatchupScheduleInstances": event.device % 2 == 0,
             "startWorkflowRequest": {"name": "plain", "input": {"scheduled": True}},
         }
-        schedule = parse_schedule(document)
-        await self._insist(lambda run: self._memory_of(run).schedules.put(schedule))
+
+        def put(run: Run) -> Awaitable[object]:
+            # A device that is new in 1970 would catch up with ten thousand ticks of fifty years.
+            is_set = self._device.wall_ns() > EPOCH_S * 1e9 / 2
+            catches_up = event.device % 2 == 0 and is_set
+            schedule = parse_schedule({**document, "runCatchupScheduleInstances": catches_up})
+            return self._memory_of(run).schedules.put(schedule)
+
+        await self._insist(put)
 
     def _memory_of(self, run: Run) -> DeviceRun:
         memory = self._device.memory
