@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge.durable import FILES
+from edge.durable import FILES, FileSystem
 from edge.store.salvage import CannotWrite, Report, rebuild
 
 MOST_KEPT_BYTES = 1_000_000_000
@@ -45,7 +45,7 @@ def folder_of(database: Path) -> Path:
     return database.parent / "quarantine"
 
 
-def finish(database: Path) -> bool:
+def finish(database: Path, files: FileSystem = FILES) -> bool:
     """Do the last step of a recovery that the power interrupted: put the new file in its place.
 
     Returns:
@@ -56,7 +56,7 @@ def finish(database: Path) -> bool:
     """
     salvaged = _salvaged(database)
     if salvaged.exists() and not database.exists():
-        _put_in_place(database)
+        _put_in_place(database, files)
         return True
     return False
 
@@ -67,6 +67,7 @@ def recover(
     reason: str,
     now_ms: int,
     progress: Callable[[str], None] = lambda _: None,
+    files: FileSystem = FILES,
 ) -> Report:
     """Put a damaged database aside and another in its place, made of what can be read.
 
@@ -75,6 +76,7 @@ def recover(
         reason: what is wrong with it, for the report.
         now_ms: epoch milliseconds; names the folder.
         progress: told which table is being salvaged.
+        files: changes files.
 
     Raises:
         NothingToSalvage: there is no row in it; it is left as it is.
@@ -82,7 +84,7 @@ def recover(
     """
     unfinished = database.with_name(database.name + ".salvaging")
     try:
-        report = rebuild(database, unfinished, now_ms=now_ms, progress=progress)
+        report = rebuild(database, unfinished, now_ms=now_ms, progress=progress, files=files)
     except CannotWrite as error:
         raise NoRoom(
             f"what can be salvaged from {database} cannot be written beside it: {error}. "
@@ -90,17 +92,17 @@ def recover(
             "--to FILE"
         ) from error
     if not report.total:
-        unfinished.unlink(missing_ok=True)
+        files.unlink(unfinished)
         raise NothingToSalvage(
             f"{database} cannot be opened ({reason}), and no row can be salvaged from it. Put a "
             f"copy in its place, or move it away to begin with an empty one. To look at it: "
             f"baton storage check {database.parent}"
         )
-    unfinished.rename(_salvaged(database))
-    FILES.force_out_folder(database.parent)
-    place = _set_aside(database, now_ms)
-    _write_report(place, report, reason)
-    _put_in_place(database)
+    files.rename(unfinished, _salvaged(database))
+    files.force_out_folder(database.parent)
+    place = _set_aside(database, now_ms, files)
+    _write_report(place, report, reason, files)
+    _put_in_place(database, files)
     _keep_one(database, place)
     return report
 
@@ -109,7 +111,7 @@ def _salvaged(database: Path) -> Path:
     return database.with_name(database.name + ".salvaged")
 
 
-def _set_aside(database: Path, now_ms: int) -> Path:
+def _set_aside(database: Path, now_ms: int, files: FileSystem) -> Path:
     """Move the damaged files into a folder of their own.
 
     The main file goes first: without it, and with a new one that is complete, ``finish`` knows that
@@ -122,27 +124,36 @@ def _set_aside(database: Path, now_ms: int) -> Path:
     while place.exists():
         number += 1
         place = folder_of(database) / f"{moment}-{number}"
-    place.mkdir(parents=True, mode=0o700)
+    files.make_folder(place)
+    place.chmod(0o700)
+    # Were the folder not there after a power cut, what is moved into it would be gone.
+    files.force_out_folder(place.parent)
+    files.force_out_folder(database.parent)
     for suffix in _BESIDE:
         path = database.with_name(database.name + suffix)
         if path.exists():
-            path.rename(place / path.name)
-    FILES.force_out_folder(place)
-    FILES.force_out_folder(database.parent)
+            files.rename(path, place / path.name)
+    files.force_out_folder(place)
+    files.force_out_folder(database.parent)
     return place
 
 
-def _put_in_place(database: Path) -> None:
+def _put_in_place(database: Path, files: FileSystem) -> None:
     for suffix in _BESIDE[1:]:
-        database.with_name(database.name + suffix).unlink(missing_ok=True)
-    _salvaged(database).rename(database)
-    FILES.force_out_folder(database.parent)
+        files.unlink(database.with_name(database.name + suffix))
+    # A log of the damaged file must never be beside the new one.
+    files.force_out_folder(database.parent)
+    files.rename(_salvaged(database), database)
+    files.force_out_folder(database.parent)
 
 
-def _write_report(place: Path, report: Report, reason: str) -> None:
+def _write_report(place: Path, report: Report, reason: str, files: FileSystem) -> None:
     told = {"reason": reason, **msgspec.to_builtins(report)}
     path = place / "report.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2))
+    with path.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(told), indent=2))
+        files.force_out(file)
+    files.force_out_folder(place)
 
 
 def _keep_one(database: Path, place: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from edge.durable import FILES
+from edge.durable import FILES, FileSystem
 from edge.model.definitions import WorkflowDefinition
 from edge.model.errors import RowDamaged
 from edge.model.executions import (
@@ -123,6 +123,7 @@ def rebuild(
     *,
     now_ms: int,
     progress: Callable[[str], None] = lambda _: None,
+    files: FileSystem = FILES,
 ) -> Report:
     """Salvage a database into a new file, which is complete and on the disk when this returns.
 
@@ -131,19 +132,20 @@ def rebuild(
         target: made anew; whatever was there is replaced.
         now_ms: epoch milliseconds, written beside what is reported.
         progress: told which table is being salvaged.
+        files: changes files.
 
     Raises:
         CannotWrite: the new file cannot be written; nothing of it is left.
     """
     try:
-        target.unlink(missing_ok=True)
+        files.unlink(target)
         with Image(source) as image, contextlib.closing(_fresh(target)) as connection:
             salvage = _Salvage(image, connection, now_ms)
             salvage.report.source = str(source)
             salvage.run(progress)
             connection.execute("COMMIT")
         with target.open("rb") as file:
-            FILES.force_out(file)
+            files.force_out(file)
     except (OSError, sqlite3.Error) as error:
         for suffix in ("", "-journal"):
             with contextlib.suppress(OSError):
