@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -24,9 +24,9 @@ with imports.bare("uvicorn"):
         RequestResponseCycle,
     )
 
-Answers = Callable[[bytes, Callable[[], bool]], Awaitable[Response | None]]
-"""Answers one kind of request: is given the body, and what says whether the client has gone; None =
-nobody is left to answer."""
+Answers = Callable[[bytes, bytes, Callable[[], bool]], Awaitable[Response | None]]
+"""Answers one kind of request: is given the query, the body, and what says whether the client has
+gone; None = nobody is left to answer."""
 
 _HEADS = 512
 """Heads that are known; a worker sends two or three. When there are more, all are forgotten and
@@ -39,7 +39,11 @@ _BODY_BYTES = 65_536
 """Of a body that is taken whole; the server reads longer ones in pieces as they are wanted."""
 
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,9})\r\n")
-"""The one part of a head that differs from request to request."""
+"""The part of a head that differs from request to request."""
+
+_QUERY = re.compile(rb"[A-Z]+ [^?#\s]*\?([-\w.~%&=+,:;@/!*$'()?]*) HTTP/1\.1\r\n")
+"""And the part that differs from worker to worker: thousands of them may poll. What is in it is read
+by whoever answers; characters that a parser might take for its end are none of it."""
 
 _UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"})
 """Headers that ask for more than an answer to a body of known length."""
@@ -74,7 +78,7 @@ class Heads:
         self._app = app
         self._known: dict[bytes, Answers] = {}
         self.find = self._known.get
-        """What answers a head whose length of the body is left out; None = it is not known."""
+        """What answers a head without its query and the length of its body; None = it is unknown."""
         self.answered = 0
         """Requests that were answered directly."""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -87,16 +91,17 @@ class Heads:
             self._lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         return self._lines
 
-    def learn(self, key: bytes, length: int, scope: Scope, url: bytes) -> None:
+    def learn(self, key: bytes, cut: tuple[bytes, int], scope: Scope, url: bytes) -> None:
         """Know a head from now on, if it is of the kind that may be.
 
         Args:
-            key: its bytes, but for the digits of the length of the body.
-            length: of the body; 0 when none is told.
+            key: its bytes, but for what was cut out.
+            cut: the query, empty when there is none, and the length of the body, 0 when none is
+                told.
             scope: what the server's parser has read in it.
             url: likewise.
         """
-        if len(key) > _HEAD_BYTES or not _says(key, length, scope, url):
+        if len(key) > _HEAD_BYTES or not _says(key, cut, scope, url):
             return
         answers = self._app.recognise(scope)
         if answers is not None:
@@ -105,10 +110,14 @@ class Heads:
             self._known[key] = answers
 
 
-def _says(key: bytes, length: int, scope: Scope, url: bytes) -> bool:
+def _says(key: bytes, cut: tuple[bytes, int], scope: Scope, url: bytes) -> bool:
     """Whether a head is plain, and says line by line what the parser has read in it."""
     first, *lines = key.split(b"\r\n")
-    if first != scope["method"].encode() + b" " + url + b" HTTP/1.1" or lines[-2:] != [b"", b""]:
+    query, length = cut
+    target = url.removesuffix(query) if b"?" in url else url
+    if first != scope["method"].encode() + b" " + target + b" HTTP/1.1":
+        return False
+    if query != scope["query_string"] or lines[-2:] != [b"", b""]:
         return False
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     if len(lines) - 2 != len(headers):
@@ -128,6 +137,36 @@ def _says(key: bytes, length: int, scope: Scope, url: bytes) -> bool:
     return sum(name == b"content-length" for name, _ in headers) <= 1
 
 
+def _cut(data: bytes, end: int) -> tuple[bytes, bytes, int]:
+    """A head without its query and the length of its body; the query; the length.
+
+    Args:
+        data: begins with it.
+        end: where it ends.
+    """
+    key, query, length = data[:end], b"", 0
+    found = _LENGTH.search(key)
+    if found is not None:
+        first, last = found.span(1)
+        key, length = key[:first] + key[last:], int(key[first:last])
+    asked = _QUERY.match(key)
+    if asked is not None:
+        first, last = asked.span(1)
+        key, query = key[:first] + key[last:], key[first:last]
+    return key, query, length
+
+
+class _Asked(NamedTuple):
+    """A request whose body is still coming."""
+
+    answers: Answers
+    query: bytes
+    body: bytearray
+    """What has come of it."""
+    length: int
+    """Of all of it."""
+
+
 class DirectProtocol(HttpToolsProtocol):
     """One connection. It has at most one request that is answered directly, or uvicorn has it.
 
@@ -145,8 +184,8 @@ class DirectProtocol(HttpToolsProtocol):
         """Requests that the parser has seen the beginning of."""
         self._task: asyncio.Task[None] | None = None
         """The request that is being answered directly."""
-        self._asked: tuple[Answers, bytearray, int] | None = None
-        """One whose body has not come whole: what answers it, what has come, how long it is."""
+        self._asked: _Asked | None = None
+        """One whose body has not come whole."""
         self._rest = b""
         """What has come behind a request that is being answered; nothing is read meanwhile."""
         self._is_last = False
@@ -217,35 +256,30 @@ class DirectProtocol(HttpToolsProtocol):
         if end < 4:
             super().data_received(data)
             return
-        found = _LENGTH.search(data, 0, end)
-        if found is None:
-            key, length = data[:end], 0
-        else:
-            first, last = found.span(1)
-            key, length = data[:first] + data[last:end], int(data[first:last])
+        key, query, length = _cut(data, end)
         answers = self._heads.find(key)
         if answers is None or length > _BODY_BYTES:
             begun = self._begun
             super().data_received(data)
             if answers is None and self._begun == begun + 1 and "path" in self.scope:
-                self._heads.learn(key, length, cast(Scope, self.scope), self.url)
+                self._heads.learn(key, (query, length), cast(Scope, self.scope), self.url)
             return
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         missing = length - (len(data) - end)
         if not missing:
-            self._begin(answers, data[end:])
+            self._begin(answers, query, data[end:])
         elif missing > 0:
-            self._asked = answers, bytearray(data[end:]), length
+            self._asked = _Asked(answers, query, bytearray(data[end:]), length)
         else:
             self._rest = data[end + length :]
             self.flow.pause_reading()
-            self._begin(answers, data[end : end + length])
+            self._begin(answers, query, data[end : end + length])
 
     def _take_more(self, data: bytes) -> None:
         """More of a body. Clients send head and body with two writes more often than with one."""
         assert self._asked is not None
-        answers, body, length = self._asked
+        answers, query, body, length = self._asked
         body += data
         if len(body) < length:
             return
@@ -253,16 +287,18 @@ class DirectProtocol(HttpToolsProtocol):
         if len(body) > length:
             self._rest = bytes(body[length:])
             self.flow.pause_reading()
-        self._begin(answers, bytes(body[:length]))
+        self._begin(answers, query, bytes(body[:length]))
 
-    def _begin(self, answers: Answers, body: bytes) -> None:
+    def _begin(self, answers: Answers, query: bytes, body: bytes) -> None:
         # It is among the server's tasks, which it ends when it is told to stop.
-        self._task = self.loop.create_task(self._answer(answers, body))
+        self._task = self.loop.create_task(
+            self._answer(answers(query, body, self.transport.is_closing))
+        )
         self.tasks.add(self._task)
 
-    async def _answer(self, answers: Answers, body: bytes) -> None:
+    async def _answer(self, answer: Awaitable[Response | None]) -> None:
         try:
-            response = await answers(body, self.transport.is_closing)
+            response = await answer
             self._heads.answered += 1
             if response is not None:
                 self._write(response)

@@ -94,8 +94,9 @@ class HandOver:
         """Tasks that were queued for an earlier process, counted."""
         self._moved: dict[TaskId, None] = {}
         """Tasks that commits have ended or queued lately, the latest last."""
-        self._polled: OrderedDict[str, tuple[int, PollData]] = OrderedDict()
-        """Monotonic time of the last poll, and what is told of it, the latest last."""
+        self._polled: OrderedDict[str, tuple[int, str | None, int]] = OrderedDict()
+        """Monotonic time of the last poll of each queue, who polled, and the time of day as it was
+        shown; 0 = it has not been. The latest stands last."""
 
     async def take_up(self, *, alone: bool = False) -> None:
         """Queue whatever waited for a worker when the database was closed, oldest first.
@@ -401,7 +402,15 @@ class HandOver:
 
     def poll_data(self) -> list[PollData]:
         """Who asked each queue for work last."""
-        return [told for _, told in self._polled.values()]
+        now_ms, monotonic_ms = self._clock.now_ms(), self._clock.monotonic_ms()
+        found = []
+        for queue, (polled_ms, worker, shown_ms) in self._polled.items():
+            domain, _, name = queue.rpartition(":")
+            # Worked out when it is asked for, which polls are not, and then kept.
+            last_ms = shown_ms or now_ms - (monotonic_ms - polled_ms)
+            self._polled[queue] = (polled_ms, worker, last_ms)
+            found.append(PollData(name, domain or None, worker, last_ms))
+        return found
 
     def is_polled(self, queue: str) -> bool:
         """Whether workers serve a queue: one is waiting there, or has asked lately.
@@ -416,9 +425,7 @@ class HandOver:
     def _note_poll(self, queue: str, worker: str | None) -> None:
         self.polls += 1
         self._figures.polls.count(queue)
-        domain, _, name = queue.rpartition(":")
-        told = PollData(name, domain or None, worker, self._clock.now_ms())
-        self._polled[queue] = (self._clock.monotonic_ms(), told)
+        self._polled[queue] = (self._clock.monotonic_ms(), worker, 0)
         self._polled.move_to_end(queue)
         if len(self._polled) > _QUEUES_KNOWN:
             self._polled.popitem(last=False)

@@ -6,8 +6,9 @@ No endpoint lives here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib import import_module
+from typing import Any
 
 import structlog
 from starlette.responses import Response
@@ -338,10 +339,17 @@ class Api:
             if match.route.endpoint not in _DIRECT:
                 return None
             _refuse_foreign_pages(call, match.route.pattern)
-            known = Known(scope, call.query)
+            known = Known(scope)
         except (BatonError, MethodNotAllowed):
             return None
-        return lambda body, gone: self._respond(DirectCall(known, body, gone, self._house), match)
+
+        def answer(
+            query: bytes, body: bytes, gone: Callable[[], bool]
+        ) -> Coroutine[Any, Any, Response | None]:
+            call = DirectCall(known, query, body, gone=gone, house=self._house)
+            return self._respond(call, match)
+
+        return answer
 
     async def _respond(self, call: Call, match: Match | None) -> Response | None:
         """Run the endpoint, and make an answer of whatever comes out of it.

@@ -74,6 +74,28 @@ def test_a_head_that_comes_again_is_answered_directly(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+def test_workers_that_poll_share_a_head(tmp_path: Path) -> None:
+    """Their queries differ, and each is read by itself; what no parser takes is never known."""
+
+    async def body(house: House, connect: Connect, server: HttpServer) -> None:
+        streams = await connect()
+        poll = b"GET /api/tasks/poll/batch/work?%b HTTP/1.1\r\nHost: x\r\n\r\n"
+        await ask(streams, poll % b"timeout=0&workerid=first")
+        for number in range(1_200):
+            await ask(streams, poll % b"timeout=0&workerid=w%d" % number)
+        assert 1_200 == heads(server).answered
+        assert "w1199" == house.engine.poll_data()[0].worker
+        long, none = await ask(streams, poll % b"timeout=9000"), await ask(streams, poll % b"")
+        odd = [await ask(streams, poll % b"a=1#b") for _ in range(3)]
+
+        assert b"400" == long[0][9:12]
+        assert (b"200", b"[]") == (none[0][9:12], none[1])
+        assert {b"200"} == {head[9:12] for head, _ in odd}
+        assert 1_202 == heads(server).answered
+
+    run(tmp_path, body)
+
+
 def test_a_body_may_come_in_pieces(tmp_path: Path) -> None:
     """Clients send head and body with two writes more often than with one."""
 
