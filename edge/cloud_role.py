@@ -182,6 +182,7 @@ class ControlPlane:
             now_ms=clock.now_ms,
             tenant=settings.sync.tenant,
             broker_connected=lambda: self._ingest.status().connected,
+            authenticate=settings.auth.enabled,
         )
 
     @property

@@ -141,6 +141,109 @@ def rebuild(*, data_dir: str | None, config: Path | None, database: str | None) 
     _attempt(main)
 
 
+@cloud.command(
+    epilog=output.examples(
+        "baton cloud token --name ops --role admin --data-dir /var/lib/baton-cloud"
+    )
+)
+@click.option("--name", required=True, help="For people.")
+@click.option(
+    "--role", type=click.Choice(["viewer", "operator", "admin"]), default="admin", show_default=True
+)
+@click.option("--tenant", default="*", show_default=True, help="* = all tenants.")
+@click.option(
+    "--days", type=click.IntRange(0, 3_650), default=0, help="That it is good for; 0 = ever."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@place_options
+@_DATABASE
+def token(
+    *,
+    name: str,
+    role: str,
+    tenant: str,
+    days: int,
+    as_json: bool,
+    data_dir: str | None,
+    config: Path | None,
+    database: str | None,
+) -> None:
+    """Make an API token and print it once; the first one can be made in no other way.
+
+    The control plane may run meanwhile. Whoever may write to its database is an administrator anyhow.
+    """
+    settings = cloud_settings(config, data_dir, database)
+    made: list[tuple[str, str]] = []
+
+    async def main() -> None:
+        from edge.clock import SystemClock
+        from edge.cloud_role import open_ledger
+        from sync.control_plane import access, audit
+        from sync.control_plane.dialect import Connection
+
+        now_ms = SystemClock().now_ms()
+        expires_ms = now_ms + days * 86_400_000 if days else 0
+        new = access.NewToken(name=name, role=access.Role(role), expires_ms=expires_ms)
+
+        def make(connection: Connection) -> tuple[str, str]:
+            found, text = access.make_token(
+                connection, new, tenant=tenant, created_by="command line", now_ms=now_ms
+            )
+            audit.append(
+                connection, at_ms=now_ms, tenant=tenant, actor="command line",
+                action="token.create", target=found.token_id, detail=found,
+            )  # fmt: skip
+            return found.token_id, text
+
+        ledger = await open_ledger(settings)
+        try:
+            made.append(await ledger.write(make))
+        finally:
+            await ledger.close()
+
+    _attempt(main)
+    token_id, text = made[0]
+    if as_json:
+        output.as_json({"id": token_id, "token": text})
+        return
+    click.echo(f"token id  {token_id}")
+    click.echo(f"token     {text}")
+    click.echo("It is shown this once. Send it as X-Authorization, or as Authorization: Bearer.")
+
+
+@cloud.command(name="verify-audit", epilog=output.examples("baton cloud verify-audit --json"))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@place_options
+@_DATABASE
+def verify_audit(
+    *, as_json: bool, data_dir: str | None, config: Path | None, database: str | None
+) -> None:
+    """Look whether the audit is what was written. The exit status is 1 when it is not."""
+    settings = cloud_settings(config, data_dir, database)
+    found: list[Any] = []
+
+    async def main() -> None:
+        from edge.cloud_role import open_ledger
+        from sync.control_plane.access_routes import verify
+
+        ledger = await open_ledger(settings)
+        try:
+            found.append(await verify(ledger))
+        finally:
+            await ledger.close()
+
+    _attempt(main)
+    (verdict,) = found
+    if as_json:
+        output.as_json(msgspec.to_builtins(verdict))
+    elif verdict.whole:
+        click.echo(f"{verdict.entries} entries, all as written. Last digest: {verdict.last_digest}")
+    else:
+        click.echo(f"Entry {verdict.broken_at} is not what was written, or is missing.")
+    if not verdict.whole:
+        raise SystemExit(1)
+
+
 def _attempt(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run something; what keeps it from working is said in one line, without a trace."""
     from sync.control_plane.dialect import StorageUnavailable

@@ -15,6 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sync.control_plane.dialect import StorageUnavailable
+from sync.control_plane.ledger import LedgerUnavailable
+from sync.control_plane.orders import DeviceUnknown, OrderConflict, OrderNotWithdrawn
+from sync.orders import OrderInvalid
 from sync.web.pages import SECURITY_HEADERS
 
 # Shown in place by a browser. SVG is missing on purpose: it can carry a script.
@@ -67,10 +71,24 @@ def _with_security(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     ]
 
 
+REFUSALS: dict[type[Exception], int] = {
+    LedgerUnavailable: 503,
+    StorageUnavailable: 503,
+    OrderInvalid: 400,
+    DeviceUnknown: 404,
+    OrderConflict: 409,
+    OrderNotWithdrawn: 409,
+}
+"""What the rooms behind the API refuse, and the status that says so."""
+
+
 async def refuse(_: Request, error: Exception) -> Response:
     """A refusal in the API's error shape."""
-    assert isinstance(error, HTTPException), error
-    return error_answer(error.status_code, error.detail)
+    if isinstance(error, HTTPException):
+        answer = error_answer(error.status_code, error.detail)
+        answer.headers.update(error.headers or {})
+        return answer
+    return error_answer(REFUSALS[type(error)], str(error))
 
 
 def error_answer(status: int, message: str) -> Response:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sync import orders as wire
-from sync.control_plane import orders, projection, queries, scrub, truth
+from sync.control_plane import fleet, orders, projection, queries, scrub, truth
 from sync.control_plane.dialect import Connection, StorageUnavailable
 from sync.control_plane.orders import NewOrder, Outbound
 from sync.control_plane.storage import Storage, open_storage
@@ -96,6 +96,20 @@ class Ledger:
         """Close the database; nothing may be asked afterwards."""
         await self._database.close()
 
+    async def read(self, function: Callable[[Connection], T]) -> T:
+        """Ask in one snapshot. Raises StorageUnavailable."""
+        return await self._database.read(function)
+
+    async def write(self, step: Callable[[Connection], T]) -> T:
+        """Change something in one transaction, and wake those who wait for a change.
+
+        Raises:
+            LedgerUnavailable: nothing was written, or it is not known.
+        """
+        result = await self._write(step)
+        self._notify()
+        return result
+
     # Writing: the ingest's part.
 
     async def commit(self, arrivals: Sequence[Arrival]) -> list[Outgoing]:
@@ -112,11 +126,19 @@ class Ledger:
         return outgoing
 
     async def project(self) -> int:
-        """Bring some more stored segments into view; the number is 0 when all of them are."""
-        done = await self._write(
-            lambda connection: projection.project(connection, limit=PROJECTION_SEGMENTS)
-        )
-        if done:
+        """Bring some more of what is stored into view; the number is 0 when all of it is."""
+        segments, devices = await self._project()
+        return segments + devices
+
+    async def _project(self) -> tuple[int, int]:
+        """Segments and devices that were brought into view."""
+
+        def step(connection: Connection) -> tuple[int, int]:
+            segments = projection.project(connection, limit=PROJECTION_SEGMENTS)
+            return segments, fleet.refresh(connection)
+
+        done = await self._write(step)
+        if any(done):
             self._notify()
         return done
 
@@ -155,10 +177,15 @@ class Ledger:
         Args:
             progress: is told the number of the last segment that is done, and of the last one.
         """
-        await self._write(projection.forget)
+
+        def forget(connection: Connection) -> None:
+            projection.forget(connection)
+            fleet.forget(connection)
+
+        await self._write(forget)
         total = 0
-        while done := await self.project():
-            total += done
+        while any(done := await self._project()):
+            total += done[0]
             if progress is not None:
                 progress(*await self._database.read(projection.place))
         return total
@@ -166,14 +193,22 @@ class Ledger:
     async def note_presence(self, presences: Sequence[Presence]) -> None:
         """Keep what devices, or their wills, say of their connections."""
         now_ms = self._now_ms()
-        await self._write(
-            lambda connection: truth.note_presence(connection, presences, now_ms=now_ms)
-        )
+
+        def note(connection: Connection) -> None:
+            truth.note_presence(connection, presences, now_ms=now_ms)
+            fleet.refresh(connection)
+
+        await self._write(note)
         self._notify()
 
     async def note_broker_lost(self) -> None:
         """Show every device as offline: none can be reached until the broker says otherwise."""
-        await self._write(truth.note_broker_lost)
+
+        def note(connection: Connection) -> None:
+            truth.note_broker_lost(connection)
+            fleet.all_offline(connection)
+
+        await self._write(note)
         self._notify()
 
     # Orders.

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import struct
 from collections import Counter
-from typing import assert_never
+from typing import Any, assert_never
 
 from sync import frames
-from sync.control_plane import orders, scrub
+from sync.control_plane import orders, scrub, tally
 from sync.control_plane.changes import take_changes
 from sync.control_plane.dialect import Connection
 from sync.control_plane.orders import Result
@@ -141,7 +141,7 @@ WHERE device_id = :device_id AND workflow_id = :workflow_id
 
 def forget(connection: Connection) -> None:
     """Throw every projection away; `project` makes them again from the first segment on."""
-    for table in ("execution", "task", "evidence", "unread", "lag"):
+    for table in ("execution", "task", "evidence", "unread", "lag", "tally", "device_hour"):
         connection.execute(f"DELETE FROM {table}")
     connection.execute("UPDATE counter SET value = 0 WHERE name = 'projected'")
 
@@ -179,7 +179,7 @@ class _Batch:
     """The rows of one transaction, gathered by table."""
 
     def __init__(self) -> None:
-        self._executions: list[dict[str, object]] = []
+        self._executions: list[dict[str, Any]] = []
         self._tasks: list[dict[str, object]] = []
         self._evidence: list[dict[str, object]] = []
         self._unread: list[dict[str, object]] = []
@@ -232,7 +232,11 @@ class _Batch:
         self._lag[received_ms - received_ms % _HOUR_MS, bucket] += 1
 
     def write(self, connection: Connection) -> None:
+        counted = {(row["device_id"], row["workflow_id"]) for row in self._executions}
+        keys = sorted(counted)
+        before = tally.standings(connection, keys)
         connection.executemany(_PUT_EXECUTION, self._executions)
+        tally.count(connection, before, tally.standings(connection, keys))
         connection.executemany(_PUT_TASK, self._tasks)
         connection.executemany(_PUT_EVIDENCE, self._evidence)
         connection.executemany(_PUT_UNREAD, self._unread)
@@ -260,7 +264,7 @@ def _version(record: Record, epoch: int, updated_ms: int, rank: int) -> bytes:
     return _VERSION.pack(epoch, updated_ms, rank, record.lane, record.seq)
 
 
-def _execution_row(body: WorkflowRecord, device_id: int, version: bytes) -> dict[str, object]:
+def _execution_row(body: WorkflowRecord, device_id: int, version: bytes) -> dict[str, Any]:
     return {
         "device_id": device_id,
         "workflow_id": body.id,

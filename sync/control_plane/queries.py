@@ -11,10 +11,11 @@ from typing import Any, Literal
 import msgspec
 
 from sync import frames
+from sync.control_plane import tally
 from sync.control_plane.dialect import Connection, named_rows
+from sync.control_plane.fleet import state_of
 from sync.control_plane.views import (
     Change,
-    DeviceState,
     DeviceView,
     EvidenceContent,
     EvidenceView,
@@ -27,9 +28,6 @@ from sync.control_plane.views import (
 )
 from sync.records import EvidenceRecord, decode_body
 
-# A device that is connected and this far behind is shown as lagging. Two full frames: less than
-# that is under way in normal running.
-LAGGING_RECORDS = 1_000
 PAGE_LIMIT = 500
 CHANGES_LIMIT = 1_000
 # The largest file that is put together in memory for a page.
@@ -114,9 +112,7 @@ SELECT
   (SELECT COALESCE(SUM(last_seq - first_seq + 1), 0) FROM gap) AS missing,
   (SELECT COUNT(*) FROM segment
    WHERE segment_id > (SELECT value FROM counter WHERE name = 'projected')) AS projection_lag,
-  (SELECT COALESCE(SUM(MAX(cursor.newest - cursor.acked, 0)), 0)
-   FROM cursor JOIN device ON device.device_id = cursor.device_id
-   WHERE cursor.epoch = device.live_epoch) AS backlog
+  (SELECT COALESCE(SUM(backlog), 0) FROM fleet) AS backlog
 """
 
 
@@ -130,13 +126,10 @@ def devices(
 
 def _device_view(row: dict[str, Any]) -> DeviceView:
     online = bool(row["online"])
-    state: DeviceState = "offline"
-    if online:
-        state = "lagging" if row["backlog"] > LAGGING_RECORDS else "online"
     return DeviceView(
         tenant=row["tenant"],
         device=row["device"],
-        state=state,
+        state=state_of(row),
         online=online,
         first_seen_ms=row["first_seen_ms"],
         last_seen_ms=row["last_seen_ms"],
@@ -312,9 +305,8 @@ def _chunk(payload: bytes, seq: int) -> bytes:
 def summary(connection: Connection) -> Summary:
     """The fleet in figures."""
     totals = named_rows(connection, _TOTALS, {})[0]
-    by_status = connection.execute("SELECT status, COUNT(*) FROM execution GROUP BY status")
     counts = {field: totals[field] for field in Summary.__struct_fields__ if field != "executions"}
-    return Summary(executions=dict(by_status.fetchall()), **counts)
+    return Summary(executions=tally.statuses(connection, tenant=None), **counts)
 
 
 def changes_after(connection: Connection, *, after: int, limit: int) -> list[Change]:

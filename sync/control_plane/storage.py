@@ -69,24 +69,30 @@ class SqliteStorage:
         """Run a function in one transaction. Raises StorageUnavailable."""
         try:
             return await self._database.transact(function)
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-            # A defect of ours, which waiting would not mend.
-            raise
         except sqlite3.DatabaseError as error:
+            if _is_defect(error):
+                raise
             raise StorageUnavailable(f"{self.name}: {error}") from error
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Run a function in one snapshot. Raises StorageUnavailable."""
         try:
             return await self._database.read(function)
-        except sqlite3.ProgrammingError:
-            raise
         except sqlite3.DatabaseError as error:
+            if _is_defect(error):
+                raise
             raise StorageUnavailable(f"{self.name}: {error}") from error
 
     async def close(self) -> None:
         """Close the file."""
         await self._database.close()
+
+
+def _is_defect(error: sqlite3.DatabaseError) -> bool:
+    """Whether a statement of ours is wrong, which waiting would not mend."""
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+        return True
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
 async def open_storage(

@@ -46,16 +46,14 @@ class ChangeFeed(Protocol):
 
 
 class Streams:
-    """All open streams of one control plane; only changes of one tenant are told.
+    """All open streams of one control plane.
 
     Args:
         feed: the ledger whose changes are told.
-        tenant: whose devices are shown.
     """
 
-    def __init__(self, feed: ChangeFeed, tenant: str) -> None:
+    def __init__(self, feed: ChangeFeed) -> None:
         self._feed = feed
-        self._tenant = tenant
         self._closing = False
         self.open = 0
         """How many there are now."""
@@ -69,8 +67,8 @@ class Streams:
         """End every stream within a second; the browsers come back by themselves."""
         self._closing = True
 
-    async def follow(self, last_seen: int | None) -> AsyncIterator[bytes]:
-        """The events after ``last_seen``, or from now on when it is None, until `close`."""
+    async def follow(self, last_seen: int | None, tenant: str) -> AsyncIterator[bytes]:
+        """A tenant's events after ``last_seen``, or from now on when it is None, until `close`."""
         self.open += 1
         try:
             newest = await self._feed.newest_change()
@@ -90,7 +88,7 @@ class Streams:
                 changes = await self._feed.changes_after(cursor, _CHANGES_AT_ONCE)
                 # A change may have been overtaken by a rebuild and have no row; it is passed over.
                 cursor = changes[-1].cursor if changes else newest
-                told = b"".join(_event(c) for c in changes if c.tenant == self._tenant)
+                told = b"".join(_event(c) for c in changes if c.tenant == tenant)
                 if told:
                     yield told
                 await asyncio.sleep(_PAUSE_S)

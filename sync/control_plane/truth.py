@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from sync.control_plane import orders
+from sync.control_plane import orders, tally
 from sync.control_plane.changes import take_changes
 from sync.control_plane.dialect import Connection
 from sync.receiver import (
@@ -26,14 +26,15 @@ from sync.receiver import (
 from sync.records import Count, Lane
 from sync.topics import Address
 
-_SCHEMA = Path(__file__).with_name("ledger_schema.sql")
+_SCHEMAS = [Path(__file__).with_name(name) for name in ("ledger_schema.sql", "plane_schema.sql")]
 _REJECTS_KEPT = 1_000
 
 _ENSURE_DEVICE = """
 INSERT INTO device (tenant, device, first_seen_ms, last_seen_ms)
 VALUES (:tenant, :device, :now_ms, :now_ms)
 ON CONFLICT (tenant, device) DO UPDATE SET
-  last_seen_ms = MAX(device.last_seen_ms, :now_ms)
+  last_seen_ms = MAX(device.last_seen_ms, :now_ms),
+  first_seen_ms = CASE WHEN device.first_seen_ms = 0 THEN :now_ms ELSE device.first_seen_ms END
 RETURNING device_id, live_epoch
 """
 
@@ -122,11 +123,13 @@ class Presence(msgspec.Struct, frozen=True):
 def create_schema(connection: Connection) -> None:
     """Create what is not there yet; runs inside a transaction, so a statement at a time."""
     statement = ""
-    for line in _SCHEMA.read_text(encoding="utf-8").splitlines(keepends=True):
+    text = "".join(path.read_text(encoding="utf-8") for path in _SCHEMAS)
+    for line in text.splitlines(keepends=True):
         statement += line
         if sqlite3.complete_statement(statement):
             connection.execute(statement)
             statement = ""
+    tally.fill(connection)
 
 
 def commit(connection: Connection, arrivals: Sequence[Arrival], *, now_ms: int) -> list[Outgoing]:

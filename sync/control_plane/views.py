@@ -9,7 +9,12 @@ from typing import Any, Literal
 
 import msgspec
 
-DeviceState = Literal["online", "lagging", "offline"]
+DeviceState = Literal["online", "lagging", "offline", "never"]
+"""`never`: it is registered, and nothing has been heard of it."""
+
+# A device that is connected and this far behind is shown as lagging. Two full frames: less than
+# that is under way in normal running.
+LAGGING_RECORDS = 1_000
 
 
 class DeviceView(msgspec.Struct, frozen=True):

@@ -13,9 +13,7 @@ import msgspec
 
 from sync.control_plane.views import (
     Change,
-    DeviceView,
     EvidenceView,
-    ExecutionPage,
     ExecutionRow,
     ExecutionView,
     LagReport,
@@ -43,11 +41,6 @@ def _fields(view: msgspec.Struct) -> dict[str, Any]:
     return {camel(field): getattr(view, field) for field in view.__struct_fields__}
 
 
-def device_json(view: DeviceView, recent: Recent) -> dict[str, Any]:
-    """One device of the list."""
-    return {**_fields(view), "recent": _fields(recent)}
-
-
 def row_json(row: ExecutionRow) -> dict[str, Any]:
     """One execution of a list; times in milliseconds, 0 = none."""
     return {
@@ -63,11 +56,6 @@ def row_json(row: ExecutionRow) -> dict[str, Any]:
         "endTime": row.ended_ms,
         "reasonForIncompletion": row.reason,
     }
-
-
-def page_json(page: ExecutionPage) -> dict[str, Any]:
-    """A page of executions and the mark that leads to the one after it."""
-    return {"executions": [row_json(row) for row in page.rows], "next": page.next}
 
 
 def execution_json(view: ExecutionView) -> dict[str, Any]:

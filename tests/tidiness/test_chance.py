@@ -12,6 +12,7 @@ _OF_THE_SYSTEM = {
     "edge.links": "draws the jitter between attempts to connect",
     "edge.tokens": "makes keys, and the salt of their hashes",
     "edge.key_file": "makes keys",
+    "sync.control_plane.access": "makes API tokens",
     "sync.identity": "makes the device's key at its first start",
     "edge.vault": "seals each secret with a nonce of its own",
     "edge.api.tickets": "makes keys",

@@ -24,7 +24,7 @@ class ScriptedFeed:
         self._waits = waits
         self._newest = newest
         self._changes = changes
-        self.streams = Streams(self, "default")
+        self.streams = Streams(self)
         self.waited_after: list[int] = []
 
     async def newest_change(self) -> int:
@@ -48,7 +48,7 @@ def told_by(feed: ScriptedFeed, last_seen: int | None = None) -> list[str]:
     """All pieces that one stream sends until it is closed."""
 
     async def run() -> list[str]:
-        return [piece.decode() async for piece in feed.streams.follow(last_seen)]
+        return [piece.decode() async for piece in feed.streams.follow(last_seen, "default")]
 
     return asyncio.run(run())
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -70,3 +73,21 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
 
     assert 1 == result.exit_code
     assert "cannot use the database postgresql://127.0.0.1/fleet" in result.output
+
+
+def test_the_first_token_is_made_here(tmp_path: Path) -> None:
+    """It is shown once, kept as a digest, and audited; an audit that was touched is found."""
+    place = ["--data-dir", str(tmp_path)]
+    made = CliRunner().invoke(main, ["cloud", "token", "--name", "ops", "--json", *place])
+
+    assert 0 == made.exit_code, made.output
+    text = json.loads(made.output)["token"]
+    assert text.startswith("baton_")
+    assert text.partition(".")[2].encode() not in (tmp_path / "ledger.db").read_bytes()
+    whole = CliRunner().invoke(main, ["cloud", "verify-audit", *place])
+    assert (0, True) == (whole.exit_code, "1 entries, all as written" in whole.output)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as disk:
+        disk.execute("UPDATE audit SET actor = 'somebody'")
+        disk.commit()
+    broken = CliRunner().invoke(main, ["cloud", "verify-audit", *place])
+    assert (1, True) == (broken.exit_code, "Entry 1 is not" in broken.output)

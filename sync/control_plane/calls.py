@@ -1,0 +1,150 @@
+"""A request of the control plane's API as its endpoints see it: who asks, for whom, and what.
+
+Nothing is decided here and nothing is asked of the ledger. What cannot be read is refused with the
+name of the field and what it may be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sync import topics
+from sync.control_plane.access import ALL, Area, Caller, Role
+
+T = TypeVar("T")
+
+PAGE_LIMIT = 500
+BODY_LIMIT_BYTES = 1_000_000
+"""The largest definition that anybody pushes is far below it."""
+TEXT_LIMIT = 200
+"""Characters of a filter; nothing anyone types is longer."""
+QUERY_LIMIT = 1_000
+
+_PLACE = re.compile(r"` - at `\$\.?(.*?)`")
+_TENANT_HEADER = "x-baton-tenant"
+
+
+class Call:
+    """One request that was let in.
+
+    Args:
+        request: of Starlette.
+        caller: whose it is.
+        default_tenant: whose devices are meant when nothing is said.
+    """
+
+    def __init__(self, request: Request, caller: Caller, default_tenant: str) -> None:
+        self.request = request
+        self.caller = caller
+        self._default_tenant = default_tenant
+
+    @property
+    def tenant(self) -> str:
+        """Whose devices are meant.
+
+        Raises:
+            HTTPException: the token is another tenant's.
+        """
+        query = self.request.query_params.get("tenant", "")
+        said = query or self.request.headers.get(_TENANT_HEADER, "")
+        own = self.caller.tenant
+        if said and own not in (ALL, said):
+            raise HTTPException(403, f"tenant: this token is for the tenant {own}")
+        if own != ALL:
+            return own
+        return checked_name("tenant", said) if said else self._default_tenant
+
+    def part(self, name: str) -> str:
+        """A part of the path."""
+        text: str = self.request.path_params[name]
+        return text
+
+    def text(self, name: str, *, longest: int = TEXT_LIMIT) -> str | None:
+        """A filter of the query; empty means that it does not apply."""
+        value = self.request.query_params.get(name, "").strip()
+        if len(value) > longest:
+            raise HTTPException(400, f"{name} may have at most {longest} characters")
+        return value or None
+
+    def number(self, name: str, *, default: int, least: int, most: int) -> int:
+        """A number of the query."""
+        text = self.request.query_params.get(name, "")
+        if not text:
+            return default
+        if not re.fullmatch(r"-?[0-9]{1,16}", text) or not least <= int(text) <= most:
+            raise HTTPException(400, f"{name} must be a number from {least} to {most}")
+        return int(text)
+
+    def limit(self, default: int = 50) -> int:
+        """How long a page shall be."""
+        return self.number("limit", default=default, least=1, most=PAGE_LIMIT)
+
+    async def raw(self) -> bytes:
+        """The body, as far as it may reach."""
+        found = bytearray()
+        async for chunk in self.request.stream():
+            found += chunk
+            if len(found) > BODY_LIMIT_BYTES:
+                raise HTTPException(413, f"the body may have at most {BODY_LIMIT_BYTES} bytes")
+        return bytes(found)
+
+    async def body(self, kind: type[T]) -> T:
+        """The body as what is expected.
+
+        Raises:
+            HTTPException: it is something else; the message names the field.
+        """
+        content = await self.raw()
+        try:
+            return msgspec.json.decode(content or b"{}", type=kind)
+        except msgspec.ValidationError as error:
+            raise HTTPException(400, spoken(error)) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise HTTPException(400, f"the body is not valid JSON: {error}") from error
+
+
+Endpoint = Callable[[Call], Awaitable[Response]]
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One line of the route table."""
+
+    method: str
+    path: str
+    """As Starlette writes it: ``{name}`` and ``{name:path}``."""
+    endpoint: Endpoint
+    area: Area | None
+    """None = nobody is asked for a token."""
+    role: Role = Role.VIEWER
+    query: tuple[str, ...] = ()
+    """Names of the parameters of the query."""
+    body: Any = None
+    """Type of the body; None = there is none."""
+    answer: Any = None
+    """Type of the answer; None = it is described in words."""
+
+
+def spoken(error: msgspec.ValidationError) -> str:
+    """What is wrong with a body, the field first."""
+    text = str(error)
+    match = _PLACE.search(text)
+    if match is None:
+        text, _, place = text.partition(" - at `$.")
+        return f"{place.rstrip('`')}: {text}" if place else text
+    return f"{match[1] or 'body'}: {text[: match.start() + 1]}"
+
+
+def checked_name(field: str, text: str) -> str:
+    """A name that can stand in a topic. Raises HTTPException when it cannot."""
+    try:
+        topics.address(text, text)
+    except topics.BadName as error:
+        raise HTTPException(400, f"{field}: {error}") from error
+    return text

@@ -1,0 +1,195 @@
+"""Finds executions across the fleet, newest first, without ever reading all of them.
+
+No request is read here. A page looks at a window of rows that an index serves and judges the other
+terms on them; when the window ends first, the page is shorter and says how far it has looked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sync.control_plane import fleet
+from sync.control_plane.dialect import Connection, named_rows
+from sync.control_plane.search_terms import Field, Op, QueryError, Sort, Term, condition
+from sync.control_plane.views import ExecutionRow
+
+WINDOW_ROWS = 20_000
+"""That one page looks at: some 30 ms."""
+STATUSES = ("RUNNING", "COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED", "PAUSED")
+
+_LENGTH = "(CASE WHEN w.ended_ms > 0 THEN w.ended_ms - w.created_ms END)"
+
+FIELDS = {
+    "device": Field(Sort.TEXT, "device.device"),
+    "status": Field(Sort.WORD, "w.status", STATUSES),
+    "workflow": Field(Sort.TEXT, "w.name"),
+    "version": Field(Sort.NUMBER, "w.version"),
+    "id": Field(Sort.TEXT, "w.workflow_id"),
+    "correlation": Field(Sort.TEXT, "w.correlation_id"),
+    "reason": Field(Sort.TEXT, "w.reason"),
+    "started": Field(Sort.TIME, "w.created_ms"),
+    "updated": Field(Sort.TIME, "w.updated_ms"),
+    "ended": Field(Sort.TIME, "w.ended_ms"),
+    "took": Field(Sort.DURATION, _LENGTH),
+    "tag": Field(Sort.SET, ""),
+    "group": Field(Sort.SET, ""),
+}
+"""What the search box knows of executions."""
+
+# Each is served by an index whose rows are in the order of the page.
+_DRIVERS = {"id": "workflow_id", "correlation": "correlation_id", "workflow": "name",
+            "status": "status"}  # fmt: skip
+
+_SHOWN = """
+SELECT w.*, device.tenant, device.device
+FROM ({window}) AS w
+JOIN device ON device.device_id = w.device_id
+WHERE {conditions}
+ORDER BY w.created_ms DESC, w.execution_id DESC
+LIMIT :limit
+"""
+
+_WINDOW = """
+SELECT execution_id, device_id, workflow_id, name, version, status, correlation_id, reason,
+       created_ms, updated_ms, ended_ms
+FROM execution
+WHERE {driver}
+ORDER BY created_ms DESC, execution_id DESC
+LIMIT {rows}
+"""
+
+_END = """
+SELECT created_ms, execution_id FROM execution
+WHERE {driver}
+ORDER BY created_ms DESC, execution_id DESC
+LIMIT 1 OFFSET {rows}
+"""
+
+_IDS = "SELECT device_id FROM device WHERE tenant = :tenant AND device = :device_0"
+
+
+class SearchPage(msgspec.Struct, frozen=True):
+    """A page of what was found, newest first."""
+
+    rows: list[ExecutionRow]
+    next: str | None
+    """Give this back as ``after`` for what follows; None at the end."""
+    looked_to_ms: int
+    """Everything that began after this moment has been looked at; 0 = everything has."""
+
+
+def search(
+    connection: Connection,
+    *,
+    tenant: str,
+    terms: list[Term],
+    now_ms: int,
+    after: str | None,
+    limit: int,
+) -> SearchPage:
+    """A page of what terms find.
+
+    Raises:
+        QueryError: a group is not there, or the mark of the page is none.
+    """
+    values: dict[str, Any] = {"tenant": tenant, "limit": limit + 1}
+    driver = _driver(connection, tenant, terms, values)
+    place = _place(after)
+    if place is not None:
+        driver += " AND (created_ms, execution_id) < (:created, :id)"
+        values |= {"created": place[0], "id": place[1]}
+    conditions = _conditions(connection, tenant, terms, values, now_ms=now_ms)
+    window = _WINDOW.format(driver=driver, rows=WINDOW_ROWS)
+    statement = _SHOWN.format(window=window, conditions=conditions)
+    rows = named_rows(connection, statement, values)
+    shown = [execution_row(row) for row in rows[:limit]]
+    if len(rows) > limit:
+        end = rows[limit - 1]
+        return SearchPage(shown, _mark(end["created_ms"], end["execution_id"]), end["created_ms"])
+    last = named_rows(connection, _END.format(driver=driver, rows=WINDOW_ROWS - 1), values)
+    if not last:
+        return SearchPage(shown, None, 0)
+    return SearchPage(
+        shown, _mark(last[0]["created_ms"], last[0]["execution_id"]), last[0]["created_ms"]
+    )
+
+
+def _driver(connection: Connection, tenant: str, terms: list[Term], values: dict[str, Any]) -> str:
+    """The condition that an index serves; the best one that there is."""
+    plain = {
+        term.field: term.texts
+        for term in terms
+        if term.op is Op.EQ and not term.negated and len(term.texts) == 1
+    }
+    conditions = ["1 = 1"]
+    for name in ("id", "correlation"):
+        if name in plain:
+            values["driver"] = plain[name][0]
+            return f"{_DRIVERS[name]} = :driver"
+    if "device" in plain:
+        keys = {"tenant": tenant, "device_0": plain["device"][0]}
+        found = connection.execute(_IDS, keys).fetchone()
+        values["driver"] = -1 if found is None else found[0]
+        return "device_id = :driver"
+    for name in ("workflow", "status"):
+        if name in plain:
+            values["driver"] = plain[name][0]
+            return f"{_DRIVERS[name]} = :driver"
+    for term in terms:
+        if term.field == "started" and not term.negated and len(term.numbers) == 1:
+            # The page begins and ends where the times do.
+            key = f"started{len(conditions)}"
+            beyond = {Op.OLDER: "<", Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">=",
+                      Op.NEWER: ">="}[term.op]  # fmt: skip
+            values[key] = term.numbers[0]
+            conditions.append(f"created_ms {beyond} :{key}")
+    return " AND ".join(conditions)
+
+
+def _conditions(
+    connection: Connection,
+    tenant: str,
+    terms: list[Term],
+    values: dict[str, Any],
+    *,
+    now_ms: int,
+) -> str:
+    said = ["device.tenant = :tenant"]
+    for term in terms:
+        name = f"w{len(values)}"
+        if not term.field:
+            values[name] = term.texts[0].lower()
+            text = _anywhere(name)
+            said.append(f"NOT {text}" if term.negated else text)
+        elif term.field in ("tag", "group"):
+            found = fleet.where(connection, tenant, [term], values, now_ms=now_ms)
+            said.append(f"w.device_id IN (SELECT device_id FROM fleet WHERE {found})")
+        else:
+            said.append(condition(term, FIELDS[term.field], name, values))
+    return " AND ".join(said)
+
+
+def _anywhere(name: str) -> str:
+    columns = ("w.name", "w.workflow_id", "COALESCE(w.correlation_id, '')",
+               "COALESCE(w.reason, '')", "device.device")  # fmt: skip
+    return "(" + " OR ".join(f"instr(lower({one}), :{name}) > 0" for one in columns) + ")"
+
+
+def _mark(created_ms: int, execution_id: int) -> str:
+    return f"{created_ms}-{execution_id}"
+
+
+def _place(after: str | None) -> tuple[int, int] | None:
+    if not after:
+        return None
+    created, _, identity = after.partition("-")
+    if not (created.isdecimal() and identity.isdecimal() and len(created + identity) < 36):
+        raise QueryError("after: give back what `next` of the page before was")
+    return int(created), int(identity)
+
+
+def execution_row(row: dict[str, Any]) -> ExecutionRow:
+    """An execution of a list."""
+    return ExecutionRow(**{name: row[name] for name in ExecutionRow.__struct_fields__})

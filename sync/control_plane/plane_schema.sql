@@ -1,0 +1,142 @@
+-- What people have made: tokens, groups, rules, and the audit of all they have done. None of it is
+-- derived from what devices send, and a rebuild leaves it alone.
+
+-- Who may use the API. Of a token only a digest is kept.
+CREATE TABLE IF NOT EXISTS api_token (
+  token_id TEXT PRIMARY KEY,
+  -- '*' is for all tenants.
+  tenant TEXT NOT NULL,
+  name TEXT NOT NULL,
+  role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')),
+  -- JSON list; empty means everywhere.
+  areas TEXT NOT NULL,
+  digest BLOB NOT NULL,
+  created_ms INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  -- 0 = for ever.
+  expires_ms INTEGER NOT NULL,
+  -- 0 = it is good.
+  revoked_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS tenant (
+  tenant TEXT PRIMARY KEY,
+  title TEXT NOT NULL,
+  created_ms INTEGER NOT NULL
+) STRICT;
+
+-- Every change that somebody made, each with a digest over itself and the one before it.
+CREATE TABLE IF NOT EXISTS audit (
+  entry INTEGER PRIMARY KEY,
+  at_ms INTEGER NOT NULL,
+  tenant TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  action TEXT NOT NULL,
+  target TEXT NOT NULL,
+  -- JSON.
+  detail TEXT NOT NULL,
+  digest BLOB NOT NULL
+) STRICT;
+
+-- Serves the newest entries of one tenant.
+CREATE INDEX IF NOT EXISTS audit_by_tenant ON audit (tenant, entry);
+
+-- How far what follows has come with the changes of devices.
+CREATE TABLE IF NOT EXISTS progress (
+  name TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT;
+
+INSERT OR IGNORE INTO progress (name, value) VALUES ('fleet', 0);
+
+-- Projection: one row a device, in the order of the names, with all that lists show and searches ask.
+CREATE TABLE IF NOT EXISTS fleet (
+  tenant TEXT NOT NULL,
+  device TEXT NOT NULL,
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  state TEXT NOT NULL CHECK (state IN ('online', 'lagging', 'offline', 'never')),
+  first_seen_ms INTEGER NOT NULL,
+  last_seen_ms INTEGER NOT NULL,
+  synced_ms INTEGER NOT NULL,
+  backlog INTEGER NOT NULL,
+  records INTEGER NOT NULL,
+  missing INTEGER NOT NULL,
+  epoch INTEGER NOT NULL,
+  boot INTEGER NOT NULL,
+  version TEXT NOT NULL,
+  PRIMARY KEY (tenant, device)
+) STRICT, WITHOUT ROWID;
+
+-- Serves one device, and what joins it.
+CREATE UNIQUE INDEX IF NOT EXISTS fleet_by_id ON fleet (device_id);
+-- Serves the devices in one state, and the counts.
+CREATE INDEX IF NOT EXISTS fleet_by_state ON fleet (tenant, state, device);
+-- Serves the devices of one release, and the counts.
+CREATE INDEX IF NOT EXISTS fleet_by_version ON fleet (tenant, version, device);
+-- Serves those that have been silent for longest.
+CREATE INDEX IF NOT EXISTS fleet_by_seen ON fleet (tenant, last_seen_ms, device);
+-- Serves those that are furthest behind.
+CREATE INDEX IF NOT EXISTS fleet_by_backlog ON fleet (tenant, backlog, device);
+
+-- Words that people put on devices.
+CREATE TABLE IF NOT EXISTS device_tag (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  tag TEXT NOT NULL,
+  PRIMARY KEY (device_id, tag)
+) STRICT, WITHOUT ROWID;
+
+-- Serves the devices with one tag.
+CREATE INDEX IF NOT EXISTS device_tag_by_tag ON device_tag (tag, device_id);
+
+CREATE TABLE IF NOT EXISTS device_group (
+  group_id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  -- A dynamic group is a query; NULL = its members are listed.
+  query TEXT,
+  created_ms INTEGER NOT NULL,
+  UNIQUE (tenant, name)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS device_group_member (
+  group_id INTEGER NOT NULL REFERENCES device_group (group_id),
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  PRIMARY KEY (group_id, device_id)
+) STRICT, WITHOUT ROWID;
+
+-- Serves the groups of one device.
+CREATE INDEX IF NOT EXISTS device_group_member_by_device ON device_group_member (device_id);
+
+-- Projection: how executions ended, by the hour that they began in; hour -1 is all of them.
+CREATE TABLE IF NOT EXISTS tally (
+  tenant TEXT NOT NULL,
+  hour_ms INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  status TEXT NOT NULL,
+  executions INTEGER NOT NULL,
+  PRIMARY KEY (tenant, hour_ms, name, status)
+) STRICT, WITHOUT ROWID;
+
+-- Projection: what a device did, by the hour that its executions began in.
+CREATE TABLE IF NOT EXISTS device_hour (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  hour_ms INTEGER NOT NULL,
+  executions INTEGER NOT NULL,
+  failures INTEGER NOT NULL,
+  PRIMARY KEY (device_id, hour_ms)
+) STRICT, WITHOUT ROWID;
+
+-- Serves what all devices did of late.
+CREATE INDEX IF NOT EXISTS device_hour_by_hour ON device_hour (hour_ms, device_id);
+
+-- Serves the search for one execution by its id.
+CREATE INDEX IF NOT EXISTS execution_by_workflow ON execution (workflow_id);
+-- Serves the newest executions of one workflow.
+CREATE INDEX IF NOT EXISTS execution_by_name ON execution (name, created_ms, execution_id);
+-- Serves the search by what others call an execution.
+CREATE INDEX IF NOT EXISTS execution_by_correlation ON execution (correlation_id)
+WHERE correlation_id IS NOT NULL;
+
+-- Serves the number of all records.
+CREATE INDEX IF NOT EXISTS segment_counts ON segment (quarantined, count);
