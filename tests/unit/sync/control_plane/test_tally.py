@@ -1,0 +1,67 @@
+"""The figures are those of a count, whatever happened to the executions on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+from sync.control_plane import tally
+from sync.control_plane.dialect import Connection
+from sync.control_plane.ledger import Ledger
+from tests.unit.sync.control_plane.api_world import World, workflow
+
+STATUSES = ("RUNNING", "PAUSED", "COMPLETED", "FAILED", "TIMED_OUT")
+
+
+def counted(connection: Connection) -> tuple[list[object], list[object]]:
+    """The figures as they stand, without those that have come to nothing."""
+    tallies = connection.execute(
+        "SELECT tenant, hour_ms, name, status, executions FROM tally WHERE executions <> 0"
+        " ORDER BY 1, 2, 3, 4"
+    ).fetchall()
+    hours = connection.execute(
+        "SELECT * FROM device_hour WHERE executions <> 0 OR failures <> 0 ORDER BY 1, 2"
+    ).fetchall()
+    return [tuple(row) for row in tallies], [tuple(row) for row in hours]
+
+
+def test_figures_are_those_of_a_count(where: Path | str) -> None:
+    """Names, hours and statuses change, records come late and twice: the difference is kept."""
+
+    async def run() -> None:
+        rng = random.Random(5)
+        ledger = await Ledger.open(where, now_ms=lambda: 1)
+        world = World(ledger)
+        for _ in range(12):
+            bodies = [
+                workflow(
+                    f"w{rng.randrange(9)}",
+                    rng.choice(STATUSES),
+                    name=rng.choice("ab"),
+                    created_ms=rng.randrange(3) * tally.HOUR_MS,
+                    updated_ms=rng.randrange(50),
+                )
+                for _ in range(6)
+            ]
+            await world.send(rng.choice(("roof", "cellar")), *bodies)
+        kept = await ledger.read(counted)
+
+        def again(connection: Connection) -> None:
+            for statement in ("DELETE FROM tally", "DELETE FROM device_hour",
+                              "DELETE FROM progress WHERE name = 'tally'"):  # fmt: skip
+                connection.execute(statement)
+            tally.fill(connection)
+            # What is counted is not counted twice.
+            tally.fill(connection)
+
+        await ledger.write(again)
+        fresh = await ledger.read(counted)
+        shown = await ledger.read(lambda c: tally.statuses(c, tenant=None))
+        await world.client.aclose()
+        await ledger.close()
+
+        assert kept == fresh
+        assert sum(shown.values()) == sum(row[4] for row in kept[0] if row[1] == tally.ALL_HOURS)  # type: ignore[index]
+
+    asyncio.run(run())
