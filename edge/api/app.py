@@ -296,8 +296,12 @@ _VIEW_COOKIE = "baton-view"
 
 
 _DIRECT = frozenset(
-    {tasks.poll_batch, tasks.update, tasks.update_v2, workflows.start, workflows.start_by_name}
-)
+    {
+        tasks.poll_batch, tasks.update, tasks.update_v2,
+        workflows.start, workflows.start_by_name,
+        steering.execute, steering.execute_for_output,
+    }
+)  # fmt: skip
 """The endpoints that workers and those who start executions call all the time. They are answered
 without a way through ASGI wherever a request is plain; see ``edge.direct``."""
 
