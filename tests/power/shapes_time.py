@@ -136,6 +136,41 @@ async def _rate_limits(s: Scenario) -> None:
     await s.finish()
 
 
+async def _firmware(s: Scenario) -> None:
+    """An update over the air: two slots, a reboot in between, and back when it is not healthy."""
+    await s.define_task("health", retryCount=2, retryDelaySeconds=3, retryLogic="FIXED")
+    s.hands["health"] = _healthy_if_even
+    judged = {"ok": "${health.output.ok}"}
+    choice = {"evaluatorType": "value-param", "expression": "ok", "inputParameters": judged}
+    cases = {"true": [simple("keep_slot")]}
+    await s.define(
+        "firmware",
+        simple("fetch"),
+        simple("verify", inputParameters={"digest": "${fetch.output.ref}"}),
+        step("consent", "HUMAN"),
+        simple("write_slot"),
+        step("reboot", "WAIT", inputParameters={"duration": "40 seconds"}),
+        simple("health", inputParameters={"n": "${workflow.input.n}"}),
+        step("judge", "SWITCH", decisionCases=cases, defaultCase=[simple("go_back")], **choice),
+        step("noted", "SET_VARIABLE", inputParameters=judged),
+        outputParameters=judged,
+        timeoutSeconds=600,
+        timeoutPolicy="TIME_OUT_WF",
+    )
+    for number in range(2):
+        one = await s.start("firmware", f"k{number}", input={"n": number})
+        await s.work()
+        await s.call("POST", f"/tasks/{one}/consent/COMPLETED", {"by": "the owner"})
+    await s.finish()
+
+
+def _healthy_if_even(view: TaskView) -> tuple[TaskStatus, dict[str, Any]]:
+    """It does not answer at first, as what has just been booted."""
+    if view.task.attempt == 0:
+        return TaskStatus.FAILED, {}
+    return TaskStatus.COMPLETED, {"ok": "true" if b'"n":0' in view.task.input else "false"}
+
+
 async def _schedule(s: Scenario) -> None:
     await s.define("ticked", simple("a"))
     document = {
@@ -172,4 +207,5 @@ SHAPES = (
     Shape("workflow_timeout", _workflow_timeout),
     Shape("rate_limits", _rate_limits),
     Shape("schedule", _schedule),
+    Shape("firmware", _firmware),
 )
