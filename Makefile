@@ -66,8 +66,14 @@ demo: setup ## camera, workflow, control plane in a browser; SECONDS=45 runs una
 bench: setup ## measure Baton beside its peers; ARGS=--help tells how, ARGS="--only forks" a part
 	@$(PYTHON_RUN) -m tests.bench $(ARGS)
 
-soak: setup ## the tests that run for hours
-	$(PYTEST) -m soak --timeout 0
+# What was stopped goes on where it was; SEEDS=A..B and IMAGES=N ask for others, or more.
+IMAGES ?= 1000000
+SEEDS ?= 0..99999
+soak: setup ## a million power cuts, 100,000 worlds and the rest: hours; may be stopped and goes on
+	@mkdir -p .soak
+	$(PYTHON_RUN) -m tests.power --images $(IMAGES) --resume .soak/power --jobs $(WORKERS)
+	$(PYTHON_RUN) -m tests.simulation --seeds $(SEEDS) --resume .soak/worlds --jobs $(WORKERS)
+	$(PYTEST) -m soak --timeout 0 tests/integration
 
 package: setup ## wheel, sdist and, where dpkg-deb exists, a Debian package, into dist/
 	$(PYTHON_RUN) -m build --no-isolation --outdir dist .

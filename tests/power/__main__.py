@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
 
 from tests.power.battery import BATTERY
 from tests.power.explore import BadAddress, Result, be_quiet, explore_named, replay, shares
@@ -31,7 +32,8 @@ def main() -> int:
         return 0
     if options.replay:
         return _replay(options.replay)
-    return _explore(options.shape or list(BATTERY), options.images, options.seed, options.jobs)
+    names = options.shape or list(BATTERY)
+    return _explore(names, options.images, options.seed, options.jobs, options.resume)
 
 
 def _options() -> argparse.Namespace:
@@ -62,6 +64,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--replay", metavar="ADDRESS", help="look at one image again: shape:index:mode:seed"
     )
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE",
+        help="note there which shapes are done, and go on behind those that are",
+    )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="name the shapes")
     return parser.parse_args()
 
@@ -91,22 +97,35 @@ def _replay(address: str) -> int:
     return 0 if found.wrong is None else 1
 
 
-def _explore(names: list[str], total: int, seed: str, jobs: int) -> int:
+def _explore(names: list[str], total: int, seed: str, jobs: int, resume: Path | None) -> int:
     began_s = time.perf_counter()
-    print(f"seed {seed}: {total} images of {len(names)} shapes in {jobs} processes", flush=True)
+    whole = shares(total, names)
+    asked = f"{seed} {total} {' '.join(names)}"
+    finished = _finished(resume, asked)
+    left = {name: enough for name, enough in whole.items() if name not in finished}
+    print(
+        f"seed {seed}: {total} images of {len(names)} shapes in {jobs} processes, "
+        f"{len(finished)} shapes are done",
+        flush=True,
+    )
     images, boots, failures = 0, 0, 0
-    for done, result in enumerate(_results(names, total, seed, jobs), start=1):
+    for done, result in enumerate(_results(left, seed, jobs), start=1):
         images += result.images
         boots += result.boots
         failures += len(result.failures)
         passed_s = time.perf_counter() - began_s
         print(
-            f"[{done}/{len(names)}] {result.shape}: {result.images} images; "
+            f"[{done}/{len(left)}] {result.shape}: {result.images} images; "
             f"{images} so far, {images / passed_s:.0f} a second, {failures} failures",
             flush=True,
         )
         for failure in result.failures:
             print(f"  {failure.address}  {failure.what}")
+        if resume is not None and not result.failures:
+            finished.append(result.shape)
+            resume.write_text("\n".join([asked, *finished]) + "\n")
+    if resume is not None and not failures:
+        resume.unlink(missing_ok=True)
     passed_s = time.perf_counter() - began_s
     print(
         f"{images} distinct images, {boots} more after a second power cut, "
@@ -115,13 +134,20 @@ def _explore(names: list[str], total: int, seed: str, jobs: int) -> int:
     return 1 if failures else 0
 
 
-def _results(names: list[str], total: int, seed: str, jobs: int) -> Iterator[Result]:
+def _finished(resume: Path | None, asked: str) -> list[str]:
+    """The shapes that an earlier run of the same has been through."""
+    if resume is None or not resume.exists():
+        return []
+    said, *finished = resume.read_text().splitlines()
+    return finished if said == asked else []
+
+
+def _results(left: dict[str, int], seed: str, jobs: int) -> Iterator[Result]:
     # A fresh interpreter for each: what was forked from would share its threads' locks.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         waiting: list[Future[Result]] = [
-            pool.submit(explore_named, name, seed, enough)
-            for name, enough in shares(total, names).items()
+            pool.submit(explore_named, name, seed, enough) for name, enough in left.items()
         ]
         for future in as_completed(waiting):
             yield future.result()

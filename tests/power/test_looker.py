@@ -262,6 +262,20 @@ def test_the_command_looks_and_replays() -> None:
 
 
 @pytest.mark.timeout(150)
+def test_the_command_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    """What was noted of the same question is believed; what is through leaves no note."""
+    note = tmp_path / "note"
+    words = ["--shape", "fork_none", "--shape", "fork_one", "--images", "300", "--jobs", "1"]
+    note.write_text("1 300 fork_none fork_one\nfork_none\n")
+    looked = _command(*words, "--resume", str(note))
+
+    assert 0 == looked.returncode, looked.stderr
+    assert "1 shapes are done" in looked.stdout
+    assert "[1/1] fork_one" in looked.stdout
+    assert not note.exists()
+
+
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize(
     ("words", "said"),
     [

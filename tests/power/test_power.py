@@ -22,8 +22,6 @@ from tests.power.recording import record
 IMAGES = 60_000
 """Of all shapes together, in every test run."""
 
-SOAK_IMAGES = 1_000_000
-
 DAY_SEED = dt.datetime.now(dt.UTC).strftime("day-%Y-%m-%d")
 """Runs of another day look at other images; what fails names the seed and can be replayed."""
 
@@ -100,16 +98,3 @@ def test_every_kind_of_file_is_written_by_some_shape() -> None:
 
     assert [] == [k for k, p in DURABLE_FILES.items() if not any(re.fullmatch(p, n) for n in names)]
     assert [] == unknown
-
-
-@pytest.mark.soak
-def test_a_million_images() -> None:
-    """The same, for longer; one shape after the other, each with its share."""
-    seen = 0
-    for name, enough in shares(SOAK_IMAGES, BATTERY).items():
-        result = explore(BATTERY[name], DAY_SEED, enough=enough, boots=60)
-        seen += result.images
-
-        assert not result.failures, _told(result)
-
-    assert SOAK_IMAGES <= seen

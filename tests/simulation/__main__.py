@@ -62,6 +62,10 @@ def _options() -> argparse.Namespace:
     which.add_argument("--plan", type=Path, metavar="FILE", help="through a plan that was kept")
     which.add_argument("--list-mutants", action="store_true", help="name the faults of --mutant")
     parser.add_argument("--jobs", type=_count, default=1, help="processes for --seeds")
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE",
+        help="note there how far --seeds has come, and go on from there",
+    )  # fmt: skip
     parser.add_argument("--trace", action="store_true", help="print what happens (one world)")
     parser.add_argument(
         "--shrink", action="store_true", help="make a failing world small and keep it (one world)"
@@ -82,7 +86,7 @@ def main() -> int:
         return 0
     with _mutated(options.mutant):
         if options.seeds is not None:
-            return _many(options.seeds, options.jobs, options.mutant)
+            return _many(options.seeds, options.jobs, options.mutant, options.resume)
         return _one(options)
 
 
@@ -142,11 +146,17 @@ def _fails_with(what: str) -> Callable[[Plan], bool]:
     return fails
 
 
-def _many(seeds: range, jobs: int, mutant: str | None) -> int:
+def _many(seeds: range, jobs: int, mutant: str | None, resume: Path | None) -> int:
     if mutant is not None and jobs > 1:
         print("--jobs: a mutant lives in one process; leave --jobs away")
         return 2
-    print(f"seeds {seeds[0]}..{seeds[-1]} on {jobs} process(es)", flush=True)
+    whole = f"{seeds[0]}..{seeds[-1]}"
+    if resume is not None and resume.exists():
+        said, _, after = resume.read_text().strip().partition(" ")
+        if said == whole and after.isdecimal():
+            seeds = range(int(after), seeds[-1] + 1)
+            print(f"{resume}: all before {after} are done", flush=True)
+    print(f"seeds {whole}, {len(seeds)} to do, on {jobs} process(es)", flush=True)
     began_s = told_s = time.perf_counter()
     wrong = done = 0
     virtual_s = 0.0
@@ -159,8 +169,12 @@ def _many(seeds: range, jobs: int, mutant: str | None) -> int:
         now_s = time.perf_counter()
         if now_s - told_s > _PROGRESS_EVERY_S:
             told_s = now_s
+            if resume is not None and not wrong:
+                resume.write_text(f"{whole} {outcome.seed + 1}\n")
             _tell_progress(done, len(seeds), wrong, now_s - began_s)
     _tell_progress(done, len(seeds), wrong, time.perf_counter() - began_s)
+    if resume is not None and not wrong:
+        resume.unlink(missing_ok=True)
     print(
         f"{virtual_s:.0f} virtual seconds, {virtual_s / (time.perf_counter() - began_s):.0f} a second"
     )
