@@ -35,9 +35,12 @@ from sync.database import Database
 
 log = structlog.get_logger()
 
-_FRESH = 2_500
+_FRESH = 1_500
 """Tasks kept in memory from the decision that scheduled them until a worker fetches them."""
 
+_CROWD = 8_000
+"""The same of tasks that were scheduled beside others of their execution, which they share: a wide
+fork is fetched from memory."""
 
 _PAGE = 500
 """Executions that are read at once when the database is opened."""
@@ -86,6 +89,7 @@ class HandOver:
         self.handed_out = 0
         self.polls = 0
         self._fresh: OrderedDict[TaskId, TaskView] = OrderedDict()
+        self._crowd: OrderedDict[TaskId, TaskView] = OrderedDict()
         self.storage: Storage | None = None
         """The state of the disk; while it is not whole, nothing is handed out."""
         self._on_the_way: dict[TaskId, None] = {}
@@ -109,6 +113,7 @@ class HandOver:
         """
         # After trouble with the disk there may be some of it already, and more may come meanwhile.
         self._fresh.clear()
+        self._crowd.clear()
         self._moved.clear()
         after: tuple[str, int] | None = pending.BEGINNING
         limits, now_ms = _Limits(), self._clock.monotonic_ms()
@@ -167,12 +172,13 @@ class HandOver:
             if self.leases.release(task_id) is None:
                 self.queues.withdraw(task_id)
             self.queues.free(task_id, now_ms)
-            self._fresh.pop(task_id, None)
+            self._known_view(task_id)
         for task_id in effects.left:
             # It goes on without a worker, in its slot if it has one.
             if self.leases.release(task_id) is None:
                 self.queues.withdraw(task_id)
-            self._fresh.pop(task_id, None)
+            self._known_view(task_id)
+        beside = b""
         for workflow, pinned, task in effects.queued.values():
             task_id = (workflow.id, task.ordinal)
             self.leases.release(task_id)
@@ -185,12 +191,19 @@ class HandOver:
                 limit=self._terms.of(pinned, task).limit,
                 now_ms=now_ms,
             )
+            self._known_view(task_id)
             if soon:
-                self._fresh[task_id] = TaskView(workflow, pinned, task)
-            else:
-                self._fresh.pop(task_id, None)
+                kept = self._crowd if beside == workflow.id else self._fresh
+                kept[task_id] = TaskView(workflow, pinned, task)
+            beside = workflow.id
         while len(self._fresh) > _FRESH:
             self._fresh.popitem(last=False)
+        while len(self._crowd) > _CROWD:
+            self._crowd.popitem(last=False)
+
+    def _known_view(self, task_id: TaskId) -> TaskView | None:
+        """A task as the decision left it that scheduled it, if it is in memory; not any more then."""
+        return self._fresh.pop(task_id, None) or self._crowd.pop(task_id, None)
 
     def repair(self, view: ExecutionView) -> int:
         """Queue what should wait for a worker and does not; returns how many tasks that were.
@@ -261,7 +274,7 @@ class HandOver:
         try:
             while left:
                 task_id, place = left[0]
-                view = self._fresh.pop(task_id, None) or await self.read(task_id)
+                view = self._known_view(task_id) or await self.read(task_id)
                 del left[0]
                 if not self._has_arrived(task_id):
                     continue
@@ -389,7 +402,7 @@ class HandOver:
             return
         self._on_the_way[task_id] = None
         try:
-            view = self._fresh.pop(task_id, None) or await self.read(task_id)
+            view = self._known_view(task_id) or await self.read(task_id)
         except BaseException:
             if self._has_arrived(task_id):
                 self.queues.put_back(task_id, place, self._clock.monotonic_ms())

@@ -86,7 +86,7 @@ HOT_RECORDS = 20_000
 """Task records kept in memory for the executions that move; at about 1 KB each this bounds the
 cache near 20 MB. The executions that moved longest ago leave first and are read again."""
 
-HOT_EXECUTIONS = 2_000
+HOT_EXECUTIONS = 1_500
 """Executions kept in memory, at about 3 KB each: many small ones are bounded by this."""
 
 _NOTE_EVERY_MS = 60_000

@@ -24,12 +24,12 @@ _WITHDRAWN = 1_000
 wait; then all queues are cleaned at once."""
 
 
-_WINDOW = 5_000
+_WINDOW = 8_000
 """Tasks of one line in memory; when it grows beyond, its last fifth goes to the backlog, and what
 comes back of it comes by the tenth, in two milliseconds."""
 
 _NARROW = 50
-"""While four windows full of tasks of all lines are in memory, each line that grows has but this
+"""While two windows full of tasks of all lines are in memory, each line that grows has but this
 part of a window."""
 
 _SAME_MS = 20
@@ -411,7 +411,7 @@ class Queues:
             return
         heapq.heappush(line.entries, entry)
         if len(line.entries) > self._narrow_window and self._backlog is not None:
-            few = len(self._where) <= 4 * self._window
+            few = len(self._where) <= 2 * self._window
             window = self._window if few else self._narrow_window
             if len(line.entries) > window:
                 self._narrow(line, max(1, window * 4 // 5))

@@ -49,11 +49,11 @@ GOALS = {
     "flash3.c100.tasks_per_s": _at_least(5_000),
     # Many branches, many that wait.
     "forks.ratio": Goal(1.5),
-    "waits.rss_mb": Goal(128),
-    "waits.reopened_rss_mb": Goal(128),
+    "waits.rss_mb": Goal(64),
+    "waits.reopened_rss_mb": Goal(64),
     "waits.late_p99_ms": Goal(5),
-    "queued.rss_mb": Goal(128),
-    "queued.reopened_rss_mb": Goal(128),
+    "queued.rss_mb": Goal(64),
+    "queued.reopened_rss_mb": Goal(64),
     # Starting and resting.
     "cold.ready_ms": Goal(400),
     "idle.rss_mb": Goal(40),
