@@ -23,6 +23,7 @@ from edge.config import Settings
 from edge.data_dir import DataDir
 from edge.durable import FILES
 from edge.links import Dice, broker
+from sync.control_plane import rounds
 from sync.control_plane.app import build_app
 from sync.control_plane.ingest import Hears, Ingest
 from sync.control_plane.ledger import Ledger
@@ -199,7 +200,12 @@ class ControlPlane:
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """What runs until it is cancelled."""
-        return [self._ingest.run(), self._ingesters.run(), self._ledger.scrub_daily()]
+        return [
+            self._ingest.run(),
+            self._ingesters.run(),
+            self._ledger.scrub_daily(),
+            rounds.campaigns(self._ledger),
+        ]
 
     async def alive(self) -> None:
         """Return when the disk has answered."""

@@ -21,6 +21,8 @@ from sync.control_plane.execution_routes import ExecutionApi
 from sync.control_plane.fleet_routes import FleetApi
 from sync.control_plane.guard import Guard
 from sync.control_plane.ledger import DEFAULT_TENANT, Ledger
+from sync.control_plane.order_routes import OrderApi
+from sync.control_plane.wanted_routes import WantedApi
 from sync.web.pages import Pages
 
 
@@ -49,6 +51,8 @@ def build_app(
     table = [
         *fleet.operations(),
         *ExecutionApi(ledger, now_ms).operations(),
+        *OrderApi(ledger, now_ms).operations(),
+        *WantedApi(ledger, now_ms).operations(),
         *AccessApi(ledger, guard, now_ms).operations(),
     ]
 

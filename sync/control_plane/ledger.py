@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sync import orders as wire
-from sync.control_plane import fleet, orders, projection, queries, scrub, truth
+from sync.control_plane import campaigns, fleet, orders, projection, queries, scrub, truth
 from sync.control_plane.dialect import Connection, StorageUnavailable
 from sync.control_plane.orders import NewOrder, Outbound
 from sync.control_plane.storage import Storage, open_storage
@@ -224,6 +224,7 @@ class Ledger:
         condition: object = None,
         issued_by: str = "",
         order_id: str | None = None,
+        noted: Callable[[Connection, OrderView], None] | None = None,
     ) -> OrderView:
         """Give a device an order; it is sent as soon as the device is there.
 
@@ -237,6 +238,7 @@ class Ledger:
             issued_by: for people.
             order_id: 1 to 64 characters, and its idempotency key: the same again is the same
                 order; None makes one.
+            noted: writes down, in the same transaction, that it was given.
 
         Raises:
             OrderInvalid: the message names the field.
@@ -248,10 +250,30 @@ class Ledger:
             Address(tenant, device), kind, body, condition, now_ms=now_ms, expires_ms=expires_ms,
             issued_by=issued_by, order_id=order_id,
         )  # fmt: skip
-        given = await self._write(lambda connection: orders.give(connection, new, now_ms=now_ms))
+
+        def give(connection: Connection) -> OrderView:
+            given = orders.give(connection, new, now_ms=now_ms)
+            if noted is not None:
+                noted(connection, given)
+            return given
+
+        given = await self._write(give)
         self._notify()
+        self.hint_orders()
+        return given
+
+    def hint_orders(self) -> None:
+        """Tell those who send orders that there may be some."""
         for call in self.on_orders:
             call()
+
+    async def give_campaign_orders(self) -> int:
+        """Give the orders of campaigns whose turn it is; how many those were."""
+        now_ms = self._now_ms()
+        given = await self._write(lambda connection: campaigns.step(connection, now_ms=now_ms))
+        if given:
+            self._notify()
+            self.hint_orders()
         return given
 
     async def withdraw_order(self, order_id: str, *, reason: str = "") -> OrderView | None:

@@ -140,3 +140,54 @@ WHERE correlation_id IS NOT NULL;
 
 -- Serves the number of all records.
 CREATE INDEX IF NOT EXISTS segment_counts ON segment (quarantined, count);
+
+-- Orders to many devices. Who they are is frozen when it is made.
+CREATE TABLE IF NOT EXISTS campaign (
+  campaign_id TEXT PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  title TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  body BLOB NOT NULL,
+  condition BLOB NOT NULL,
+  query TEXT NOT NULL,
+  members INTEGER NOT NULL,
+  per_minute INTEGER NOT NULL CHECK (per_minute > 0),
+  created_ms INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  expires_ms INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('running', 'stopped', 'finished')),
+  given INTEGER NOT NULL
+) STRICT;
+
+-- Serves the newest campaigns.
+CREATE INDEX IF NOT EXISTS campaign_by_tenant ON campaign (tenant, created_ms);
+-- Serves the look for those that have orders to give.
+CREATE INDEX IF NOT EXISTS campaign_running ON campaign (created_ms) WHERE state = 'running';
+
+CREATE TABLE IF NOT EXISTS campaign_member (
+  campaign_id TEXT NOT NULL REFERENCES campaign (campaign_id),
+  place INTEGER NOT NULL,
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  -- NULL = its turn has not come.
+  order_id TEXT,
+  PRIMARY KEY (campaign_id, place)
+) STRICT, WITHOUT ROWID;
+
+-- Versions of what devices are wanted to have.
+CREATE TABLE IF NOT EXISTS wanted (
+  tenant TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  revision INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  name TEXT NOT NULL,
+  body BLOB NOT NULL,
+  created_ms INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  campaign_id TEXT NOT NULL REFERENCES campaign (campaign_id),
+  rollback_to INTEGER NOT NULL,
+  PRIMARY KEY (tenant, subject, revision)
+) STRICT, WITHOUT ROWID;
+
+-- Serves the newest order about one thing on one device.
+CREATE INDEX IF NOT EXISTS device_order_subject ON device_order (device_id, subject, order_key)
+WHERE subject <> '';

@@ -1,0 +1,305 @@
+"""Orders to many devices: who was meant, how fast they are given, how far they have come.
+
+No request is read here. Membership is frozen when a campaign is made; a step gives the orders of
+those whose turn it is, in one transaction, under ids that follow from the campaign and the place, so
+that a step that is done twice gives them once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sync import orders as wire
+from sync.control_plane import fleet, orders
+from sync.control_plane.dialect import Connection, named_rows
+from sync.control_plane.orders import NewOrder
+from sync.control_plane.search_terms import Term
+from sync.orders import Kind
+from sync.topics import Address
+
+GIVEN_AT_ONCE = 100
+"""Orders in one transaction."""
+MEMBERS_LIMIT = 200_000
+_MINUTE_MS = 60_000
+
+_ADD = """
+INSERT INTO campaign (campaign_id, tenant, title, kind, body, condition, query, members, per_minute,
+                      created_ms, created_by, expires_ms, state, given)
+VALUES (:campaign_id, :tenant, :title, :kind, :body, :condition, :query, :members, :per_minute,
+        :created_ms, :created_by, :expires_ms, 'running', 0)
+"""
+
+_COLUMNS = """
+SELECT campaign_id, tenant, title, kind, body, condition, query, members, per_minute, created_ms,
+       created_by, expires_ms, state, given
+FROM campaign
+"""
+
+_NEXT_MEMBERS = """
+SELECT m.place, d.device FROM campaign_member m
+JOIN device d ON d.device_id = m.device_id
+WHERE m.campaign_id = :campaign_id AND m.place > :given
+ORDER BY m.place
+LIMIT :limit
+"""
+
+_STATES = """
+SELECT o.ended, o.cseq > 0 AS sent, COUNT(*) FROM campaign_member m
+JOIN device_order o ON o.order_id = m.order_id
+WHERE m.campaign_id = :campaign_id
+GROUP BY 1, 2
+"""
+
+_SHOWN_MEMBERS = """
+SELECT m.place, d.device, m.order_id FROM campaign_member m
+JOIN device d ON d.device_id = m.device_id
+WHERE m.campaign_id = :campaign_id AND m.place > :after
+ORDER BY m.place
+LIMIT :limit
+"""
+
+_WITHDRAW = """
+UPDATE device_order SET ended = 'superseded', ended_ms = :now_ms, reason = 'the campaign was stopped'
+WHERE cseq = 0 AND ended IS NULL
+  AND order_id IN (SELECT order_id FROM campaign_member WHERE campaign_id = :campaign_id)
+"""
+
+
+class Campaign(msgspec.Struct, frozen=True):
+    """Orders to many devices."""
+
+    campaign_id: str
+    tenant: str
+    title: str
+    kind: str
+    body: bytes
+    condition: bytes
+    query: str
+    """That found the devices when it was made."""
+    members: int
+    """Devices; who they are does not change."""
+    per_minute: int
+    """Orders that are given in a minute at most."""
+    created_ms: int
+    created_by: str
+    expires_ms: int
+    """From then on no order is given or carried out."""
+    state: str
+    """``running``, ``stopped`` or ``finished``: whether orders are still to be given."""
+    given: int
+    """Orders that were given."""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far the orders of a campaign have come; together they are its members."""
+
+    waiting: int
+    """Not given yet, or never."""
+    queued: int
+    """Given; the device is not there, or others go before."""
+    sent: int
+    """Sent; what it came to is not known yet."""
+    done: int
+    failed: int
+    expired: int
+    superseded: int
+    """Taken back, or a newer one has taken their place."""
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One device of a campaign."""
+
+    place: int
+    device: str
+    state: str
+    """Of its order; ``waiting`` when it was not given yet."""
+    reason: str | None
+    order_id: str | None
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """Whom orders would hit."""
+
+    devices: int
+    states: dict[str, int]
+    sample: list[str]
+    """The first of them by name."""
+    without_orders: int
+    """Devices that have not said that they take orders of this control plane: theirs would wait."""
+
+
+def preview(connection: Connection, *, tenant: str, terms: list[Term], now_ms: int) -> Preview:
+    """Whom orders to what terms find would hit. Raises QueryError."""
+    values: dict[str, Any] = {}
+    where = fleet.where(connection, tenant, terms, values, now_ms=now_ms)
+    states = dict(
+        connection.execute(
+            f"SELECT state, COUNT(*) FROM fleet WHERE {where} GROUP BY state", values
+        ).fetchall()
+    )
+    sample = connection.execute(
+        f"SELECT device FROM fleet WHERE {where} ORDER BY device LIMIT 20", values
+    ).fetchall()
+    deaf = connection.execute(
+        f"SELECT COUNT(*) FROM fleet WHERE {where} AND NOT EXISTS (SELECT 1 FROM order_line l"
+        " WHERE l.device_id = fleet.device_id AND l.keys <> '')",
+        values,
+    ).fetchone()
+    total = sum(int(many) for many in states.values())
+    return Preview(total, states, [row[0] for row in sample], int(deaf[0]))
+
+
+def make(
+    connection: Connection,
+    *,
+    campaign_id: str,
+    tenant: str,
+    title: str,
+    kind: Kind,
+    body: bytes,
+    condition: bytes,
+    query: str,
+    terms: list[Term],
+    per_minute: int,
+    expires_ms: int,
+    created_by: str,
+    now_ms: int,
+) -> Campaign:
+    """Make a campaign for the devices that terms find now; the same id again is the same campaign.
+
+    Raises:
+        QueryError: a group is not there.
+    """
+    there = find(connection, tenant, campaign_id)
+    if there is not None:
+        return there
+    values: dict[str, Any] = {}
+    where = fleet.where(connection, tenant, terms, values, now_ms=now_ms)
+    found = connection.execute(
+        f"SELECT device_id FROM fleet WHERE {where} ORDER BY device LIMIT :most",
+        values | {"most": MEMBERS_LIMIT},
+    ).fetchall()
+    row = {
+        "campaign_id": campaign_id, "tenant": tenant, "title": title, "kind": kind.value,
+        "body": body, "condition": condition, "query": query, "members": len(found),
+        "per_minute": per_minute, "created_ms": now_ms, "created_by": created_by,
+        "expires_ms": expires_ms,
+    }  # fmt: skip
+    connection.execute(_ADD, row)
+    connection.executemany(
+        "INSERT INTO campaign_member (campaign_id, place, device_id)"
+        " VALUES (:campaign_id, :place, :device_id)",
+        [
+            {"campaign_id": campaign_id, "place": place, "device_id": device_id}
+            for place, (device_id,) in enumerate(found, start=1)
+        ],
+    )
+    made = find(connection, tenant, campaign_id)
+    assert made is not None, "it has just been written"
+    return made
+
+
+def step(connection: Connection, *, now_ms: int) -> int:
+    """Give the orders whose turn it is; how many those were."""
+    given = 0
+    for row in named_rows(connection, f"{_COLUMNS} WHERE state = 'running' ORDER BY created_ms"):
+        campaign = Campaign(**row)
+        if given < GIVEN_AT_ONCE:
+            given += _step(connection, campaign, GIVEN_AT_ONCE - given, now_ms)
+    return given
+
+
+def _step(connection: Connection, campaign: Campaign, most: int, now_ms: int) -> int:
+    keys = {"campaign_id": campaign.campaign_id}
+    if campaign.given >= campaign.members or now_ms >= campaign.expires_ms:
+        connection.execute(
+            "UPDATE campaign SET state = 'finished' WHERE campaign_id = :campaign_id", keys
+        )
+        return 0
+    # The first goes at once, and then one after the other at the pace that was asked for.
+    turn = 1 + max(0, now_ms - campaign.created_ms) * campaign.per_minute // _MINUTE_MS
+    wanted = min(most, turn - campaign.given)
+    if wanted <= 0:
+        return 0
+    members = connection.execute(
+        _NEXT_MEMBERS, keys | {"given": campaign.given, "limit": wanted}
+    ).fetchall()
+    kind = wire.kind_of(campaign.kind)
+    subject = wire.subject_of(kind, wire.parse_body(kind, bytes(campaign.body)))
+    for place, device in members:
+        order_id = f"{campaign.campaign_id}.{place}"
+        new = NewOrder(
+            order_id, Address(campaign.tenant, device), kind, subject, bytes(campaign.body),
+            bytes(campaign.condition), campaign.created_by, campaign.expires_ms,
+        )  # fmt: skip
+        orders.give(connection, new, now_ms=now_ms)
+        connection.execute(
+            "UPDATE campaign_member SET order_id = :order_id"
+            " WHERE campaign_id = :campaign_id AND place = :place",
+            keys | {"order_id": order_id, "place": place},
+        )
+    last = members[-1][0] if members else campaign.members
+    connection.execute(
+        "UPDATE campaign SET given = :given WHERE campaign_id = :campaign_id",
+        keys | {"given": last},
+    )
+    return len(members)
+
+
+def stop(connection: Connection, tenant: str, campaign_id: str, *, now_ms: int) -> Campaign | None:
+    """Give no more orders, and take back what was not sent; None when there is no such campaign."""
+    keys = {"campaign_id": campaign_id, "tenant": tenant, "now_ms": now_ms}
+    connection.execute(
+        "UPDATE campaign SET state = 'stopped' WHERE campaign_id = :campaign_id"
+        " AND tenant = :tenant AND state <> 'stopped'",
+        keys,
+    )
+    found = find(connection, tenant, campaign_id)
+    if found is not None:
+        connection.execute(_WITHDRAW, keys)
+    return found
+
+
+def find(connection: Connection, tenant: str, campaign_id: str) -> Campaign | None:
+    """One campaign; None when there is none of this id in the tenant."""
+    rows = named_rows(
+        connection,
+        f"{_COLUMNS} WHERE campaign_id = :campaign_id AND tenant = :tenant",
+        {"campaign_id": campaign_id, "tenant": tenant},
+    )
+    return Campaign(**rows[0]) if rows else None
+
+
+def newest(connection: Connection, tenant: str, *, limit: int) -> list[Campaign]:
+    """The newest campaigns of a tenant."""
+    rows = named_rows(
+        connection,
+        f"{_COLUMNS} WHERE tenant = :tenant ORDER BY created_ms DESC, campaign_id LIMIT :limit",
+        {"tenant": tenant, "limit": limit},
+    )
+    return [Campaign(**row) for row in rows]
+
+
+def progress(connection: Connection, campaign: Campaign) -> Progress:
+    """How far its orders have come."""
+    counts = dict.fromkeys(Progress.__struct_fields__, 0)
+    rows = connection.execute(_STATES, {"campaign_id": campaign.campaign_id}).fetchall()
+    for ended, sent, many in rows:
+        counts[ended or ("sent" if sent else "queued")] += int(many)
+    counts["waiting"] = campaign.members - sum(counts.values())
+    return Progress(**counts)
+
+
+def members(connection: Connection, campaign: Campaign, *, after: int, limit: int) -> list[Member]:
+    """Some devices of a campaign, in the order of their turns."""
+    rows = connection.execute(
+        _SHOWN_MEMBERS, {"campaign_id": campaign.campaign_id, "after": after, "limit": limit}
+    ).fetchall()
+    found = []
+    for place, device, order_id in rows:
+        order = orders.find(connection, order_id) if order_id else None
+        state = order.state if order else "waiting"
+        found.append(Member(place, device, state, order.reason if order else None, order_id))
+    return found

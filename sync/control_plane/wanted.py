@@ -1,0 +1,173 @@
+"""What devices are wanted to have: definitions and configuration, in versions, and who differs.
+
+No request is read here. A version is pushed by a campaign; what a device has is the newest version
+whose order it has reported as done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sync.control_plane.dialect import Connection, named_rows
+from sync.orders import Kind
+
+_COLUMNS = """
+SELECT revision, kind, name, body, created_ms, created_by, campaign_id, rollback_to FROM wanted
+"""
+
+_ADD = """
+INSERT INTO wanted (tenant, subject, revision, kind, name, body, created_ms, created_by,
+                    campaign_id, rollback_to)
+VALUES (:tenant, :subject, :revision, :kind, :name, :body, :created_ms, :created_by, :campaign_id,
+        :rollback_to)
+"""
+
+# The newest order of this subject that the device has done, and the newest one that is open.
+_DRIFT = """
+SELECT d.device, m.place,
+  (SELECT 1 FROM campaign c
+   WHERE c.campaign_id = m.campaign_id AND c.state = 'running' AND m.order_id IS NULL) AS waiting,
+  (SELECT o.body FROM device_order o
+   WHERE o.device_id = m.device_id AND o.subject = :subject AND o.ended = 'done'
+   ORDER BY o.order_key DESC LIMIT 1) AS done,
+  (SELECT o.order_id FROM device_order o
+   WHERE o.device_id = m.device_id AND o.subject = :subject AND o.ended IS NULL
+   ORDER BY o.order_key DESC LIMIT 1) AS pending,
+  (SELECT o.reason FROM device_order o
+   WHERE o.device_id = m.device_id AND o.subject = :subject AND o.ended IN ('failed', 'expired')
+   ORDER BY o.order_key DESC LIMIT 1) AS reason
+FROM campaign_member m
+JOIN device d ON d.device_id = m.device_id
+WHERE m.campaign_id = :campaign_id AND m.place > :after
+ORDER BY m.place
+LIMIT :limit
+"""
+
+
+class Version(msgspec.Struct, frozen=True):
+    """One version of something that devices are wanted to have."""
+
+    revision: int
+    """Counted from 1; a device never takes a lower one unless that is a rollback."""
+    kind: str
+    name: str
+    body: bytes
+    """Of the order."""
+    created_ms: int
+    created_by: str
+    campaign_id: str
+    rollback_to: int
+    """The revision whose content this is again; 0 = it is new."""
+
+
+class Drift(msgspec.Struct, frozen=True, rename="camel"):
+    """What one device has, held against what it is wanted to have."""
+
+    device: str
+    wanted: int
+    """Revision."""
+    reported: int
+    """Revision of the newest version that the device has reported as done; 0 = none."""
+    state: str
+    """``in-step``, ``pending`` (its order is under way, or its turn has not come) or ``drifted``."""
+    reason: str | None
+    """Why the last order that failed did."""
+
+
+class Listed(msgspec.Struct, frozen=True, rename="camel"):
+    """Something that devices are wanted to have."""
+
+    kind: str
+    name: str
+    revision: int
+    created_ms: int
+
+
+class _Revision(msgspec.Struct, frozen=True):
+    revision: int = 0
+
+
+def listed(connection: Connection, tenant: str) -> list[Listed]:
+    """Everything that devices of a tenant are wanted to have, with its newest version."""
+    rows = named_rows(
+        connection,
+        "SELECT kind, name, MAX(revision) AS revision, MAX(created_ms) AS created_ms FROM wanted"
+        " WHERE tenant = :tenant GROUP BY subject, kind, name ORDER BY kind, name LIMIT 1000",
+        {"tenant": tenant},
+    )
+    return [Listed(**row) for row in rows]
+
+
+def versions(connection: Connection, tenant: str, subject: str) -> list[Version]:
+    """The versions of one thing, newest first."""
+    rows = named_rows(
+        connection,
+        f"{_COLUMNS} WHERE tenant = :tenant AND subject = :subject ORDER BY revision DESC LIMIT 500",
+        {"tenant": tenant, "subject": subject},
+    )
+    return [Version(**(row | {"body": bytes(row["body"])})) for row in rows]
+
+
+def next_revision(connection: Connection, tenant: str, subject: str) -> int:
+    """The number of the next version, above any that this tenant's devices were ever given."""
+    found = connection.execute(
+        "SELECT COALESCE(MAX(revision), 0) FROM wanted WHERE tenant = :tenant AND subject = :subject",
+        {"tenant": tenant, "subject": subject},
+    ).fetchone()
+    return int(found[0]) + 1
+
+
+def add(
+    connection: Connection,
+    *,
+    tenant: str,
+    subject: str,
+    kind: Kind,
+    name: str,
+    revision: int,
+    body: bytes,
+    campaign_id: str,
+    rollback_to: int,
+    created_by: str,
+    now_ms: int,
+) -> None:
+    """Keep a version."""
+    row = {
+        "tenant": tenant, "subject": subject, "revision": revision, "kind": kind.value,
+        "name": name, "body": body, "created_ms": now_ms, "created_by": created_by,
+        "campaign_id": campaign_id, "rollback_to": rollback_to,
+    }  # fmt: skip
+    connection.execute(_ADD, row)
+
+
+def drift(
+    connection: Connection, subject: str, newest: Version, *, after: int, limit: int
+) -> tuple[list[Drift], int | None]:
+    """Devices that the newest version was meant for, and where to go on; None = at the end."""
+    keys: dict[str, Any] = {
+        "subject": subject, "campaign_id": newest.campaign_id, "after": after, "limit": limit + 1
+    }  # fmt: skip
+    rows = named_rows(connection, _DRIFT, keys)
+    found = []
+    for row in rows[:limit]:
+        reported = 0
+        if row["done"] is not None:
+            reported = msgspec.json.decode(bytes(row["done"]), type=_Revision).revision
+        state = "in-step" if reported == newest.revision else "drifted"
+        if state == "drifted" and (row["pending"] or row["waiting"]):
+            state = "pending"
+        reason = row["reason"] if state == "drifted" else None
+        found.append(Drift(row["device"], newest.revision, reported, state, reason))
+    return found, rows[limit - 1]["place"] if len(rows) > limit else None
+
+
+def find_subject(connection: Connection, tenant: str, kind: Kind, name: str) -> str | None:
+    """What a name stands for: of a workflow the version that was pushed last; None = nothing."""
+    found = connection.execute(
+        "SELECT subject FROM wanted WHERE tenant = :tenant AND kind = :kind AND name = :name"
+        " ORDER BY created_ms DESC, revision DESC LIMIT 1",
+        {"tenant": tenant, "kind": kind.value, "name": name},
+    ).fetchone()
+    return None if found is None else str(found[0])
