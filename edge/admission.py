@@ -139,7 +139,7 @@ class Admission:
         return told
 
     def _read_open(self, connection: sqlite3.Connection, name: str) -> list[tuple[Workflow, int]]:
-        self._executions.flush(connection)
+        self._executions.fold(connection)
         found: list[tuple[Workflow, int]] = []
         for workflow in running(connection, name):
             if workflow.rate_limit_key is not None:

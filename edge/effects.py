@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from edge.figures import Figures
 from edge.model.decision import Decision
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow
 
@@ -86,3 +87,17 @@ class Step(NamedTuple):
     """Whether the execution begins with it."""
     ended: bool = False
     """Whether the execution ends with it."""
+
+    def tell(self, figures: Figures) -> None:
+        """Count what has begun and ended with it."""
+        workflow, decision = self.workflow, self.decision
+        if self.started:
+            figures.workflows_started.count(workflow.name)
+        if self.ended:
+            figures.workflows_ended.count(workflow.name, workflow.status)
+        if not decision.ended:
+            return
+        ended = frozenset(decision.ended)
+        for task in decision.tasks:
+            if task.ordinal in ended:
+                figures.tasks_ended.count(task.type, task.status)

@@ -12,11 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
+
 from edge import starts
 from edge.clock import Clock, Ids, RandomIds, SystemClock
 from edge.disclosure import Disclosure
 from edge.durable import FILES, FileSystem
 from edge.effects import Effects
+from edge.folded import FoldedDatabase
 from edge.group_commit import GroupCommit
 from edge.handover import HandOver
 from edge.listeners import Listeners
@@ -32,7 +35,7 @@ from edge.model.decision import (
 )
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
 from edge.model.elapsed import TimeKept
-from edge.model.errors import NotFound, Overloaded, PayloadLost
+from edge.model.errors import BatonError, NotFound, Overloaded, PayloadLost
 from edge.model.executions import (
     TaskStatus,
     Workflow,
@@ -60,10 +63,11 @@ from edge.store.payloads import Payloads
 from edge.store.slots import TaskId
 from edge.terms import KnownTerms
 from edge.transactions import Disk, Transaction
-from sync.database import Connect, Database, on_a_thread
+from sync.database import Connect, DatabaseError, on_a_thread
 from sync.marks import Marks
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 
 class Engine:
@@ -74,7 +78,7 @@ class Engine:
 
     def __init__(
         self,
-        database: Database,
+        database: FoldedDatabase,
         disk: Disk,
         clock: Clock,
         boot: facts.Boot,
@@ -83,6 +87,7 @@ class Engine:
         payloads: Payloads,
     ) -> None:
         self._database = database
+        self._disk = disk
         self.clock = clock
         self.boot = boot
         self.lookups = lookups
@@ -157,14 +162,14 @@ class Engine:
         # Other ways to a database have other logs, or none.
         marks = Marks(path, facts.boot_of) if connect is on_a_thread else None
         if read_only:
-            database = await Database.open_to_read(path, migrate)
+            database = await FoldedDatabase.open_to_read(path, migrate)
         else:
             first = partial(keep_copy, database=path, files=files)
-            database = await Database.open(path, migrate, connect, marks, first)
+            database = await FoldedDatabase.open(path, migrate, connect, marks, first)
         async with database.closed_on_failure():
             # Where it cannot be noted it will be, under the number that it has here.
             note = database.read if read_only else database.transact
-            boot = await note(facts.next_boot if read_only else facts.note_boot)
+            boot = await note(facts.next_boot if read_only else _begin)
         clock = clock or clock_from(boot.time)
         lookups = lookups or Lookups()
         payloads = Payloads(PayloadFiles(path.parent / "payloads", files), lookups.limits)
@@ -178,6 +183,7 @@ class Engine:
             payloads=payloads,
             listeners=listeners,
         )
+        database.folding = disk.tables
         if read_only:
             disk.storage.close_for_writing("the disk takes no writes")
         engine = cls(database, disk, clock, boot, lookups=lookups, payloads=payloads)
@@ -186,7 +192,7 @@ class Engine:
         return engine
 
     @property
-    def database(self) -> Database:
+    def database(self) -> FoldedDatabase:
         """The database, for the rooms that read it in their own way."""
         return self._database
 
@@ -222,7 +228,7 @@ class Engine:
             StorageUnavailable: likewise.
         """
         await self._database.reopen()
-        await self._database.transact(lambda c: facts.write(c, "boot", self.boot.boot))
+        await self._database.transact(lambda c: facts.note_again(c, self.boot))
         self.storage.reopened()
         await self.hand_over.take_up()
 
@@ -233,6 +239,11 @@ class Engine:
     async def close(self) -> None:
         """Finish what was taken on, then close the database. ``run`` returns by itself."""
         await self._commits.close()
+        try:
+            await self._database.transact(self._disk.tables.end)
+        except (sqlite3.Error, BatonError, DatabaseError) as error:
+            # Whoever opens the database next finds what is missing in its tables.
+            log.warning("tables_behind", reason=str(error))
         await self._database.close()
 
     # Executions.
@@ -315,9 +326,9 @@ class Engine:
             NotFound: no such execution.
         """
         key = parse_workflow_id(workflow_id)
+        leases = self.hand_over.leases.all()
 
         def read(connection: sqlite3.Connection) -> ExecutionView | None:
-            leases = self.hand_over.leases.all()
             workflow = executions.read_workflow(connection, key)
             if workflow is None:
                 return None
@@ -575,3 +586,9 @@ def _task_id(text: str) -> TaskId:
     if parsed is None or not parsed[1]:
         raise NotFound(f"No such task found by id: {text}")
     return parsed
+
+
+def _begin(connection: sqlite3.Connection) -> facts.Boot:
+    """Put in place what the tables lack since the last power cut, and count this opening."""
+    executions.recover(connection)
+    return facts.note_boot(connection)

@@ -231,7 +231,7 @@ def _batches(
 def _take_away(transaction: Transaction, some: Sequence[Workflow]) -> int:
     """Take executions away that are still as they were when they were chosen."""
     connection = transaction.connection
-    transaction.executions.flush(connection)
+    transaction.executions.fold(connection)
     removed = 0
     for workflow in some:
         stored = executions.read_workflow(connection, workflow.id)

@@ -37,6 +37,7 @@ from edge.model.matching import (
 )
 from edge.model.query import Condition, Term, conjuncts, demanded, mentions, parse
 from edge.store import archive, search
+from edge.store.records import decode_task, decode_workflow
 from edge.store.search import Narrow, Place
 from sync.database import Database
 
@@ -305,7 +306,7 @@ class Searches:
         """The tasks of a window with their executions, leases laid over."""
         workflows = search.workflows_around(connection, [key for key, _ in records])
         found = []
-        for key, task in search.undamaged(records, search.decode_task):
+        for key, task in search.undamaged(records, decode_task):
             workflow = workflows.get(key >> ORDINAL_BITS)
             if workflow is not None:
                 held = self._as_held(workflow, task)
@@ -348,7 +349,7 @@ def _matches(
 
 
 def _found(body: bytes, kinds: dict[int, str]) -> Found:
-    workflow = search.decode_workflow(body)
+    workflow = decode_workflow(body)
     return Found(workflow, kinds.get(workflow.pinned, search.WORKFLOW))
 
 
@@ -360,7 +361,7 @@ def _workflows_of(connection: sqlite3.Connection, page: list[_Match]) -> list[Fo
     archived = search.bodies(
         connection, "archive", [match.key for match in page if match.table == "archive"]
     )
-    workflows = dict(search.undamaged(stored.items(), search.decode_workflow))
+    workflows = dict(search.undamaged(stored.items(), decode_workflow))
     copies = dict(search.undamaged(archived.items(), archive.decode))
     kinds = search.classifiers(connection, {one.pinned for one in workflows.values()})
     found: list[Found] = []

@@ -67,6 +67,7 @@ from edge.store.outbox import OutboxWriter
 from edge.store.outputs import Outputs
 from edge.store.payloads import Payloads
 from edge.store.timers import Timeline
+from edge.tables import Tables
 from edge.wire import Encoder
 from sync.database import roll_back
 from sync.records import KINDS, encode_body
@@ -126,13 +127,13 @@ class Disk:
         self._encoder = Encoder()
         self._effects = Effects()
         self._memory = Memory(scripts)
-        """Of the request that is being carried out."""
         self._outside: Outside = NOWHERE
-        """What the connection that is being written to knows of the device."""
         self._steps: list[Step] = []
         self._launches = self._pulls = 0
         self._current: Transaction | None = None
         self._ended: set[bytes] = set()
+        self.tables = Tables(self.executions, self.storage, self._undo)
+        """For those who read what is written here."""
 
     def memory(self) -> Memory:
         """For a request that shall not wait for its scripts; any thread may ask."""
@@ -159,6 +160,7 @@ class Disk:
         memories = memories or [Memory(self._scripts, patient=True) for _ in requests]
         try:
             connection.execute("BEGIN IMMEDIATE")
+            self.executions.take_up(connection)
             outcomes = [
                 self._attempt(connection, request, memory)
                 for request, memory in zip(requests, memories, strict=True)
@@ -183,6 +185,7 @@ class Disk:
             return [Outcome(None, refusal) for _ in requests], Effects()
         self.figures.see_commit(began_s, written_s, stopwatch_s())
         self._timeline.written()
+        self.executions.committed()
         for workflow_id in self._ended:
             self.executions.forget(workflow_id)
         self._ended.clear()
@@ -227,7 +230,7 @@ class Disk:
             if self._syncing:
                 self._record(connection, step)
             self._effects.see(step)
-            self._count(step)
+            step.tell(self.figures)
             if step.workflow.status.terminal:
                 self.mailboxes.close(connection, step.workflow.key)
                 self._ended.add(step.workflow.id)
@@ -238,20 +241,6 @@ class Disk:
         self._admission.keep()
         self.executions.keep()
         transaction.release()
-
-    def _count(self, step: Step) -> None:
-        """Count what has begun and ended with a decision."""
-        workflow, figures = step.workflow, self.figures
-        if step.started:
-            figures.workflows_started.count(workflow.name)
-        if step.ended:
-            figures.workflows_ended.count(workflow.name, workflow.status)
-        if not step.decision.ended:
-            return
-        ended = frozenset(step.decision.ended)
-        for task in step.decision.tasks:
-            if task.ordinal in ended:
-                figures.tasks_ended.count(task.type, task.status)
 
     def _discard(self, transaction: Transaction) -> None:
         """The request has failed: nothing of it is written, and what it moved is read again."""
@@ -317,10 +306,10 @@ class Disk:
         decision = self._listeners.told(command, before, snapshot, decision)
         self.executions.stage(snapshot, decision)
         self.executions.weigh(snapshot)
-        started = isinstance(command, Start)
-        ended = snapshot.workflow.status.terminal and not before.status.terminal
-        self._steps.append(Step(snapshot.workflow, snapshot.pinned, decision, started, ended))
-        if not self._admission.concerns(before, snapshot.workflow):
+        after, started = snapshot.workflow, isinstance(command, Start)
+        ended = after.status.terminal and not before.status.terminal
+        self._steps.append(Step(after, snapshot.pinned, decision, started, ended))
+        if not self._admission.concerns(before, after):
             return decision
         told = self._admission.settle(connection, before, snapshot, command)
         return msgspec.structs.replace(decision, calls=(*decision.calls, *told))
@@ -333,12 +322,11 @@ class Disk:
         It ends: executions can stand in each other so deep and no deeper, and a request starts so
         many and no more.
         """
-        if not decision.calls:
-            return
         waiting: list[tuple[bytes, Call]] = []
 
         def ask(asking: bytes, calls: Sequence[Call]) -> None:
-            waiting.extend((asking, call) for call in reversed(calls))
+            if calls:
+                waiting.extend((asking, call) for call in reversed(calls))
 
         ask(workflow_id, decision.calls)
         while waiting:
@@ -502,7 +490,7 @@ class Transaction:
         """For statements of a request's own; from the first one on, a savepoint guards them."""
         if not self._saved:
             # What the requests before have staged must not be undone with this one.
-            self.executions.flush(self._connection)
+            self.executions.fold(self._connection)
             self._connection.execute("SAVEPOINT request")
             self._saved = True
         return self._connection

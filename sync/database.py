@@ -14,7 +14,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import aiosqlite
 
@@ -284,7 +284,7 @@ class Database:
         connect: Connect = on_a_thread,
         marks: Marks | None = None,
         first: Callable[[sqlite3.Connection], None] | None = None,
-    ) -> Database:
+    ) -> Self:
         """Open or create the file at ``path``.
 
         Args:
@@ -316,9 +316,7 @@ class Database:
             raise _unusable(path, error) from error
 
     @classmethod
-    async def open_to_read(
-        cls, path: Path, migrate: Callable[[sqlite3.Connection], None]
-    ) -> Database:
+    async def open_to_read(cls, path: Path, migrate: Callable[[sqlite3.Connection], None]) -> Self:
         """Open the file on a disk that takes no writes; ``reopen`` makes it writable later.
 
         Raises:
@@ -376,10 +374,14 @@ class Database:
             finally:
                 roll_back(connection)
 
+        return await self.glance(snapshot)
+
+    async def glance(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``function`` on the reading connection's thread; it begins and ends by itself."""
         if not self._readable.is_set():
             await self._readable.wait()
         try:
-            return await self._by(self._reader, snapshot)
+            return await self._by(self._reader, function)
         except sqlite3.Error as error:
             raise self.refusal(error) from error
 

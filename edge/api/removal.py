@@ -115,7 +115,7 @@ def _exchange(view: ExecutionView, document: bytes, now_ms: int) -> Callable[[Tr
     classifier = store.classifier_of(view.pinned.definition.metadata)
 
     def exchange(transaction: Transaction) -> bool:
-        transaction.executions.flush(transaction.connection)
+        transaction.executions.fold(transaction.connection)
         stored = executions.read_workflow(transaction.connection, workflow.id)
         if stored != workflow:
             return False

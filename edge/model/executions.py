@@ -205,6 +205,8 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     input_file: bytes = msgspec.field(name="fi", default=b"")
     output_file: bytes = msgspec.field(name="fo", default=b"")
     """Digest of the file that the payload is in, which is empty here then; b"" = it is here."""
+    packed: bytes = msgspec.field(name="z", default=b"")
+    """The payloads in a row of a record that has ended, compressed; b"" = everywhere else."""
 
     @property
     def step_ref(self) -> str:
@@ -273,6 +275,8 @@ class Workflow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     input_file: bytes = msgspec.field(name="fi", default=b"")
     output_file: bytes = msgspec.field(name="fo", default=b"")
     """Digest of the file that the payload is in, which is empty here then; b"" = it is here."""
+    packed: bytes = msgspec.field(name="z", default=b"")
+    """The payloads in a row of a record that has ended, compressed; b"" = everywhere else."""
 
     @property
     def waits(self) -> bool:

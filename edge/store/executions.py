@@ -21,10 +21,11 @@ from edge.model.executions import (
     workflow_uuid,
 )
 from edge.model.snapshot import Snapshot
-from edge.store import facts
-from edge.store.checked import RecordDecoder, RecordEncoder
+from edge.store import facts, redo
 from edge.store.metadata import Metadata
+from edge.store.overlay import Lacking
 from edge.store.payloads import Payloads
+from edge.store.records import decode_task, decode_workflow, encode_task, encode_workflow
 from edge.store.staging import Staged
 
 UNFIT = (
@@ -76,10 +77,6 @@ SELECT body FROM workflow
  LIMIT 1
 """
 
-_ENCODER = RecordEncoder()
-_WORKFLOW_DECODER = RecordDecoder(Workflow, "workflow")
-_TASK_DECODER = RecordDecoder(Task, "task")
-
 log = structlog.get_logger()
 
 HOT_RECORDS = 20_000
@@ -88,6 +85,10 @@ cache near 20 MB. The executions that moved longest ago leave first and are read
 
 HOT_EXECUTIONS = 1_500
 """Executions kept in memory, at about 3 KB each: many small ones are bounded by this."""
+
+_FOLD_RECORDS = 4_000
+"""Records that the tables may lack: at about 1 KB each they take 4 MB of memory, and some 50 ms to
+be put in place when the database is opened."""
 
 _NOTE_EVERY_MS = 60_000
 """How much time a boot without a clock may lose at most."""
@@ -99,25 +100,25 @@ _MAX_LOG_LINES = 1_000
 def read_workflow(connection: sqlite3.Connection, workflow_id: bytes) -> Workflow | None:
     """The record of an execution."""
     row = connection.execute(_WORKFLOW_BY_ID, (workflow_id,)).fetchone()
-    return None if row is None else _WORKFLOW_DECODER.decode(row[0])
+    return None if row is None else decode_workflow(row[0])
 
 
 def read_workflow_by_key(connection: sqlite3.Connection, key: int) -> Workflow | None:
     """The record of an execution by its key."""
     row = connection.execute(_WORKFLOW_BY_KEY, (key,)).fetchone()
-    return None if row is None else _WORKFLOW_DECODER.decode(row[0])
+    return None if row is None else decode_workflow(row[0])
 
 
 def read_tasks(connection: sqlite3.Connection, workflow_key: int) -> list[Task]:
     """The task records of an execution, oldest first."""
     rows = connection.execute(_TASKS_OF, _range(workflow_key))
-    return [_TASK_DECODER.decode(row[0]) for row in rows]
+    return [decode_task(row[0]) for row in rows]
 
 
 def read_task(connection: sqlite3.Connection, key: int) -> Task | None:
     """One task record."""
     row = connection.execute(_TASK, (key,)).fetchone()
-    return None if row is None else _TASK_DECODER.decode(row[0])
+    return None if row is None else decode_task(row[0])
 
 
 def read_logs(connection: sqlite3.Connection, key: int, ordinal: int) -> list[LogLine]:
@@ -136,7 +137,7 @@ def open_workflows(
 
 def _undamaged(key: int, body: bytes) -> Workflow | None:
     try:
-        return _WORKFLOW_DECODER.decode(body)
+        return decode_workflow(body)
     except RowDamaged as error:
         log.error("row_damaged", table=error.table, key=key, reason=error.message)
         return None
@@ -148,11 +149,34 @@ def latest_start(connection: sqlite3.Connection, key: str, name: str) -> Workflo
     Of several, one that is open: an older one may have been restarted. Otherwise the newest.
     """
     row = connection.execute(_LATEST_START, (key, name)).fetchone()
-    return None if row is None else _WORKFLOW_DECODER.decode(row[0])
+    return None if row is None else decode_workflow(row[0])
 
 
 def _range(workflow_key: int) -> tuple[int, int]:
     return task_key(workflow_key, 0), task_key(workflow_key + 1, 0) - 1
+
+
+def put(connection: sqlite3.Connection, rows: Staged) -> None:
+    """Put records where they belong; the transaction is the caller's."""
+    for key in rows.removed:
+        connection.execute(_DROP_TASKS_OF, _range(key))
+        connection.execute(_DROP_LOGS_OF, _range(key))
+        connection.execute(_DROP_WORKFLOW, (key,))
+    if rows.dropped:
+        connection.executemany(_DROP_TASK, [(key,) for key in rows.dropped])
+    if rows.workflows:
+        workflows = [workflow_row(workflow) for _, workflow in sorted(rows.workflows.items())]
+        connection.executemany(_PUT_WORKFLOW, workflows)
+    if rows.tasks:
+        tasks = [_task_row(key, task) for key, task in sorted(rows.tasks.items())]
+        connection.executemany(_PUT_TASK, tasks)
+    if rows.logs:
+        connection.executemany(_PUT_LOG, rows.logs)
+
+
+def recover(connection: sqlite3.Connection) -> None:
+    """Bring the tables up to date when the database is opened; the transaction stays open."""
+    Executions(Metadata()).fold(connection)
 
 
 class Executions:
@@ -171,7 +195,13 @@ class Executions:
         self._payloads = payloads
         self._hot: OrderedDict[bytes, Snapshot] = OrderedDict()
         self._hot_records = 0
+        self._pending = Staged()
+        """What is committed and stands in no table yet: the same as in the rows of ``redo``."""
+        self._known = False
+        """Whether ``_pending`` is that; after a COMMIT that may have failed it is not."""
         self._batch = Staged()
+        self._logged = Staged()
+        """What the transaction has written as a row of ``redo``: pending, once it is committed."""
         self._request = Staged()
         self._touched: set[bytes] = set()
         """Executions whose Snapshots the request has moved."""
@@ -181,6 +211,7 @@ class Executions:
     def new_key(self, connection: sqlite3.Connection) -> int:
         """The key of a new execution."""
         if not self._next_key:
+            self.fold(connection)
             row = connection.execute("SELECT coalesce(max(key), 0) FROM workflow").fetchone()
             self._next_key = row[0] + 1
         self._next_key += 1
@@ -200,7 +231,7 @@ class Executions:
         if workflow_id in self._request.removed.values():
             return None
         # What the request itself has touched is in memory, so the batch's rows are enough.
-        self.flush(connection)
+        self.fold(connection)
         workflow = read_workflow(connection, workflow_id)
         if workflow is None:
             return None
@@ -252,7 +283,7 @@ class Executions:
         for workflow in reversed(self._request.workflows.values()):
             if workflow.idempotency_key == idempotency_key and workflow.name == name:
                 return workflow
-        self.flush(connection)
+        self.fold(connection)
         return latest_start(connection, idempotency_key, name)
 
     def remove(self, workflow: Workflow) -> None:
@@ -278,30 +309,70 @@ class Executions:
         self._request.clear()
         self._touched.clear()
 
+    @property
+    def unfolded(self) -> bool:
+        """Whether the tables may lack anything that is committed; any thread may ask."""
+        return not self._known or not self._pending.empty
+
+    def take_up(self, connection: sqlite3.Connection) -> None:
+        """At the beginning of a transaction: know what the tables lack, after an uncertain end."""
+        if not self._known:
+            for batch in redo.batches(connection):
+                self._pending.add(batch)
+            self._known = True
+
     def flush(self, connection: sqlite3.Connection) -> None:
         """Write what the finished requests of the batch have staged; the transaction stays open."""
         batch = self._batch
+        if batch.empty:
+            return
+        if batch.tasks:
+            self._note_time(connection, next(reversed(batch.tasks.values())).updated_ms)
+        if len(self._pending) + len(batch) >= _FOLD_RECORDS:
+            self.fold(connection)
+            return
         if self._payloads is not None:
             self._payloads.pack(connection, batch)
-        for key in batch.removed:
-            connection.execute(_DROP_TASKS_OF, _range(key))
-            connection.execute(_DROP_LOGS_OF, _range(key))
-            connection.execute(_DROP_WORKFLOW, (key,))
-        if batch.dropped:
-            connection.executemany(_DROP_TASK, [(key,) for key in batch.dropped])
-        if batch.workflows:
-            rows = [workflow_row(workflow) for workflow in batch.workflows.values()]
-            connection.executemany(_PUT_WORKFLOW, rows)
-        if batch.tasks:
-            tasks = [
-                (key, task.due_ms or None, _ENCODER.encode(task))
-                for key, task in batch.tasks.items()
-            ]
-            connection.executemany(_PUT_TASK, tasks)
-            self._note_time(connection, next(reversed(batch.tasks.values())).updated_ms)
-        if batch.logs:
-            connection.executemany(_PUT_LOG, batch.logs)
-        batch.clear()
+        redo.append(connection, redo.pack(batch))
+        self._logged, self._batch = batch, Staged()
+
+    def committed(self) -> None:
+        """The transaction is on the disk."""
+        if not self._logged.empty:
+            self._pending.add(self._logged)
+            self._logged = Staged()
+
+    def fold(self, connection: sqlite3.Connection) -> None:
+        """Bring the tables up to date, the finished requests of the batch included.
+
+        The transaction stays open. Statements that read the tables of executions need this first.
+        """
+        self.take_up(connection)
+        if self._payloads is not None and not self._batch.empty:
+            self._payloads.pack(connection, self._batch)
+        if not self._pending.empty:
+            put(connection, self._pending)
+            redo.clear(connection)
+            self._pending.clear()
+        put(connection, self._batch)
+        self._batch.clear()
+
+    def lacking(self, connection: sqlite3.Connection) -> Lacking:
+        """What the tables lack, as rows; nothing is written, and no transaction is needed."""
+        pending = self._pending
+        if not self._known:
+            # After a COMMIT that may have failed this is what can be shown, and no more: what it
+            # came to is known only to connections that are made anew.
+            pending = Staged()
+            for batch in redo.batches(connection):
+                pending.add(batch)
+        return Lacking(
+            [workflow_row(workflow) for workflow in pending.workflows.values()],
+            [_task_row(key, task) for key, task in pending.tasks.items()],
+            list(pending.logs),
+            list(pending.removed),
+            list(pending.dropped),
+        )
 
     def _note_time(self, connection: sqlite3.Connection, latest_ms: int) -> None:
         """Now and then keep how late it is, for a boot without a clock; flash wears out."""
@@ -324,6 +395,9 @@ class Executions:
         """After a ROLLBACK: what is in memory is ahead of the disk."""
         self._hot.clear()
         self._hot_records = 0
+        self._pending.clear()
+        self._known = False
+        self._logged.clear()
         self._batch.clear()
         self._request.clear()
         self._touched.clear()
@@ -357,5 +431,9 @@ def workflow_row(workflow: Workflow) -> tuple[object, ...]:
         workflow.idempotency_key,
         workflow.created_ms,
         workflow.due_ms or None,
-        _ENCODER.encode(workflow),
+        encode_workflow(workflow),
     )
+
+
+def _task_row(key: int, task: Task) -> tuple[object, ...]:
+    return key, task.due_ms or None, encode_task(task)

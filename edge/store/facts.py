@@ -35,6 +35,9 @@ SELECT max(moment) FROM (
 """
 
 
+_OLDEST_READER = "oldest_reader"
+
+
 class Boot(msgspec.Struct, frozen=True):
     """What is known when the database is opened."""
 
@@ -46,8 +49,14 @@ class Boot(msgspec.Struct, frozen=True):
     """What the run before has left of its clock."""
 
 
+OLDEST_READER = 6
+"""The first schema whose releases know of ``redo`` and of compressed payloads: one before would
+not see what they hold, and must not open the database."""
+
+
 def note_boot(connection: sqlite3.Connection) -> Boot:
     """Count this opening."""
+    write(connection, _OLDEST_READER, OLDEST_READER)
     noted = next_boot(connection)
     write(connection, "epoch", noted.epoch)
     write(connection, "boot", noted.boot)
@@ -80,6 +89,12 @@ def keep_time(connection: sqlite3.Connection, kept: TimeKept) -> None:
         write(connection, f"jump {jump.from_ms} {jump.since_ms}", jump.to_ms)
     for name, value in _CLOCK.items():
         write(connection, name, getattr(kept, value))
+
+
+def note_again(connection: sqlite3.Connection, boot: Boot) -> None:
+    """The database can be written, under the number that it was opened with."""
+    write(connection, _OLDEST_READER, OLDEST_READER)
+    write(connection, "boot", boot.boot)
 
 
 def note_time(connection: sqlite3.Connection, now_ms: int) -> None:

@@ -16,12 +16,11 @@ import msgspec
 
 from edge.model.errors import RowDamaged
 from edge.model.executions import ORDINAL_BITS, Task, Workflow, split_task_key
-from edge.store import damage
-from edge.store.checked import RecordDecoder, plain_document, seed_of, without_checksum
+from edge.store import damage, redo
+from edge.store.checked import plain_document, seed_of, without_checksum
 from edge.store.executions import workflow_row
+from edge.store.records import decode_task, decode_workflow
 
-_WORKFLOW = RecordDecoder(Workflow, "workflow")
-_TASK = RecordDecoder(Task, "task")
 _ID_OF = "SELECT id FROM workflow WHERE key = ?"
 _DIGEST_BYTES = 16
 _MOST_TOLD = 20
@@ -154,7 +153,7 @@ def whole_workflow(rowid: int, values: Sequence[Any]) -> Workflow:
     Raises:
         RowDamaged: it is not what was written.
     """
-    workflow = _WORKFLOW.decode(bytes_of("workflow", values[8]))
+    workflow = decode_workflow(bytes_of("workflow", values[8]))
     if workflow.key != rowid:
         raise RowDamaged("workflow", "its key is another's")
     return workflow
@@ -166,7 +165,7 @@ def whole_task(rowid: int, values: Sequence[Any]) -> Task:
     Raises:
         RowDamaged: it is not what was written.
     """
-    task = _TASK.decode(bytes_of("task", values[2]))
+    task = decode_task(bytes_of("task", values[2]))
     if task.ordinal != split_task_key(rowid)[1]:
         raise RowDamaged("task", "its key is another's")
     return task
@@ -241,6 +240,10 @@ def _records(table: str, column: int) -> Callable[..., None]:
     return judge
 
 
+def _redo(_: int, values: Sequence[Any]) -> None:
+    redo.unpack(bytes_of("redo", values[1]))
+
+
 TABLES: dict[str, Callable[[int, Sequence[Any]], None]] = {
     "workflow": _workflow,
     "task": _task,
@@ -253,6 +256,7 @@ TABLES: dict[str, Callable[[int, Sequence[Any]], None]] = {
     "schedule": _documents("schedule", 3, ("name",)),
     "schedule_execution": _records("schedule_execution", 6),
     "archive": _records("archive", 3),
+    "redo": _redo,
 }
 """What raises RowDamaged for a row, given its row id and its columns, by table."""
 

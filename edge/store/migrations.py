@@ -13,7 +13,7 @@ APPLICATION_ID = 0x4241544E
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Of this release. A step is added to ``_STEPS`` with every change of the schema."""
 
 

@@ -16,8 +16,8 @@ from edge.model.executions import EMPTY, Pinned, Task, Workflow, task_key
 from edge.model.payload_limits import KB, PayloadLimits
 from edge.model.requests import ExecutionView
 from edge.model.snapshot import Snapshot
-from edge.store.checked import RecordDecoder
 from edge.store.payload_files import PayloadFiles
+from edge.store.records import decode_workflow
 from edge.store.staging import Staged
 
 T = TypeVar("T", Task, Workflow)
@@ -29,7 +29,6 @@ ON CONFLICT (holder, part) DO UPDATE SET digest = excluded.digest, path = exclud
 _DROP = "DELETE FROM payload WHERE holder = ? AND part = ?"
 _DROP_RANGE = "DELETE FROM payload WHERE holder BETWEEN ? AND ?"
 _HOLDERS = "SELECT holder, part FROM payload"
-_WORKFLOW_DECODER = RecordDecoder(Workflow, "workflow")
 _OF_PATH = "SELECT digest FROM payload WHERE path = ? LIMIT 1"
 _NEEDED = "SELECT 1 FROM payload WHERE digest = ? LIMIT 1"
 _WORKFLOWS_OF = """
@@ -223,7 +222,7 @@ def is_needed(connection: sqlite3.Connection, digest: bytes) -> bool:
 def masked_fields_of(connection: sqlite3.Connection, digest: bytes) -> list[str]:
     """What the executions that refer to a file do not want to be shown of it."""
     rows = connection.execute(_WORKFLOWS_OF, (digest, _MOST_ASKED))
-    found = [_WORKFLOW_DECODER.decode(row[0]) for row in rows]
+    found = [decode_workflow(row[0]) for row in rows]
     return list(dict.fromkeys(field for workflow in found for field in workflow.masked_fields))
 
 

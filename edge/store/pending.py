@@ -18,14 +18,14 @@ from edge.store.checked import RecordDecoder
 
 # SQLite seeks by one column of a pair only, so the names are gone through one by one.
 _NEXT_NAME = """
-SELECT name FROM workflow INDEXED BY workflow_open
+SELECT name FROM workflow
  WHERE status IN ('RUNNING', 'PAUSED')
    AND name > ?
  ORDER BY name
  LIMIT 1
 """
 _OPEN = """
-SELECT key, body FROM workflow INDEXED BY workflow_open
+SELECT key, body FROM workflow
  WHERE status IN ('RUNNING', 'PAUSED')
    AND name = ?
    AND key > ?
@@ -33,7 +33,7 @@ SELECT key, body FROM workflow INDEXED BY workflow_open
  LIMIT ?
 """
 _THEIR_TASKS = """
-SELECT task.key, task.body FROM workflow INDEXED BY workflow_open
+SELECT task.key, task.body FROM workflow
  CROSS JOIN task ON task.key BETWEEN workflow.key << 24 AND (workflow.key << 24) + 16777215
  WHERE workflow.status IN ('RUNNING', 'PAUSED')
    AND workflow.name = ?

@@ -14,6 +14,7 @@ from edge.model.executions import Workflow, task_key
 from edge.store import search
 from edge.store.checked import RecordDecoder
 from edge.store.executions import read_workflow
+from edge.store.records import decode_workflow
 
 _ENDED = """
 SELECT key, body FROM workflow
@@ -44,7 +45,6 @@ DELETE FROM pinned_definition
    AND key < (SELECT max(key) FROM pinned_definition)
 """
 
-_WORKFLOW_DECODER = RecordDecoder(Workflow, "workflow")
 _MAX_ANCESTORS = 100
 """Executions around one; the engine refuses to start deeper ones long before."""
 
@@ -61,7 +61,7 @@ _PIN_DECODER = RecordDecoder(_Pin, "workflow")
 def ended(connection: sqlite3.Connection, after_key: int, limit: int) -> list[Workflow]:
     """Executions that have ended, in the order of their starts."""
     rows = connection.execute(_ENDED, (after_key, limit))
-    return [_WORKFLOW_DECODER.decode(body) for _, body in rows]
+    return [decode_workflow(body) for _, body in rows]
 
 
 def ended_count(connection: sqlite3.Connection) -> int:

@@ -21,19 +21,16 @@ from edge.model.definitions import WorkflowDefinition
 from edge.model.errors import RowDamaged
 from edge.model.executions import (
     ORDINAL_BITS,
-    Task,
-    Workflow,
     split_task_key,
     workflow_uuid,
 )
-from edge.store import damage, integrity
+from edge.store import damage, integrity, redo
 from edge.store.checked import (
-    RecordDecoder,
     encode_document,
     seed_of,
     with_checksum,
 )
-from edge.store.executions import workflow_row
+from edge.store.executions import put, workflow_row
 from edge.store.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate
 from edge.store.pages import (
     INDEX_INTERIOR,
@@ -45,13 +42,22 @@ from edge.store.pages import (
     Unreadable,
     Value,
 )
+from edge.store.records import decode_task, decode_workflow
+from edge.store.relations import (
+    Table,
+    described,
+    fits,
+    is_schema_row,
+    padded,
+    quoted,
+    table_names,
+)
+from edge.store.staging import Staged
 
 _EVERYTHING = (-(1 << 63), (1 << 63) - 1)
 _LANE_BITS = 56
 _MOST_DEEP = 40
 """Floors of a tree; a file with more of them goes round in a circle."""
-
-_SCHEMA_COLUMNS = 5
 
 _WAITING_FOR_CHILDREN = "SELECT key, body FROM task WHERE instr(body, CAST('SUB_WORKFLOW' AS BLOB))"
 _TASKS_OF = "SELECT body FROM task WHERE key BETWEEN ? AND ? ORDER BY key"
@@ -59,8 +65,6 @@ _TASKS_OF = "SELECT body FROM task WHERE key BETWEEN ? AND ? ORDER BY key"
 _MOST_NUMBERS = 10_000
 """Executions of one stretch that are named by their numbers."""
 
-_WORKFLOW = RecordDecoder(Workflow, "workflow")
-_TASK = RecordDecoder(Task, "task")
 
 Range = tuple[int, int]
 """Row ids: above the first, up to the second."""
@@ -98,16 +102,6 @@ class Report(msgspec.Struct):
     def total(self) -> int:
         """Rows that were salvaged."""
         return sum(self.rows.values())
-
-
-class _Table(msgspec.Struct):
-    name: str
-    columns: list[tuple[str, str, bool]]
-    """Name, type, whether NULL is forbidden."""
-    key: int | None
-    """The column that is the row id."""
-    rowid: bool = True
-    root: int = 0
 
 
 class _Found(msgspec.Struct):
@@ -196,16 +190,18 @@ class _Salvage:
     def run(self, progress: Callable[[str], None]) -> None:
         schema = self._schema()
         self._create(schema)
-        tables = [_described(self._connection, name) for name in _names(self._connection)]
+        tables = [described(self._connection, name) for name in table_names(self._connection)]
         roots = {str(row[1]): row[3] for row in schema if row[0] == "table"}
         for table in tables:
             root = roots.get(table.name, 0)
             table.root = root if isinstance(root, int) else 0
         self._roots = {table.root for table in tables}
         self._read_ids(schema)
-        # Facts and lanes first: what is salvaged later depends on them.
+        # Facts and lanes first: what is salvaged later depends on them. And last what has been
+        # committed after all that the tables say.
         first = ("fact", "lane", "workflow")
-        tables.sort(key=lambda one: first.index(one.name) if one.name in first else len(first))
+        order = {name: place for place, name in enumerate(first)} | {"redo": len(first) + 1}
+        tables.sort(key=lambda one: order.get(one.name, len(first)))
         found = {table.name: self._walk(table) for table in tables}
         for table in tables:
             progress(table.name)
@@ -216,16 +212,16 @@ class _Salvage:
 
     def _schema(self) -> list[list[Value]]:
         """The rows of the schema table, even where its root is gone."""
-        found = self._walk(_Table("sqlite_schema", [], None, root=1))
+        found = self._walk(Table("sqlite_schema", [], None, root=1))
         self._schema_lost = bool(found.gaps)
         pages = [self._page(number) for number in found.pages]
         if found.gaps:
             without = self._visited | self._free
             pages += [page for _, page in self._image.leaves(without, holding=b"CREATE ")]
         rows = [row.values for page in pages if page is not None for row in page.rows]
-        return [one for one in rows if _is_schema(one)]
+        return [one for one in rows if is_schema_row(one)]
 
-    def _walk(self, table: _Table) -> _Found:
+    def _walk(self, table: Table) -> _Found:
         """The pages that a table's root leads to, in order."""
         found = _Found([], [])
         if not table.root:
@@ -262,7 +258,7 @@ class _Salvage:
         except Unreadable:
             return None
 
-    def _rows_of(self, table: _Table, found: _Found) -> Iterator[Row]:
+    def _rows_of(self, table: Table, found: _Found) -> Iterator[Row]:
         """The rows of a table: by its tree, then what lies about of the stretches it has lost."""
         for number in found.pages:
             page = self._page(number)
@@ -281,7 +277,7 @@ class _Salvage:
         lying_about: dict[int, Row] = {}
         for _, page in self._image.leaves(self._visited | self._free):
             for row in page.rows:
-                if any(low < row.rowid <= high for low, high in found.gaps) and _fits(table, row):
+                if any(low < row.rowid <= high for low, high in found.gaps) and fits(table, row):
                     old = lying_about.get(row.rowid)
                     if old is None or _updated_ms(table, old) <= _updated_ms(table, row):
                         lying_about[row.rowid] = row
@@ -292,7 +288,7 @@ class _Salvage:
         """Which executions there should be: the index over their ids knows them, too."""
         for row in schema:
             if row[1] == "sqlite_autoindex_workflow_1" and isinstance(row[3], int):
-                table = _Table(str(row[1]), [], None, rowid=False, root=row[3])
+                table = Table(str(row[1]), [], None, rowid=False, root=row[3])
                 found = self._walk(table)
                 self._ids_lost = bool(found.gaps)
                 for one in self._rows_of(table, found):
@@ -306,7 +302,7 @@ class _Salvage:
         self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         with contextlib.closing(sqlite3.connect(":memory:")) as own:
             migrate(own)
-            ours = {name: _described(own, name) for name in _names(own)}
+            ours = {name: described(own, name) for name in table_names(own)}
         for kind, name, _, _, text in schema:
             if kind == "table" and not str(name).startswith("sqlite_"):
                 self._create_one(str(name), str(text), ours.get(str(name)))
@@ -319,11 +315,11 @@ class _Salvage:
         migrate(self._connection)
         self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
-    def _create_one(self, name: str, text: str, ours: _Table | None) -> None:
+    def _create_one(self, name: str, text: str, ours: Table | None) -> None:
         self._connection.execute("SAVEPOINT one")
         try:
             self._connection.execute(text)
-            made = _described(self._connection, name)
+            made = described(self._connection, name)
             good = ours is None or (
                 made.columns[: len(ours.columns)] == ours.columns
                 and (made.key, made.rowid) == (ours.key, ours.rowid)
@@ -334,14 +330,14 @@ class _Salvage:
             self._connection.execute("ROLLBACK TO one")
         self._connection.execute("RELEASE one")
 
-    def _take(self, table: _Table, found: _Found) -> None:
+    def _take(self, table: Table, found: _Found) -> None:
         marks = ", ".join("?" for _ in table.columns)
-        statement = f"INSERT OR IGNORE INTO {_quoted(table.name)} VALUES ({marks})"
+        statement = f"INSERT OR IGNORE INTO {quoted(table.name)} VALUES ({marks})"
         rows = self._rows_of(table, found)
         if table.name == "history":
             rows = iter(sorted(rows, key=lambda row: row.rowid))
         for row in rows:
-            if not _fits(table, row):
+            if not fits(table, row):
                 self._damaged[table.name] += 1
                 self._lose(table, row)
                 continue
@@ -367,7 +363,7 @@ class _Salvage:
         if table.name == "task" and not self._all_accounted_for(table):
             self._doubt(found.gaps)
 
-    def _all_accounted_for(self, table: _Table) -> bool:
+    def _all_accounted_for(self, table: Table) -> bool:
         """Whether no page is left that may have held rows of a table and cannot be read.
 
         Then a part of its tree that is gone has led to nothing but what was found lying about. The
@@ -388,7 +384,7 @@ class _Salvage:
             if not any(low <= above and below < high for below, above in gaps):
                 continue
             rows = self._connection.execute(_TASKS_OF, (low, high)).fetchall()
-            tasks = [_TASK.decode(body) for (body,) in rows]
+            tasks = [decode_task(body) for (body,) in rows]
             ordinals = [task.ordinal for task in tasks]
             whole = ordinals and ordinals == list(range(ordinals[0], ordinals[-1] + 1))
             if whole and any(not task.settled for task in tasks):
@@ -396,12 +392,12 @@ class _Salvage:
             else:
                 self._suspect.add(key)
 
-    def _lose(self, table: _Table, row: Row) -> None:
+    def _lose(self, table: Table, row: Row) -> None:
         """A row is not what was written: the execution that it belongs to has lost something."""
         if table.name == "task":
             self._suspect.add(split_task_key(row.rowid)[0])
 
-    def _keep_aside(self, table: _Table, row: Row, reason: str) -> None:
+    def _keep_aside(self, table: Table, row: Row, reason: str) -> None:
         body = next((one for one in reversed(row.values) if isinstance(one, bytes)), None)
         damage.note(
             self._connection,
@@ -415,13 +411,13 @@ class _Salvage:
             ),
         )
 
-    def _judged(self, table: _Table, row: Row) -> list[Any] | None:
+    def _judged(self, table: Table, row: Row) -> list[Any] | None:
         """The values of a row that is what was written; None = it is left out.
 
         Raises:
             RowDamaged: it is not.
         """
-        values = _padded(table, row)
+        values = padded(table, row)
         if table.name == "workflow":
             workflow = integrity.whole_workflow(row.rowid, values)
             self._keys.add(workflow.key)
@@ -442,9 +438,24 @@ class _Salvage:
         if table.name == "lane":
             self._acked[int(values[0] or 0)] = int(values[1] or 0)
             return None
+        if table.name == "redo":
+            self._redo(redo.unpack(integrity.bytes_of("redo", values[1])))
+            return None
         if table.name in integrity.TABLES:
             integrity.TABLES[table.name](row.rowid, values)
         return values
+
+    def _redo(self, batch: Staged) -> None:
+        """Put in place what one COMMIT has changed."""
+        put(self._connection, batch)
+        self._keys |= batch.workflows.keys()
+        self._keys -= batch.removed.keys()
+        for key in batch.removed:
+            self._ids.pop(key, None)
+        # What has no record of its execution any more is of one that is lost.
+        for key in {split_task_key(one)[0] for one in batch.tasks} - self._keys:
+            self._suspect.add(key)
+            self._connection.execute("DELETE FROM task WHERE key >> ? = ?", (ORDINAL_BITS, key))
 
     def _record(self, key: int, values: list[Value]) -> list[Value] | None:
         """A record of history under its number in the new lineage; None = it was acknowledged."""
@@ -478,6 +489,10 @@ class _Salvage:
             name = workflow_uuid(row[0])
             report.incomplete_workflows.append(name)
             self._tell(key, name, "some of its records are gone", settled=key not in self._suspect)
+        for table in ("workflow", "task", "task_log"):
+            count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            if count or table in self._rows:
+                self._rows[table] = count
         report.rows, report.damaged = dict(self._rows), dict(self._damaged)
 
     def _tell(self, key: int, workflow_id: str, reason: str, *, settled: bool) -> None:
@@ -498,7 +513,7 @@ class _Salvage:
         connection = self._connection
         there = {row[0] for row in connection.execute("SELECT key FROM pinned_definition")}
         for key, body in connection.execute("SELECT key, body FROM workflow").fetchall():
-            workflow = _WORKFLOW.decode(body)
+            workflow = decode_workflow(body)
             if workflow.pinned in there:
                 continue
             self._suspect.add(key)
@@ -511,80 +526,13 @@ class _Salvage:
         """Tasks that wait for an execution that is gone would wait for ever."""
         there = {row[0] for row in self._connection.execute("SELECT id FROM workflow")}
         for key, body in self._connection.execute(_WAITING_FOR_CHILDREN).fetchall():
-            task = _TASK.decode(body)
+            task = decode_task(body)
             waits = task.kind == "SUB_WORKFLOW" and task.child and not task.status.terminal
             if waits and task.child not in there:
                 self._suspect.add(split_task_key(key)[0])
 
 
-def _is_schema(values: list[Value]) -> bool:
-    """Whether a row is of the schema table, wherever it was found."""
-    if len(values) != _SCHEMA_COLUMNS or values[0] not in ("table", "index"):
-        return False
-    _, name, table, root, text = values
-    told = isinstance(text, str) and text.lstrip().upper().startswith("CREATE")
-    return (
-        isinstance(name, str)
-        and isinstance(table, str)
-        and isinstance(root, int)
-        and (told or (text is None and values[0] == "index"))
-    )
-
-
-def _names(connection: sqlite3.Connection) -> list[str]:
-    rows = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'"
-    )
-    return [row[0] for row in rows]
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _described(connection: sqlite3.Connection, name: str) -> _Table:
-    columns, key = [], None
-    rows = connection.execute(f"PRAGMA table_info({_quoted(name)})").fetchall()
-    primary = [row for row in rows if row[5]]
-    listed = connection.execute("SELECT wr FROM pragma_table_list(?)", (name,)).fetchone()
-    rowid = not listed[0]
-    for index, column, kind, needed, _, place in rows:
-        columns.append((column, kind.upper(), bool(needed)))
-        if rowid and place and len(primary) == 1 and kind.upper() == "INTEGER":
-            key = index
-    return _Table(name, columns, key, rowid)
-
-
-def _fits(table: _Table, row: Row) -> bool:
-    """Whether a row may be of a table, by the number and the types of its values."""
-    if not row.values or len(row.values) > len(table.columns):
-        return False
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "INTEGER": int, "INT": int, "TEXT": str, "BLOB": bytes, "REAL": (float, int),
-    }  # fmt: skip
-    for index, ((_, kind, needed), value) in enumerate(
-        zip(table.columns, row.values, strict=False)
-    ):
-        if index == table.key:
-            if value is not None:
-                return False
-        elif value is None:
-            if needed:
-                return False
-        elif kind in kinds and not isinstance(value, kinds[kind]):
-            return False
-    return True
-
-
-def _padded(table: _Table, row: Row) -> list[Value]:
-    """All values of a row: the row id in its place, NULL for columns that came later."""
-    values = list(row.values)
-    if table.key is not None:
-        values[table.key] = row.rowid
-    return values + [None] * (len(table.columns) - len(values))
-
-
-def _updated_ms(table: _Table, row: Row) -> int:
+def _updated_ms(table: Table, row: Row) -> int:
     """When a row was last written, where it tells; of two with one key the later one counts."""
     try:
         if table.name == "workflow":

@@ -384,3 +384,10 @@ CREATE TABLE IF NOT EXISTS ordered (
   digest   BLOB NOT NULL,
   document BLOB NOT NULL
 ) STRICT;
+
+-- What has been committed and stands in no table yet, a row a COMMIT, in its order (packed, with a
+-- checksum).
+CREATE TABLE IF NOT EXISTS redo (
+  key  INTEGER PRIMARY KEY,
+  body BLOB NOT NULL
+) STRICT;

@@ -15,18 +15,16 @@ import structlog
 from edge.model.errors import RowDamaged
 from edge.model.executions import (
     ORDINAL_BITS,
-    Task,
     Workflow,
     parse_uuid,
     task_key,
 )
-from edge.store.checked import DocumentDecoder, RecordDecoder
+from edge.store.checked import DocumentDecoder
+from edge.store.records import decode_workflow
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
-_DECODER = RecordDecoder(Workflow, "workflow")
-_TASK_DECODER = RecordDecoder(Task, "task")
 
 WINDOW_ROWS = 1_000
 """Records that one look at the database goes through. It takes about 5 ms and nobody else reads in
@@ -329,21 +327,11 @@ def undamaged(
             log.error("row_damaged", table=error.table, key=key, reason=error.message)
 
 
-def decode_workflow(body: bytes) -> Workflow:
-    """An execution's record."""
-    return _DECODER.decode(body)
-
-
-def decode_task(body: bytes) -> Task:
-    """A task's record."""
-    return _TASK_DECODER.decode(body)
-
-
 def workflows_around(connection: sqlite3.Connection, task_keys: list[int]) -> dict[int, Workflow]:
     """The executions of tasks, by their own keys."""
     wanted = {key >> ORDINAL_BITS for key in task_keys}
     found = bodies(connection, "workflow", wanted)
-    return dict(undamaged(found.items(), _DECODER.decode))
+    return dict(undamaged(found.items(), decode_workflow))
 
 
 class _Tagged(msgspec.Struct):
@@ -393,13 +381,13 @@ def classifier_of(metadata: dict[str, object]) -> str:
 def running(connection: sqlite3.Connection, name: str) -> list[Workflow]:
     """Executions of a workflow that have not ended, oldest first."""
     rows = connection.execute(_RUNNING, (name,))
-    return [one for _, one in undamaged(rows, _DECODER.decode)]
+    return [one for _, one in undamaged(rows, decode_workflow)]
 
 
 def correlated(connection: sqlite3.Connection, name: str, correlation_id: str) -> list[Workflow]:
     """Executions of a workflow with a correlation id, oldest first."""
     rows = connection.execute(_CORRELATED, (correlation_id, name))
-    return [one for _, one in undamaged(rows, _DECODER.decode)]
+    return [one for _, one in undamaged(rows, decode_workflow)]
 
 
 def counts(connection: sqlite3.Connection) -> dict[str, int]:

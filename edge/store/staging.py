@@ -24,6 +24,16 @@ class Staged:
         """Executions that are taken away whole: key and id."""
         self.logs: list[LogRow] = []
 
+    def __len__(self) -> int:
+        """Rows that are to be written or taken away."""
+        records = len(self.workflows) + len(self.tasks) + len(self.logs)
+        return records + len(self.dropped) + len(self.removed)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to be done."""
+        return not (self.tasks or self.workflows or self.logs or self.dropped or self.removed)
+
     def take(self, workflow_key: int, decision: Decision) -> None:
         """Take over what a decision wants written."""
         for ordinal in decision.dropped:

@@ -11,14 +11,14 @@ from edge.model.definitions import WorkflowDefinition
 from edge.model.errors import RowDamaged
 from edge.model.executions import (
     ORDINAL_BITS,
-    Task,
     Workflow,
     WorkflowStatus,
     split_task_key,
     task_bytes,
 )
 from edge.store import damage, executions
-from edge.store.checked import RecordDecoder, encode_document
+from edge.store.checked import encode_document
+from edge.store.records import decode_task
 
 _COLUMNS = """
 SELECT id, name, status, correlation_id, idempotency_key, created_ms FROM workflow WHERE key = ?
@@ -38,7 +38,6 @@ _DROP_TASKS = "DELETE FROM task WHERE key BETWEEN ? AND ?"
 _PAGE = 500
 
 _ID_BYTES = 16
-_TASK = RecordDecoder(Task, "task")
 
 
 def put_workflow(connection: sqlite3.Connection, key: int, reason: str) -> bytes | None:
@@ -113,7 +112,7 @@ def _parent_of(connection: sqlite3.Connection, workflow_id: bytes) -> bytes:
     """Id of the task that waits for an execution; b"" = none does."""
     for key, body in connection.execute(_HOLDING, (workflow_id,)).fetchall():
         try:
-            task = _TASK.decode(body)
+            task = decode_task(body)
         except RowDamaged:
             continue
         if task.child == workflow_id and task.kind == "SUB_WORKFLOW" and not task.status.terminal:

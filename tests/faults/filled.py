@@ -79,8 +79,10 @@ def rows(path: Path) -> Rows:
             if "WITHOUT ROWID" in text:
                 found[name] = {row: row for row in connection.execute(f"SELECT * FROM {name}")}
             else:
+                # Where a name is the key, the row id is nothing that a row says.
+                named = "PRIMARY KEY" in text and "INTEGER PRIMARY KEY" not in text
                 every = connection.execute(f"SELECT rowid, * FROM {name}")
-                found[name] = {row[0]: row[1:] for row in every}
+                found[name] = {row[1:] if named else row[0]: row[1:] for row in every}
     return found
 
 

@@ -130,7 +130,7 @@ def test_a_database_that_is_too_new_is_refused(tmp_path: Path) -> None:
     path = _database(tmp_path / "data", f"schema-{SCHEMA_VERSION}.db.gz")
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
-            "INSERT INTO fact (name, value) VALUES ('oldest_reader', ?)", (SCHEMA_VERSION + 1,)
+            "UPDATE fact SET value = ? WHERE name = 'oldest_reader'", (SCHEMA_VERSION + 1,)
         )
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     shutil.copy(path, tmp_path / "before.db")

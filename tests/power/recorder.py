@@ -342,7 +342,6 @@ def recording(
     journal: Journal,
     committed: Committed,
     *,
-    synchronous: str | None = None,
     adapter: type[Adapter] = Adapter,
 ) -> Connect:
     """Connections whose every write is noted.
@@ -350,7 +349,6 @@ def recording(
     Args:
         journal: where.
         committed: called after each COMMIT, with the connection.
-        synchronous: a wrong setting, to see whether it is found out; None = the product's.
         adapter: of the connections; a wrong one, to see whether it is found out.
     """
     vfs = _RecordingVFS(journal)
@@ -364,8 +362,6 @@ def recording(
         prepare(connection, writes=writes)  # type: ignore[arg-type]
         if writes:
             opened.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        if writes and synchronous is not None:
-            opened.execute(f"PRAGMA synchronous = {synchronous}")
         return Inline(connection)
 
     return connect

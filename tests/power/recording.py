@@ -50,10 +50,9 @@ class Shape(msgspec.Struct, frozen=True):
     limits: PayloadLimits | None = None
     loose: frozenset[str] = frozenset()
     """Names of workflows whose end may be another after a power cut: their leases are lost."""
-    synchronous: str | None = None
     adapter: type[Adapter] = Adapter
     files: type[RecordedFiles] = RecordedFiles
-    """Wrong settings and wrong ways to write, to see whether they are found out."""
+    """Wrong ways to write, to see whether they are found out."""
 
 
 class Recording:
@@ -239,9 +238,7 @@ def record(
         put_files(root, base)
         journal = Journal(root)
         log = _Taken(made, journal)
-        connect = recording(
-            journal, log.committed, synchronous=shape.synchronous, adapter=shape.adapter
-        )
+        connect = recording(journal, log.committed, adapter=shape.adapter)
 
         async def main() -> None:
             async with world_at(

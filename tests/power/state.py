@@ -13,10 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from edge.model.executions import Task, TaskStatus, Workflow, WorkflowStatus, split_task_key
-from edge.store.checked import RecordDecoder
-
-_WORKFLOWS = RecordDecoder(Workflow, "workflow")
-_TASKS = RecordDecoder(Task, "task")
+from edge.store.records import decode_task, decode_workflow
+from tests.up_to_date import rows_up_to_date
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
 _LANE_BITS = 56
@@ -59,12 +57,12 @@ class State:
     @cached_property
     def workflows(self) -> dict[int, Workflow]:
         """Executions by key."""
-        return {row["key"]: _WORKFLOWS.decode(row["body"]) for row in self.rows("workflow")}
+        return {row["key"]: decode_workflow(row["body"]) for row in self.rows("workflow")}
 
     @cached_property
     def tasks(self) -> dict[int, Task]:
         """Task records by key."""
-        return {row["key"]: _TASKS.decode(row["body"]) for row in self.rows("task")}
+        return {row["key"]: decode_task(row["body"]) for row in self.rows("task")}
 
     @cached_property
     def by_id(self) -> dict[bytes, Workflow]:
@@ -108,6 +106,10 @@ def read_state(connection: sqlite3.Connection) -> State:
     # Most tables are empty in most shapes, and a statement for each costs more than the reading.
     for (table,) in connection.execute(_filled[names]).fetchall() if names else ():
         tables[table] = list(map(tuple, connection.execute(f'SELECT * FROM "{table}"').fetchall()))
+    if tables.get("redo"):
+        # What a device holds is the same before and after these rows are put in place.
+        tables |= rows_up_to_date(connection)
+        tables["redo"] = []
     return State(tables, _columns)
 
 

@@ -34,7 +34,9 @@ from tests.power.wrong import (
     AnswersBeforeCommit,
     BytesNotForcedOut,
     NamesNotForcedOut,
+    NeverSyncs,
     SplitTransaction,
+    SyncsSometimes,
 )
 
 
@@ -50,7 +52,7 @@ def _said(result: Result) -> str:
 @pytest.mark.timeout(300)
 def test_commits_that_are_not_forced_out_are_found() -> None:
     """synchronous=NORMAL loses commits that had returned, and nothing else is wrong with it."""
-    result = _explored("simple", synchronous="NORMAL")
+    result = _explored("simple", adapter=SyncsSometimes)
 
     assert "is not one of" in _said(result)
     assert "integrity" not in _said(result)
@@ -59,7 +61,7 @@ def test_commits_that_are_not_forced_out_are_found() -> None:
 @pytest.mark.timeout(300)
 def test_a_database_that_forces_nothing_out_is_found_damaged() -> None:
     """synchronous=OFF leaves files that SQLite cannot vouch for, besides losing commits."""
-    result = _explored("idempotency", synchronous="OFF")
+    result = _explored("idempotency", adapter=NeverSyncs)
 
     assert "is not one of" in _said(result)
     assert "integrity_check" in _said(result) or "cannot be used" in _said(result)
@@ -215,7 +217,7 @@ def test_two_recordings_of_a_shape_are_equal() -> None:
 
 def test_an_address_finds_its_failure_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """In another run of the same shape."""
-    wrong = msgspec.structs.replace(BATTERY["simple"], synchronous="NORMAL")
+    wrong = msgspec.structs.replace(BATTERY["simple"], adapter=SyncsSometimes)
     failure = explore(wrong, "7", boots=0).failures[0]
     monkeypatch.setitem(BATTERY, "simple", wrong)
 

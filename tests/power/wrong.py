@@ -6,13 +6,17 @@ Nothing of the product is here; what is wrong is wrong at the seams it writes th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.store import redo
+from edge.store.staging import Staged
 from tests.power.recorder import Adapter, Committed, RecordedFiles, _Cursor
 
 _OWN_READS = re.compile(r"BEGIN$|ROLLBACK$|PRAGMA")
+_LEVEL = re.compile(r"PRAGMA synchronous")
+"""Not to be changed while a transaction is open."""
 
 
 class AnswersBeforeCommit(Adapter):
@@ -41,7 +45,7 @@ class AnswersBeforeCommit(Adapter):
         if sql == "COMMIT":
             self._waiting = True
             return super().execute("SELECT 1")
-        if sql == "BEGIN IMMEDIATE":
+        if sql == "BEGIN IMMEDIATE" or _LEVEL.match(sql):
             self._settle()
         return super().execute(sql, parameters)
 
@@ -60,11 +64,44 @@ class AnswersBeforeCommit(Adapter):
 class SplitTransaction(Adapter):
     """Writes executions in one transaction and their tasks in the next."""
 
-    def executemany(self, sql: str, parameters: Iterable[Any]) -> _Cursor:
-        if "INTO task " in sql:
-            self.execute("COMMIT")
-            self.execute("BEGIN IMMEDIATE")
-        return super().executemany(sql, parameters)
+    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> _Cursor:
+        if "INTO redo " not in sql:
+            return super().execute(sql, parameters)
+        (row,) = parameters
+        assert isinstance(row, bytes)
+        tasks = redo.unpack(row)
+        workflows = Staged()
+        workflows.workflows, tasks.workflows = tasks.workflows, {}
+        super().execute(sql, (redo.pack(workflows),))
+        super().execute("COMMIT")
+        super().execute("BEGIN IMMEDIATE")
+        return super().execute(sql, (redo.pack(tasks),))
+
+
+class SetsLevel(Adapter):
+    """Syncs less than the product asks for, and goes on doing so.
+
+    Attributes:
+        level: of PRAGMA synchronous.
+    """
+
+    level = "FULL"
+
+    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> _Cursor:
+        wanted = f"PRAGMA synchronous = {self.level}"
+        return super().execute(wanted if _LEVEL.match(sql) else sql, parameters)
+
+
+class SyncsSometimes(SetsLevel):
+    """Loses COMMITs that had returned."""
+
+    level = "NORMAL"
+
+
+class NeverSyncs(SetsLevel):
+    """Loses COMMITs, and leaves files that SQLite cannot vouch for."""
+
+    level = "OFF"
 
 
 class NamesNotForcedOut(RecordedFiles):

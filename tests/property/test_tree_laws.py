@@ -108,6 +108,7 @@ class World:
     def do(self, request: Callable[[Transaction], Any]) -> Any:
         """Carry out a request; a refusal is an answer like any other."""
         (outcome,), _ = self.disk.run(self.connection, [request])
+        self.disk.tables.fold(self.connection)
         if outcome.error is not None and not isinstance(outcome.error, BatonError):
             raise outcome.error
         self.judge()
@@ -232,6 +233,7 @@ class World:
 
         (outcome,), _ = self.disk.run(self.connection, [broken])
         assert outcome.error is not None
+        self.disk.tables.fold(self.connection)
         assert before == self.dump()
         self.judge()
 

@@ -25,9 +25,11 @@ from edge.model.executions import (
 )
 from edge.storage import Mode
 from edge.store.queues import Queues
+from edge.store.records import decode_task, decode_workflow
 from tests.simulation import shapes
 from tests.simulation.books import Books
 from tests.simulation.device import Device
+from tests.up_to_date import rows_up_to_date
 
 Complain = Callable[[str, str], None]
 
@@ -46,20 +48,11 @@ _ADOPTED_WITHIN_S = 3.0
 _WOKEN_WITHIN_S = 1.5
 """After the disk has been seen to be well, pollers that it has kept waiting are woken."""
 
-_WORKFLOW = msgspec.msgpack.Decoder(Workflow)
-_TASK = msgspec.msgpack.Decoder(Task)
 
 _LANES = """
 SELECT lane.lane, acked, next_seq, count(history.key), min(history.key), max(history.key)
   FROM lane LEFT JOIN history ON history.key >> 56 = lane.lane
  GROUP BY lane.lane
-"""
-
-_OVERDUE = """
-SELECT workflow.name, task.due_ms, task.body
-  FROM task JOIN workflow ON workflow.key = task.key >> 24
- WHERE task.due_ms < ?
-   AND workflow.status = 'RUNNING'
 """
 
 _BY_THEMSELVES = frozenset({"JOIN", "DO_WHILE", "EXCLUSIVE_JOIN"})
@@ -80,21 +73,22 @@ class Rows:
     def refresh(self, connection: sqlite3.Connection) -> list[Workflow]:
         """Look again; returns the executions that have changed, or any task of theirs."""
         changed: dict[int, None] = {}
-        bodies = dict(connection.execute("SELECT key, body FROM workflow ORDER BY key"))
+        rows = rows_up_to_date(connection)
+        bodies = {row[0]: row[-1] for row in rows["workflow"]}
         if len(bodies) < len(self._bodies) or not self._bodies.keys() <= bodies.keys():
             # After a power cut what nobody was told of may be gone, and its keys be used again.
             for known in (self.workflows, self.tasks, self._bodies, self._task_bodies):
                 known.clear()
         for key, body in bodies.items():
             if self._bodies.get(key) != body:
-                workflow = _WORKFLOW.decode(body)
+                workflow = decode_workflow(body)
                 self.workflows[key] = workflow
                 self.tasks.setdefault(key, {})
                 changed[key] = None
-        tasks = dict(connection.execute("SELECT key, body FROM task ORDER BY key"))
+        tasks = {row[0]: row[-1] for row in rows["task"]}
         for key, body in tasks.items():
             if self._task_bodies.get(key) != body:
-                task = _TASK.decode(body)
+                task = decode_task(body)
                 owner = key >> ORDINAL_BITS
                 self.tasks[owner][task.ordinal] = task
                 changed[owner] = None
@@ -173,7 +167,7 @@ class DeviceChecks:
             self._check_cause(rows, workflow)
             self._check_tasks(workflow, rows.tasks[workflow.key])
         if engine is not None and self._calm():
-            self._check_moments(connection, engine)
+            self._check_moments(rows, engine)
         self._check_books(rows)
         self.check_outbox(connection)
         if engine is not None:
@@ -242,12 +236,16 @@ class DeviceChecks:
             if before is not None and task.started_ms and task.kind == "SIMPLE":
                 self._check_retry(workflow, before, task)
 
-    def _check_moments(self, connection: sqlite3.Connection, engine: Engine) -> None:
+    def _check_moments(self, rows: Rows, engine: Engine) -> None:
         """G6: what is due is acted on in time."""
         late_ms = engine.clock.now_ms() - _LATE_MS
-        for name, due_ms, body in connection.execute(_OVERDUE, (late_ms,)):
-            task = _TASK.decode(body)
-            self.complain("late", f"{name} {task.ref} by {late_ms + _LATE_MS - due_ms} ms")
+        for key, workflow in rows.workflows.items():
+            if workflow.status is not WorkflowStatus.RUNNING:
+                continue
+            for task in rows.tasks[key].values():
+                if 0 < task.due_ms < late_ms:
+                    by_ms = late_ms + _LATE_MS - task.due_ms
+                    self.complain("late", f"{workflow.name} {task.ref} by {by_ms} ms")
 
     def _calm(self) -> bool:
         """Whether moments must be acted on in time now."""

@@ -16,6 +16,7 @@ from sync.records import Lane
 from tests.simulation.books import Books
 from tests.simulation.checks import Rows
 from tests.simulation.device import TENANT, Device
+from tests.up_to_date import rows_up_to_date
 
 Complain = Callable[[str, str], None]
 
@@ -38,11 +39,12 @@ UNION ALL SELECT coalesce(sum(next_seq - 1 - acked), 0) FROM lane
 
 def undone(device: Device, connection: sqlite3.Connection) -> list[str]:
     """What a device has still to do, in words; empty = it is at rest."""
-    open_ones = connection.execute(
-        "SELECT name, status, count(*) FROM workflow"
-        " WHERE status IN ('RUNNING', 'PAUSED') GROUP BY 1, 2"
-    ).fetchall()
-    found = [f"{device.name}: {many} {name} {status}" for name, status, many in open_ones]
+    open_ones = Counter(
+        (row[2], row[3])
+        for row in rows_up_to_date(connection)["workflow"]
+        if row[3] in ("RUNNING", "PAUSED")
+    )
+    found = [f"{device.name}: {n} {name} {status}" for (name, status), n in open_ones.items()]
     counts = [row[0] for row in connection.execute(_UNDONE)]
     kinds = ("messages", "publications", "records", "records to acknowledge")
     found += [

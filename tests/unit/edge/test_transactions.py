@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +28,11 @@ from tests.unit.edge.engine_house import (
 )
 
 
+def _noise(size: int) -> str:
+    """Text that no compression makes smaller than half its size."""
+    return random.Random(1).randbytes(size // 2).hex()
+
+
 def _full(connection: sqlite3.Connection, pages: int) -> None:
     connection.execute(f"PRAGMA max_page_count = {pages}")
 
@@ -40,9 +46,9 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
         view = await claim(engine, "a")
         await engine.database.hop(lambda c: _full(c, 1))
         with pytest.raises(StorageUnavailable):
-            await start(engine, "w", input={"big": "x" * 50_000})
+            await start(engine, "w", input={"big": _noise(50_000)})
         with pytest.raises(StorageUnavailable):
-            await answer(engine, view, output={"big": "y" * 50_000})
+            await answer(engine, view, output={"big": _noise(50_000)})
         during = await engine.execution(workflow_id)
         await engine.database.hop(lambda c: _full(c, 1_000_000))
         await answer(engine, view, output={"big": "y"})

@@ -12,8 +12,8 @@ from edge.model.decision import Decision, LogLine
 from edge.model.definitions import WorkflowDefinition
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, WorkflowStatus
 from edge.model.snapshot import Snapshot
+from edge.store import damage, search
 from edge.store import executions as rows
-from edge.store import search
 from edge.store.executions import Executions
 from edge.store.facts import note_boot
 from edge.store.metadata import Metadata
@@ -69,7 +69,7 @@ def test_records_come_back_as_they_were(connection: sqlite3.Connection) -> None:
     house = _House(connection)
     snapshot = house.begin(correlation_id="c", variables=b'{"v":1}', task_to_domain={"a": "d"})
     house.put(snapshot, _task(1, output=b'{"x":1}', reason="why", polls=3, deliver_ms=9))
-    house.executions.flush(connection)
+    house.executions.fold(connection)
     house.executions.forget_all()
     loaded = house.executions.load(connection, snapshot.workflow.id)
 
@@ -86,7 +86,7 @@ def test_a_row_changed_twice_is_written_once(connection: sqlite3.Connection) -> 
     house.put(snapshot, _task(1))
     house.put(snapshot, _task(1, status=TaskStatus.COMPLETED))
     before = connection.total_changes
-    house.executions.flush(connection)
+    house.executions.fold(connection)
 
     assert 2 == connection.total_changes - before
     task = rows.read_task(connection, snapshot.workflow.key << 24 | 1)
@@ -99,11 +99,11 @@ def test_dropped_records_are_gone(connection: sqlite3.Connection) -> None:
     house = _House(connection)
     snapshot = house.begin()
     house.put(snapshot, _task(1))
-    house.executions.flush(connection)
+    house.executions.fold(connection)
     house.put(snapshot, _task(2))
     house.executions.stage(snapshot, Decision(tasks=(_task(3),), dropped=(1, 2)))
     house.executions.keep()
-    house.executions.flush(connection)
+    house.executions.fold(connection)
 
     assert [3] == [t.ordinal for t in rows.read_tasks(connection, snapshot.workflow.key)]
 
@@ -142,7 +142,7 @@ def test_keys_ascend_over_restarts(connection: sqlite3.Connection) -> None:
     """A key is never given twice."""
     house = _House(connection)
     first = house.begin()
-    house.executions.flush(connection)
+    house.executions.fold(connection)
     again = _House(connection)
 
     assert first.workflow.key + 1 == again.begin().workflow.key
@@ -155,7 +155,7 @@ def test_open_executions_come_in_pages(connection: sqlite3.Connection) -> None:
     ended = msgspec.structs.replace(snapshots[1].workflow, status=WorkflowStatus.COMPLETED)
     house.executions.stage(snapshots[1], Decision(ended))
     house.executions.keep()
-    house.executions.flush(connection)
+    house.executions.fold(connection)
 
     page = rows.open_workflows(connection, 0, 1)
     rest = rows.open_workflows(connection, page[0][0], 9)
@@ -172,7 +172,7 @@ def test_the_coldest_leave_memory(
     cold, hot = house.begin(), house.begin()
     for ordinal in range(1, 9):
         house.put(hot, _task(ordinal))
-    house.executions.flush(connection)
+    house.executions.fold(connection)
     house.executions.trim()
 
     assert hot is house.executions.load(connection, hot.workflow.id)
@@ -183,11 +183,11 @@ def test_an_execution_is_found_by_what_it_became(connection: sqlite3.Connection)
     """An upgrade gives it another name, a rerun another correlation id: the columns follow."""
     house = _House(connection)
     snapshot = house.begin(correlation_id="before")
-    house.executions.flush(connection)
+    house.executions.fold(connection)
     changed = msgspec.structs.replace(snapshot.workflow, name="v", correlation_id="after")
     house.executions.stage(snapshot, Decision(changed))
     house.executions.keep()
-    house.executions.flush(connection)
+    house.executions.fold(connection)
 
     assert [changed] == search.running(connection, "v")
     assert [] == search.running(connection, "w")
@@ -228,7 +228,7 @@ def test_what_is_read_again_weighs_as_much(connection: sqlite3.Connection) -> No
     house = _House(connection)
     snapshot = house.begin()
     house.put(snapshot, _task(1, output=b'{"x":"%b"}' % (b"y" * 1_000_000)))
-    house.executions.flush(connection)
+    house.executions.fold(connection)
     house.executions.forget_all()
     loaded = house.executions.load(connection, snapshot.workflow.id)
 
@@ -237,3 +237,134 @@ def test_what_is_read_again_weighs_as_much(connection: sqlite3.Connection) -> No
     loaded.drop([1])
     house.executions.weigh(loaded)
     assert 1 == loaded.weight
+
+
+# What is committed and stands in no table yet.
+
+
+def _commit(house: _House, connection: sqlite3.Connection) -> None:
+    house.executions.flush(connection)
+    house.executions.committed()
+
+
+def _rows(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Rows of redo, of executions and of tasks."""
+    counts = [
+        connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        for table in ("redo", "workflow", "task")
+    ]
+    return counts[0], counts[1], counts[2]
+
+
+def test_a_commit_writes_one_row_whatever_it_holds(connection: sqlite3.Connection) -> None:
+    """The tables are brought up to date when somebody asks them, and that row goes."""
+    house = _House(connection)
+    for _ in range(3):
+        house.put(house.begin(), _task(1))
+    _commit(house, connection)
+    logged, behind = _rows(connection), house.executions.unfolded
+    house.executions.fold(connection)
+
+    assert (1, 0, 0) == logged
+    assert behind
+    assert (0, 3, 3) == _rows(connection)
+    assert not house.executions.unfolded
+
+
+def test_what_stands_in_no_table_survives_a_power_cut(connection: sqlite3.Connection) -> None:
+    """Whoever opens the database next has every record in its last form."""
+    house = _House(connection)
+    snapshot, gone, other = house.begin(), house.begin(), house.begin()
+    house.put(snapshot, _task(1))
+    house.put(snapshot, _task(2))
+    house.executions.add_log(snapshot.workflow.key << 24 | 1, 7, "a line")
+    house.executions.keep()
+    _commit(house, connection)
+    house.put(snapshot, _task(1, status=TaskStatus.COMPLETED, output=b'{"x":1}'))
+    house.executions.stage(snapshot, Decision(dropped=(2,)))
+    house.executions.remove(gone.workflow)
+    house.executions.keep()
+    _commit(house, connection)
+    rows.recover(connection)
+    found = rows.read_tasks(connection, snapshot.workflow.key)
+
+    assert [(1, TaskStatus.COMPLETED, b'{"x":1}')] == [
+        (t.ordinal, t.status, t.output) for t in found
+    ]
+    assert rows.read_workflow(connection, gone.workflow.id) is None
+    assert other.workflow == rows.read_workflow(connection, other.workflow.id)
+    lines = rows.read_logs(connection, snapshot.workflow.key << 24 | 1, 1)
+    assert ["a line"] == [line.line for line in lines]
+    assert (0, 2, 1) == _rows(connection)
+
+
+def test_a_transaction_that_failed_leaves_what_was_committed_before(
+    connection: sqlite3.Connection,
+) -> None:
+    """Nobody remembers what it had written; what stands on the disk is read again."""
+    house = _House(connection)
+    kept = house.begin()
+    _commit(house, connection)
+    connection.execute("BEGIN")
+    lost = house.begin()
+    house.executions.flush(connection)
+    connection.execute("ROLLBACK")
+    house.executions.forget_all()
+    house.executions.take_up(connection)
+
+    assert house.executions.load(connection, lost.workflow.id) is None
+    assert house.executions.load(connection, kept.workflow.id) is not None
+    assert kept.workflow.key + 1 == house.executions.new_key(connection)
+
+
+def test_the_tables_are_never_far_behind(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A COMMIT that would make it too much puts all of it in place instead."""
+    monkeypatch.setattr(rows, "_FOLD_RECORDS", 5)
+    house = _House(connection)
+    seen = []
+    for _ in range(3):
+        house.put(house.begin(), _task(1))
+        _commit(house, connection)
+        seen.append(_rows(connection))
+
+    assert [(1, 1), (2, 2), (0, 3)] == [(logged, logged or tables) for logged, tables, _ in seen]
+
+
+def test_a_damaged_row_is_reported_and_set_aside(
+    connection: sqlite3.Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rows behind it count; it stays for whoever looks into it."""
+    house = _House(connection)
+    lost = house.begin()
+    _commit(house, connection)
+    kept = house.begin()
+    _commit(house, connection)
+    body = bytearray(connection.execute("SELECT body FROM redo WHERE key = 1").fetchone()[0])
+    body[len(body) // 2] ^= 1
+    connection.execute("UPDATE redo SET body = ? WHERE key = 1", (bytes(body),))
+    rows.recover(connection)
+
+    assert rows.read_workflow(connection, lost.workflow.id) is None
+    assert rows.read_workflow(connection, kept.workflow.id) is not None
+    (noted,) = damage.latest(connection)
+    assert ("redo", "1") == (noted.table, noted.record)
+    assert (0, 1, 0) == _rows(connection)
+    assert "row_damaged" in capsys.readouterr().out
+
+
+def test_what_no_table_could_hold_is_refused_before_it_is_acknowledged(
+    connection: sqlite3.Connection,
+) -> None:
+    """It would stand in the way of all others when the tables are brought up to date."""
+    house = _House(connection)
+    house.begin(due_ms=2**63)
+    with pytest.raises(OverflowError):
+        house.executions.flush(connection)
+    house.executions.forget_all()
+    house.executions.take_up(connection)
+    house.begin(correlation_id=7)
+
+    with pytest.raises(rows.UNFIT):
+        house.executions.flush(connection)

@@ -50,7 +50,7 @@ class _World:
             Snapshot(workflow, self.pinned, []), Decision(workflow=workflow, tasks=tasks)
         )
         self.store.keep()
-        self.store.flush(self.connection)
+        self.store.fold(self.connection)
         self.connection.execute("COMMIT")
 
     def rows(self) -> list[tuple[int, str, bytes]]:
@@ -139,11 +139,11 @@ def test_an_execution_that_is_removed_takes_its_rows_along(tmp_path: Path) -> No
     snapshot = world.loaded()
     world.store.stage(snapshot, Decision(dropped=(1,)))
     world.store.keep()
-    world.store.flush(world.connection)
+    world.store.fold(world.connection)
     assert [task_key(1, 0), task_key(1, 2)] == [row[0] for row in world.rows()]
     world.store.remove(snapshot.workflow)
     world.store.keep()
-    world.store.flush(world.connection)
+    world.store.fold(world.connection)
 
     assert [] == world.rows()
 
@@ -158,7 +158,7 @@ def test_a_rollback_leaves_an_orphan_that_the_sweep_takes(tmp_path: Path) -> Non
     world.connection.execute("BEGIN")
     world.store.stage(world.loaded(), Decision(tasks=(_task(1, output=LARGE),)))
     world.store.keep()
-    world.store.flush(world.connection)
+    world.store.fold(world.connection)
     assert 2 == len(list(world.files.all()))
     world.connection.execute("ROLLBACK")
     world.store.forget_all()
@@ -192,7 +192,7 @@ def test_a_lost_file_is_noted_with_the_execution(tmp_path: Path) -> None:
     assert b"{}" == snapshot.tasks[1].output
     world.store.stage(snapshot, Decision(tasks=tuple(snapshot.tasks.values())))
     world.store.keep()
-    world.store.flush(world.connection)
+    world.store.fold(world.connection)
     _, (task,) = world.read()
     assert task.output_file
     assert 1 == world.connection.execute("SELECT count(*) FROM payload").fetchone()[0]

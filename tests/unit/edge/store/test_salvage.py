@@ -7,11 +7,14 @@ import random
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from edge.store import damage, integrity
+from edge.store import damage, integrity, redo
+from edge.store import executions as executions_store
 from edge.store.migrations import SCHEMA_VERSION
 from edge.store.salvage import CannotWrite, Report, rebuild
+from edge.store.staging import Staged
 from tests.faults import filled
 
 PAGE = 4_096
@@ -155,6 +158,37 @@ def test_rows_of_removed_executions_do_not_come_back(whole: Path, tmp_path: Path
 
         assert before["workflow"] == after["workflow"]
         assert before["task"] == after["task"]
+
+
+def test_what_stands_in_no_table_yet_is_salvaged(whole: Path, tmp_path: Path) -> None:
+    """Rows of commits that the tables lack are put in place; a damaged one is kept aside."""
+    path = filled.copy(whole, tmp_path)
+    before = filled.rows(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        (kept, workflow), (gone, _) = [
+            (key, executions_store.read_workflow_by_key(connection, key)) for key in (3, 4)
+        ]
+        assert workflow is not None
+        batches = [Staged(), Staged()]
+        batches[0].workflows[kept] = msgspec.structs.replace(workflow, reason="later")
+        batches[0].removed[gone] = before["workflow"][gone][1]
+        batches[1].workflows[kept] = msgspec.structs.replace(workflow, reason="lost")
+        for batch in batches:
+            redo.append(connection, redo.pack(batch))
+        body = connection.execute("SELECT body FROM redo WHERE key = 2").fetchone()[0]
+        changed = body[:9] + bytes([body[9] ^ 4]) + body[10:]
+        connection.execute("UPDATE redo SET body = ? WHERE key = 2", (changed,))
+
+    report, after = _salvaged(path)
+
+    assert {"redo": 1} == report.damaged
+    assert [] == report.lost_workflows
+    assert before["workflow"].keys() - {gone} == after["workflow"].keys()
+    assert {} == after["redo"]
+    with contextlib.closing(sqlite3.connect(path.with_name("new.db"))) as connection:
+        found = executions_store.read_workflow_by_key(connection, kept)
+    assert found is not None
+    assert "later" == found.reason
 
 
 def test_no_room_for_what_was_salvaged(whole: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from edge.model.executions import (
 from edge.model.executions import task_uuid as uuid_of_task
 from edge.store import search
 from edge.store.migrations import migrate
+from edge.store.records import decode_task, decode_workflow
 from edge.store.search import Narrow, Place
 
 _ids = RandomIds()
@@ -78,7 +79,7 @@ def test_windows_follow_each_other(connection: sqlite3.Connection) -> None:
 
     assert list(range(2 * many - 1, 0, -2)) == _all(connection, place)
     found = dict(search.window(connection, place, 6).records)
-    assert b"x" * 40_000 == search.decode_workflow(found[5]).input
+    assert b"x" * 40_000 == decode_workflow(found[5]).input
     assert [] == _all(connection, search.archive_place(connection, Narrow()))
 
 
@@ -202,7 +203,7 @@ def test_text_that_looks_like_a_field_changes_nothing(connection: sqlite3.Connec
     place = search.task_place(connection, Narrow(statuses=frozenset({"FAILED"})))
     ((_, body),) = search.window(connection, place).records
 
-    assert TaskStatus.COMPLETED is search.decode_task(body).status
+    assert TaskStatus.COMPLETED is decode_task(body).status
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def _write(connection: sqlite3.Connection, key: int, due_ms: int, task_due_ms: i
     snapshot = Snapshot(workflow, Pinned(1, definition, b""), [task])
     executions.stage(snapshot, Decision(workflow, (task,)))
     executions.keep()
-    executions.flush(connection)
+    executions.fold(connection)
     return workflow
 
 
