@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from sync.control_plane.access_routes import AccessApi
 from sync.control_plane.answers import REFUSALS, Rim, refuse
 from sync.control_plane.calls import Call, Operation
+from sync.control_plane.conductor_routes import ConductorApi
 from sync.control_plane.dashboard import DASHBOARD_FOLDER
 from sync.control_plane.execution_routes import ExecutionApi
 from sync.control_plane.fleet_routes import FleetApi
@@ -48,11 +49,13 @@ def build_app(
     """
     guard = Guard(ledger, now_ms=now_ms, enabled=authenticate)
     fleet = FleetApi(ledger, now_ms=now_ms, broker_connected=broker_connected)
+    orders = OrderApi(ledger, now_ms)
     table = [
         *fleet.operations(),
         *ExecutionApi(ledger, now_ms).operations(),
-        *OrderApi(ledger, now_ms).operations(),
+        *orders.operations(),
         *WantedApi(ledger, now_ms).operations(),
+        *ConductorApi(ledger, orders, guard, now_ms).operations(),
         *AccessApi(ledger, guard, now_ms).operations(),
     ]
 

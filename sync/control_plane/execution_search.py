@@ -193,3 +193,56 @@ def _place(after: str | None) -> tuple[int, int] | None:
 def execution_row(row: dict[str, Any]) -> ExecutionRow:
     """An execution of a list."""
     return ExecutionRow(**{name: row[name] for name in ExecutionRow.__struct_fields__})
+
+
+_DEFINITIONS = """
+SELECT definition FROM execution WHERE execution_id IN (
+  SELECT MAX(execution_id) FROM (
+    SELECT execution_id, name, version FROM execution
+    WHERE device_id = :device_id AND definition IS NOT NULL
+    ORDER BY created_ms DESC, execution_id DESC
+    LIMIT :window
+  ) AS w
+  GROUP BY name, version
+)
+LIMIT :limit
+"""
+
+_PUSHED = """
+SELECT body FROM device_order WHERE order_key IN (
+  SELECT MAX(order_key) FROM device_order
+  WHERE device_id = :device_id AND kind = 'put-workflow' AND ended = 'done'
+  GROUP BY subject
+)
+LIMIT :limit
+"""
+
+
+class _Pushed(msgspec.Struct, frozen=True):
+    definition: msgspec.Raw
+
+
+def definitions(connection: Connection, *, tenant: str, device: str, limit: int) -> list[bytes]:
+    """The definitions that a device is known to have, as JSON texts, one for each version.
+
+    Those that it has reported to have taken from here count more than what its executions brought.
+    """
+    row = connection.execute(_IDS, {"tenant": tenant, "device_0": device}).fetchone()
+    if row is None:
+        return []
+    keys = {"device_id": row[0], "window": WINDOW_ROWS, "limit": limit}
+    ran = [bytes(one[0]) for one in connection.execute(_DEFINITIONS, keys).fetchall()]
+    pushed = [
+        bytes(msgspec.json.decode(bytes(one[0]), type=_Pushed).definition)
+        for one in connection.execute(_PUSHED, keys).fetchall()
+    ]
+    found: dict[tuple[str, int], bytes] = {}
+    for text in [*ran, *pushed]:
+        named = msgspec.json.decode(text, type=_Named)
+        found[named.name, named.version] = text
+    return list(found.values())[:limit]
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str = ""
+    version: int = 1

@@ -38,7 +38,8 @@ class Guard:
     def __init__(self, ledger: Ledger, *, now_ms: Callable[[], int], enabled: bool) -> None:
         self._ledger = ledger
         self._now_ms = now_ms
-        self._enabled = enabled
+        self.enabled = enabled
+        """Whether anybody is asked."""
         self._known: OrderedDict[str, tuple[int, Caller]] = OrderedDict()
 
     async def admit(self, request: Request, operation: Operation) -> Caller:
@@ -48,7 +49,7 @@ class Guard:
             HTTPException: 401 without a good token, 403 when it does not suffice.
         """
         _refuse_foreign_pages(request)
-        if operation.area is None or not self._enabled:
+        if operation.area is None or not self.enabled:
             return ANYBODY
         caller = await self._caller(request)
         if caller is None:
