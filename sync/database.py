@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import os
+import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -28,6 +30,14 @@ _BUSY_TIMEOUT_MS = 5_000
 _WAL_LIMIT_BYTES = 16 * 1024 * 1024
 """The log is cut back to this after a burst, so that it cannot fill a small disk."""
 
+
+LOG_ROOM_BYTES = 4_200_000
+"""A log of so many bytes is checkpointed, and begun anew: a thousand pages and what is between."""
+
+_PAGE_BYTES = 4_096
+
+_FREE_FOR_ROOM = 16
+"""So many times as much must be free for that."""
 
 _LOOK_AGAIN_S = 0.002
 """Between two looks whether a connection is still used."""
@@ -153,9 +163,38 @@ async def on_a_thread(path: Path, *, writes: bool) -> Owner:
             path, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         prepare(connection, writes=writes)
+        if writes:
+            # The first look makes the log, and says whether the file can be used at all.
+            connection.execute("SELECT count(*) FROM sqlite_schema")
+            make_room(path.with_name(path.name + "-wal"))
         return connection
 
     return await _threaded(connector)
+
+
+def make_room(log: Path, size: int = LOG_ROOM_BYTES) -> None:
+    """Let a log be of a size from the beginning on, with zeros behind what it holds.
+
+    SQLite writes a log over and over from its start. A sync of what lies over old bytes takes half
+    as long as one that makes the file longer, and waits for no other file of the same disk. What
+    SQLite finds behind its own last frame means nothing to it.
+
+    On the writer's thread only, in no transaction. A disk with little room keeps it for data.
+
+    Args:
+        log: SQLite has made it.
+        size: bytes.
+    """
+    with contextlib.suppress(OSError):
+        missing = size - log.stat().st_size
+        free = shutil.disk_usage(log.parent).free
+        if missing <= 0 or free < _FREE_FOR_ROOM * size:
+            return
+        with log.open("ab", buffering=0) as file:
+            # Page by page: what a kernel keeps as one large piece it also counts as written whole.
+            for start in range(0, missing, _PAGE_BYTES):
+                file.write(bytes(min(_PAGE_BYTES, missing - start)))
+            os.fdatasync(file.fileno())
 
 
 async def _threaded(connector: Callable[[], sqlite3.Connection]) -> Owner:
