@@ -150,6 +150,9 @@ class SyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""
+    history_mb: int = 100
+    """What history may take until it is acknowledged; beyond it is sealed, then the oldest is shed,
+    and the control plane is told what."""
     order_keys: list[str] = []
     """Public keys of control planes whose orders are obeyed, 64 hexadecimal digits each; a control
     plane logs its own when it starts. None = no orders are taken."""
@@ -567,6 +570,7 @@ def _check(settings: Settings) -> None:
         ("payloads.upload_most_mb", payloads.upload_most_mb, 1, 1_000),
         ("payloads.upload_budget_mb", payloads.upload_budget_mb, 1, 1_000_000),
         ("files.most_mb", settings.files.most_mb, 1, 100_000),
+        ("sync.history_mb", settings.sync.history_mb, 1, 1_000_000),
         ("storage.reserve_mb", settings.storage.reserve_mb, 0, 100_000),
         ("files.budget_mb", settings.files.budget_mb, 1, 10_000_000),
         ("evidence.budget_mb", settings.evidence.budget_mb, 1, 10_000_000),

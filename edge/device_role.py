@@ -36,6 +36,7 @@ from edge.effects import Effects
 from edge.engine import Engine
 from edge.equipment import Equipment
 from edge.event_queue import EventQueue
+from edge.history_budget import HistoryBudget
 from edge.imports import installed
 from edge.listeners import Listeners, is_sink
 from edge.lookups import Lookups
@@ -182,6 +183,11 @@ class Device:
         self._guard = _guard(settings, data, engine) if settings.auth.enabled else None
         self._hosted = _hosted(settings, engine, self._guard) if settings.worker else None
         self._event_link = _event_link(settings, engine) if settings.events.broker else None
+        self._history_budget = (
+            HistoryBudget(engine, settings.sync.history_mb * KB * KB)
+            if settings.sync.enabled
+            else None
+        )
         engine.on_effects(self._see)
         self._house = self._furnish(data)
         self._app = build_app(self._house)
@@ -223,6 +229,8 @@ class Device:
             self._storage_watch.run(),
             self._end_idle_scripts(),
         ]
+        if self._history_budget is not None:
+            loops.append(self._history_budget.run())
         others = [self._hosted, self._uplink, self._event_link]
         return [*loops, *(one.run() for one in others if one is not None)]
 
@@ -298,6 +306,8 @@ class Device:
 
     def _see(self, effects: Effects) -> None:
         if effects.outbox:
+            if self._history_budget is not None:
+                self._history_budget.wake()
             for link in (self._uplink, self._event_link):
                 if link is not None:
                     link.wake()

@@ -11,7 +11,7 @@ from edge.store.damage import Damage
 from edge.store.integrity import Finding
 from edge.transactions import Transaction
 
-_KEPT = ("history",)
+_KEPT = ("history", "sealed")
 """Tables whose damaged rows stay: no number of a lane may be missing, and the body is left out
 where the record is sent."""
 

@@ -51,7 +51,7 @@ class Record(msgspec.Struct, frozen=True):
     seq: int
     """From 1, gapless within one epoch and lane."""
     kind: str
-    """What the body is: `workflow`, `task`, `evidence`, `order`, or one of a later release."""
+    """What the body is: `workflow`, `task`, `evidence`, `order`, `gap`, or a later one."""
     recorded_ms: int
     """The device's wall clock when the fact was written."""
     boot: int
@@ -177,13 +177,36 @@ class OrderRecord(
     """JSON text; of a start, `workflowId`."""
 
 
-Body = WorkflowRecord | TaskRecord | EvidenceRecord | OrderRecord
+class GapRecord(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "lane": "l", "first_seq": "a", "last_seq": "z", "reason": "r", "size_bytes": "b",
+        "kinds": "k",
+    },
+):  # fmt: skip
+    """A range that the device has shed before it was acknowledged, in the control lane."""
+
+    lane: Lane
+    first_seq: Count
+    last_seq: Count
+    reason: str
+    """`budget`: the history had grown beyond what it may take."""
+    size_bytes: Count = 0
+    """What was freed."""
+    kinds: dict[str, Count] = {}
+    """How many records of each kind."""
+
+
+Body = WorkflowRecord | TaskRecord | EvidenceRecord | OrderRecord | GapRecord
 
 KINDS: dict[type[Body], str] = {
     WorkflowRecord: "workflow",
     TaskRecord: "task",
     EvidenceRecord: "evidence",
     OrderRecord: "order",
+    GapRecord: "gap",
 }
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -191,6 +214,7 @@ _WORKFLOW = msgspec.msgpack.Decoder(WorkflowRecord)
 _TASK = msgspec.msgpack.Decoder(TaskRecord)
 _EVIDENCE = msgspec.msgpack.Decoder(EvidenceRecord)
 _ORDER = msgspec.msgpack.Decoder(OrderRecord)
+_GAP = msgspec.msgpack.Decoder(GapRecord)
 
 
 def encode_body(body: Body) -> bytes:
@@ -215,6 +239,8 @@ def decode_body(kind: str, body: bytes) -> Body:
                 return _EVIDENCE.decode(body)
             case "order":
                 return _ORDER.decode(body)
+            case "gap":
+                return _GAP.decode(body)
             case _:
                 raise UnknownKind(f"record kind {kind!r} is not known here")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -237,6 +263,8 @@ def shrink(record: Record) -> Record:
         body = decode_body(record.kind, record.body)
     except RecordError:
         return msgspec.structs.replace(record, body=b"")
+    if isinstance(body, GapRecord):
+        return record
     if isinstance(body, EvidenceRecord):
         small: Body = msgspec.structs.replace(body, content=b"", missing=True)
     elif isinstance(body, WorkflowRecord):

@@ -16,7 +16,7 @@ import msgspec
 
 from edge.model.errors import RowDamaged
 from edge.model.executions import ORDINAL_BITS, Task, Workflow, split_task_key
-from edge.store import damage, redo
+from edge.store import damage, redo, sealed
 from edge.store.checked import plain_document, seed_of, without_checksum
 from edge.store.executions import workflow_row
 from edge.store.records import decode_task, decode_workflow
@@ -197,6 +197,11 @@ def _history(rowid: int, values: Sequence[Any]) -> None:
     history_body(rowid, values)
 
 
+def _sealed(rowid: int, values: Sequence[Any]) -> None:
+    if sealed.checked_count(rowid, values[2]) != values[1]:
+        raise RowDamaged("sealed", "its count is not that of its frame")
+
+
 def _pinned(_: int, values: Sequence[Any]) -> None:
     document = _document("pinned_definition", values[2])
     digest = bytes_of("pinned_definition", values[1])
@@ -248,6 +253,7 @@ TABLES: dict[str, Callable[[int, Sequence[Any]], None]] = {
     "workflow": _workflow,
     "task": _task,
     "history": _history,
+    "sealed": _sealed,
     "pinned_definition": _pinned,
     "workflow_definition": _documents("workflow_definition", 2, ("name", "version")),
     "task_definition": _documents("task_definition", 1, ("name",)),

@@ -17,6 +17,14 @@ SCHEMA_VERSION = 6
 """Of this release. A step is added to ``_STEPS`` with every change of the schema."""
 
 
+_WEIGH = """
+UPDATE lane SET bytes =
+  (SELECT COALESCE(SUM(LENGTH(body) + 40), 0) FROM history WHERE history.key >> 56 = lane.lane)
+  + (SELECT COALESCE(SUM(LENGTH(frame)), 0) FROM sealed WHERE sealed.key >> 56 = lane.lane)
+"""
+"""As ``edge/store/outbox.py`` counts."""
+
+
 class MigrationError(Exception):
     """Head of this module's errors.
 
@@ -62,8 +70,22 @@ def migrate(connection: sqlite3.Connection) -> None:
     schema = _SCHEMA.read_text(encoding="utf-8")
     for statement in _statements(schema):
         connection.execute(statement)
+    _extend(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _extend(connection: sqlite3.Connection) -> None:
+    """Add the columns that an older release's tables lack."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(lane)")}
+    if "bytes" not in columns:
+        connection.execute("ALTER TABLE lane ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0")
+        weigh(connection)
+
+
+def weigh(connection: sqlite3.Connection) -> None:
+    """Count anew what the records of each lane take."""
+    connection.execute(_WEIGH)
 
 
 def _has_ours(connection: sqlite3.Connection) -> bool:

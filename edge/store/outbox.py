@@ -6,6 +6,7 @@ Nothing is sent from here; who sends asks for what follows a cursor.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 
 import structlog
@@ -13,13 +14,12 @@ import structlog
 from edge.model.decision import Publication
 from edge.model.errors import RowDamaged
 from edge.model.events import MQTT
+from edge.store import sealed
 from edge.store.checked import seed_of, with_checksum, without_checksum
-from sync.records import Lane, Record
+from sync.frames import MAX_BODY_BYTES, MAX_RECORDS
+from sync.records import KINDS, GapRecord, Lane, Record, encode_body
 
 log = structlog.get_logger()
-
-_LANE_BITS = 56
-"""A lane's records stand side by side: key = lane << 56 | sequence."""
 
 _PUT = "INSERT INTO history (key, kind, recorded_ms, boot, body) VALUES (?, ?, ?, ?, ?)"
 _READ = """
@@ -33,9 +33,12 @@ _LANES = "SELECT lane, acked, next_seq FROM lane ORDER BY lane"
 _NEXT_OF = "SELECT next_seq FROM lane WHERE lane = ?"
 _OLDEST = "SELECT min(key) FROM history WHERE key > ? AND key <= ?"
 _NEXT = """
-INSERT INTO lane (lane, acked, next_seq) VALUES (?, 0, ?)
-ON CONFLICT (lane) DO UPDATE SET next_seq = excluded.next_seq
+INSERT INTO lane (lane, acked, next_seq, bytes) VALUES (?, 0, ?, ?)
+ON CONFLICT (lane) DO UPDATE SET next_seq = excluded.next_seq, bytes = bytes + excluded.bytes
 """
+_WEIGHT = "SELECT COALESCE(SUM(LENGTH(body) + 40), 0) FROM history WHERE key > ? AND key <= ?"
+_LIGHTER = "UPDATE lane SET bytes = MAX(0, bytes - ?) WHERE lane = ?"
+_BYTES = "SELECT lane, bytes FROM lane"
 _ACKNOWLEDGE = "UPDATE lane SET acked = max(acked, ?) WHERE lane = ? AND next_seq > ?"
 _PUT_PUBLICATION = "INSERT INTO publication (message_id, topic, payload) VALUES (?, ?, ?)"
 _PUBLICATIONS = "SELECT key, message_id, topic, payload FROM publication ORDER BY key LIMIT ?"
@@ -43,6 +46,9 @@ _PUBLISHED = "DELETE FROM publication WHERE key = ?"
 _DROP_OLDEST = """
 DELETE FROM publication WHERE key <= (SELECT max(key) FROM publication) - ?
 """
+
+ROW_BYTES = 40
+"""What a row takes beside its body."""
 
 _PRUNE_ROWS = 5_000
 """Rows deleted in one transaction, so that an acknowledged backlog does not hold up the engine."""
@@ -53,13 +59,23 @@ PUBLICATIONS_KEPT = 10_000
 
 
 def _key(lane: int, seq: int) -> int:
-    return lane << _LANE_BITS | seq
+    return lane << sealed.LANE_BITS | seq
 
 
 def read_records(
     connection: sqlite3.Connection, lane: int, after_seq: int, limit: int, max_bytes: int
 ) -> list[Record]:
     """Records of a lane after a sequence, oldest first; at least one if there is any."""
+    run = sealed.run_with(connection, _key(lane, after_seq + 1))
+    if run is not None:
+        return run[:limit]
+    return _rows(connection, lane, after_seq, limit, max_bytes)
+
+
+def _rows(
+    connection: sqlite3.Connection, lane: int, after_seq: int, limit: int, max_bytes: int
+) -> list[Record]:
+    """The same of those that are not in a run."""
     found: list[Record] = []
     size = 0
     rows = connection.execute(_READ, (_key(lane, after_seq), _key(lane + 1, 0) - 1, limit))
@@ -97,15 +113,17 @@ def put_control(
     key = _key(Lane.CONTROL, seq)
     checked = with_checksum(body, seed_of(key, kind, now_ms, boot))
     connection.execute(_PUT, (key, kind, now_ms, boot, checked))
-    connection.execute(_NEXT, (int(Lane.CONTROL), seq + 1))
+    connection.execute(_NEXT, (int(Lane.CONTROL), seq + 1, len(checked) + ROW_BYTES))
 
 
 def read_lanes(connection: sqlite3.Connection) -> dict[int, tuple[int, int, int]]:
     """Acknowledged, oldest held and newest sequence of each lane; oldest = newest + 1 if none."""
     lanes = {}
     for lane, acked, next_seq in connection.execute(_LANES).fetchall():
-        row = connection.execute(_OLDEST, (_key(lane, 0), _key(lane + 1, 0) - 1)).fetchone()
-        oldest = next_seq if row[0] is None else row[0] - _key(lane, 0)
+        here = (_key(lane, 0), _key(lane + 1, 0) - 1)
+        row = connection.execute(_OLDEST, here).fetchone()
+        first = sealed.first_key(connection, *here) or row[0]
+        oldest = next_seq if first is None else first - _key(lane, 0)
         lanes[lane] = (acked, oldest, next_seq - 1)
     return lanes
 
@@ -116,8 +134,61 @@ def acknowledge(connection: sqlite3.Connection, acked: dict[int, int]) -> None:
         connection.execute(_ACKNOWLEDGE, (seq, lane, seq))
     for lane, (cursor, oldest, _) in read_lanes(connection).items():
         if oldest <= cursor:
-            until = min(cursor, oldest + _PRUNE_ROWS)
-            connection.execute(_PRUNE, (_key(lane, 0), _key(lane, until)))
+            _drop(connection, lane, min(cursor, oldest + _PRUNE_ROWS))
+
+
+def _drop(connection: sqlite3.Connection, lane: int, until_seq: int) -> int:
+    """Free the rows of a lane up to a sequence, and the runs that end there; how many bytes."""
+    here = (_key(lane, 0), _key(lane, until_seq))
+    freed = sealed.drop(connection, *here) + int(connection.execute(_WEIGHT, here).fetchone()[0])
+    connection.execute(_PRUNE, here)
+    connection.execute(_LIGHTER, (freed, lane))
+    return freed
+
+
+def shed(connection: sqlite3.Connection, lane: Lane, *, reason: str, now_ms: int, boot: int) -> int:
+    """Give up the oldest records of a lane, some hundred of them, and account for them.
+
+    The record of the gap is part of the same transaction.
+
+    Returns:
+        The bytes that were freed; 0 when the lane holds nothing.
+    """
+    acked, oldest, _ = read_lanes(connection).get(lane, (0, 1, 0))
+    given_up = read_records(connection, lane, oldest - 1, MAX_RECORDS, MAX_BODY_BYTES)
+    if not given_up:
+        return 0
+    last = given_up[-1].seq
+    freed = _drop(connection, lane, last)
+    lost = [record for record in given_up if record.seq > acked]
+    if lost:
+        kinds = Counter(record.kind for record in lost)
+        gap = GapRecord(lane, lost[0].seq, last, reason, freed, dict(kinds))
+        body = encode_body(gap)
+        put_control(connection, KINDS[GapRecord], body, now_ms=now_ms, boot=boot)
+    return freed
+
+
+def seal(connection: sqlite3.Connection, lane: Lane) -> bool:
+    """Put the oldest rows of a lane into one run, which takes a fifth of it; False = too few."""
+    here = (_key(lane, 0), _key(lane + 1, 0) - 1)
+    first = connection.execute(_OLDEST, here).fetchone()[0]
+    if first is None:
+        return False
+    rows = _rows(connection, lane, first - _key(lane, 0) - 1, MAX_RECORDS, MAX_BODY_BYTES // 2)
+    if len(rows) < MAX_RECORDS:
+        return False
+    count, size = sealed.put(connection, first, rows)
+    until = (_key(lane, 0), first + count - 1)
+    freed = int(connection.execute(_WEIGHT, until).fetchone()[0])
+    connection.execute(_PRUNE, until)
+    connection.execute(_LIGHTER, (freed - size, lane))
+    return True
+
+
+def held_bytes(connection: sqlite3.Connection) -> dict[int, int]:
+    """What the records of each lane take."""
+    return dict(connection.execute(_BYTES).fetchall())
 
 
 def read_publications(connection: sqlite3.Connection, limit: int) -> list[tuple[int, Publication]]:
@@ -136,7 +207,8 @@ class OutboxWriter:
 
     def __init__(self) -> None:
         self._next: dict[int, int] | None = None
-        self._given: set[int] = set()
+        self._given: dict[int, int] = {}
+        """Bytes of what is waiting, by lane."""
         self._rows: list[tuple[int, str, int, int, bytes]] = []
         self._publications: list[tuple[str, str, bytes]] = []
 
@@ -156,9 +228,9 @@ class OutboxWriter:
             self._next = {row[0]: row[2] for row in connection.execute(_LANES)}
         seq = self._next.get(lane, 1)
         self._next[lane] = seq + 1
-        self._given.add(int(lane))
         key = _key(lane, seq)
         checked = with_checksum(body, seed_of(key, kind, now_ms, boot))
+        self._given[int(lane)] = self._given.get(int(lane), 0) + len(checked) + ROW_BYTES
         self._rows.append((key, kind, now_ms, boot, checked))
 
     def publish(self, publications: Iterable[Publication]) -> None:
@@ -180,7 +252,7 @@ class OutboxWriter:
             if dropped:
                 log.error("publications_dropped", count=dropped, kept=PUBLICATIONS_KEPT)
         if self._next is not None:
-            rows = [(lane, self._next[lane]) for lane in sorted(self._given)]
+            rows = [(lane, self._next[lane], size) for lane, size in sorted(self._given.items())]
             connection.executemany(_NEXT, rows)
         self._rows.clear()
         self._publications.clear()

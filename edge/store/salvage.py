@@ -24,14 +24,14 @@ from edge.model.executions import (
     split_task_key,
     workflow_uuid,
 )
-from edge.store import damage, integrity, redo
+from edge.store import damage, integrity, redo, sealed
 from edge.store.checked import (
     encode_document,
     seed_of,
     with_checksum,
 )
 from edge.store.executions import put, workflow_row
-from edge.store.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate
+from edge.store.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate, weigh
 from edge.store.pages import (
     INDEX_INTERIOR,
     INDEX_LEAF,
@@ -52,10 +52,10 @@ from edge.store.relations import (
     quoted,
     table_names,
 )
+from edge.store.scratch import fresh
 from edge.store.staging import Staged
 
 _EVERYTHING = (-(1 << 63), (1 << 63) - 1)
-_LANE_BITS = 56
 _MOST_DEEP = 40
 """Floors of a tree; a file with more of them goes round in a circle."""
 
@@ -133,7 +133,7 @@ def rebuild(
     """
     try:
         files.unlink(target)
-        with Image(source) as image, contextlib.closing(_fresh(target)) as connection:
+        with Image(source) as image, contextlib.closing(fresh(target)) as connection:
             salvage = _Salvage(image, connection, now_ms)
             salvage.report.source = str(source)
             salvage.run(progress)
@@ -146,16 +146,6 @@ def rebuild(
                 target.with_name(target.name + suffix).unlink()
         raise CannotWrite(str(error)) from error
     return salvage.report
-
-
-def _fresh(path: Path) -> sqlite3.Connection:
-    """A connection to a file that nobody else will open before it is finished."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = MEMORY")
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("BEGIN")
-    return connection
 
 
 class _Salvage:
@@ -199,7 +189,7 @@ class _Salvage:
         self._read_ids(schema)
         # Facts and lanes first: what is salvaged later depends on them. And last what has been
         # committed after all that the tables say.
-        first = ("fact", "lane", "workflow")
+        first = ("fact", "lane", "workflow", "sealed")
         order = {name: place for place, name in enumerate(first)} | {"redo": len(first) + 1}
         tables.sort(key=lambda one: order.get(one.name, len(first)))
         found = {table.name: self._walk(table) for table in tables}
@@ -334,7 +324,7 @@ class _Salvage:
         marks = ", ".join("?" for _ in table.columns)
         statement = f"INSERT OR IGNORE INTO {quoted(table.name)} VALUES ({marks})"
         rows = self._rows_of(table, found)
-        if table.name == "history":
+        if table.name in ("history", "sealed"):
             rows = iter(sorted(rows, key=lambda row: row.rowid))
         for row in rows:
             if not fits(table, row):
@@ -432,6 +422,8 @@ class _Salvage:
             return [row.rowid, task.due_ms or None, *values[2:]]
         if table.name == "history":
             return self._record(row.rowid, values)
+        if table.name == "sealed":
+            return self._run(row.rowid, values)
         if table.name == "fact" and values[0] == "epoch":
             self._epoch = int(values[1] or 0)
             return None
@@ -459,13 +451,23 @@ class _Salvage:
 
     def _record(self, key: int, values: list[Value]) -> list[Value] | None:
         """A record of history under its number in the new lineage; None = it was acknowledged."""
-        lane, seq = key >> _LANE_BITS, key & (1 << _LANE_BITS) - 1
+        lane, seq = key >> sealed.LANE_BITS, key & (1 << sealed.LANE_BITS) - 1
         if seq <= self._acked.get(lane, 0):
             return None
         body = integrity.history_body(key, values)
         self._lanes[lane] += 1
-        new, columns = lane << _LANE_BITS | self._lanes[lane], values[1:4]
+        new, columns = lane << sealed.LANE_BITS | self._lanes[lane], values[1:4]
         return [new, *columns, with_checksum(body, seed_of(new, *columns)), *values[5:]]
+
+    def _run(self, key: int, values: list[Value]) -> list[Value] | None:
+        """The same of a run of records. Raises RowDamaged."""
+        lane, seq = key >> sealed.LANE_BITS, key & (1 << sealed.LANE_BITS) - 1
+        count = sealed.checked_count(key, values[2])
+        if seq + count - 1 <= self._acked.get(lane, 0):
+            return None
+        new = lane << sealed.LANE_BITS | self._lanes[lane] + 1
+        self._lanes[lane] += count
+        return [new, count, *values[2:]]
 
     # Afterwards.
 
@@ -474,8 +476,9 @@ class _Salvage:
         # Without any trace of the old number one that no counting can have reached.
         report.epoch = (self._epoch or self._now_ms // 1000) + 1
         connection.execute("INSERT OR REPLACE INTO fact VALUES ('epoch', ?)", (report.epoch,))
-        for lane, last in self._lanes.items():
-            connection.execute("INSERT INTO lane VALUES (?, 0, ?)", (lane, last + 1))
+        lanes = [(lane, last + 1) for lane, last in self._lanes.items()]
+        connection.executemany("INSERT INTO lane (lane, acked, next_seq) VALUES (?, 0, ?)", lanes)
+        weigh(connection)
         self._miss_definitions()
         self._miss_children()
         lost = {key for key in self._ids if key not in self._keys}

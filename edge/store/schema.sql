@@ -92,11 +92,20 @@ CREATE TABLE IF NOT EXISTS history (
   boot        INTEGER NOT NULL,
   body        BLOB NOT NULL
 ) STRICT;
--- How far the control plane has acknowledged each lane, and the next sequence to give.
+-- Runs of older records, each a frame as it travels; a run goes before all rows of its lane.
+-- key = lane and sequence of the first.
+CREATE TABLE IF NOT EXISTS sealed (
+  key   INTEGER PRIMARY KEY,
+  count INTEGER NOT NULL,
+  frame BLOB NOT NULL
+) STRICT;
+-- How far the control plane has acknowledged each lane, the next sequence to give, and what the
+-- records of both tables take.
 CREATE TABLE IF NOT EXISTS lane (
   lane     INTEGER PRIMARY KEY,
   acked    INTEGER NOT NULL,
-  next_seq INTEGER NOT NULL
+  next_seq INTEGER NOT NULL,
+  bytes    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Messages that EVENT tasks handed over and that the broker has not taken yet.

@@ -1,4 +1,4 @@
-"""A database in memory with the definitions of another, for executions that are not to be kept.
+"""Databases that nobody else has: in memory with the definitions of another, or a file to be filled.
 
 No execution is ever copied.
 """
@@ -6,6 +6,7 @@ No execution is ever copied.
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 from edge.store.migrations import migrate
@@ -35,4 +36,14 @@ def scratch(copied: Contents) -> sqlite3.Connection:
         marks = ", ".join("?" for _ in columns)
         names = ", ".join(columns)
         connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
+    return connection
+
+
+def fresh(path: Path) -> sqlite3.Connection:
+    """A connection to a file that nobody else will open before it is finished."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = MEMORY")
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("BEGIN")
     return connection

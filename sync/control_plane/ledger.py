@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sync import orders as wire
-from sync.control_plane import campaigns, fleet, orders, projection, queries, scrub, truth
+from sync.control_plane import campaigns, fleet, gaps, orders, projection, queries, scrub, truth
 from sync.control_plane.dialect import Connection, StorageUnavailable
 from sync.control_plane.orders import NewOrder, Outbound
 from sync.control_plane.storage import Storage, open_storage
@@ -25,6 +25,7 @@ from sync.control_plane.views import (
     EvidenceContent,
     ExecutionPage,
     ExecutionView,
+    GapView,
     LagReport,
     OrderPage,
     OrderView,
@@ -415,6 +416,12 @@ class Ledger:
                 task_id=task_id,
                 key=key,
             )
+        )
+
+    async def gaps(self, device: str, *, tenant: str = DEFAULT_TENANT) -> list[GapView]:
+        """What of a device's history will not come, and why, as far as it has told."""
+        return await self._database.read(
+            lambda connection: gaps.read(connection, tenant=tenant, device=device)
         )
 
     async def summary(self) -> Summary:

@@ -222,3 +222,18 @@ CREATE TABLE IF NOT EXISTS order_line (
   -- Ids of the keys whose orders it takes, 16 hexadecimal digits each; empty = it takes none.
   keys TEXT NOT NULL
 ) STRICT;
+
+-- Projection: what devices say that they have shed of what was not acknowledged. A gap that lies in
+-- none of these ranges was lost; one that does was given up, for the reason that stands here.
+CREATE TABLE IF NOT EXISTS shed (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  epoch INTEGER NOT NULL,
+  lane INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 3),
+  first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  kinds BLOB NOT NULL,
+  recorded_ms INTEGER NOT NULL,
+  PRIMARY KEY (device_id, epoch, lane, first_seq)
+) STRICT, WITHOUT ROWID;

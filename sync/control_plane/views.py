@@ -207,3 +207,20 @@ class OrderPage(msgspec.Struct, frozen=True):
     rows: list[OrderView]
     next: int | None
     """Give this back as `after` for the following page; None at the end."""
+
+
+class GapView(msgspec.Struct, frozen=True):
+    """A range of a lane that will not come."""
+
+    epoch: int
+    lane: int
+    first_seq: int
+    last_seq: int
+    noted_ms: int
+    """When the ledger heard that the device does not hold it any more."""
+    shed: int
+    """How many of its records the device has given up and accounted for; the others were lost."""
+    reasons: list[str]
+    """Why, of those that it has accounted for."""
+    kinds: dict[str, int]
+    """How many of each kind lie in the ranges that it has accounted for."""

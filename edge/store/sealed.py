@@ -1,0 +1,88 @@
+"""Runs of records, sealed: a frame as it travels takes a fifth of the rows.
+
+Which records are sealed, and when, is not known here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from edge.model.errors import RowDamaged
+from sync import frames
+from sync.records import Lane, Record
+
+log = structlog.get_logger()
+
+LANE_BITS = 56
+"""A lane's records stand side by side: key = lane << 56 | sequence."""
+
+_PUT = "INSERT INTO sealed (key, count, frame) VALUES (?, ?, ?)"
+_WITH = "SELECT key, count, frame FROM sealed WHERE key <= ? ORDER BY key DESC LIMIT 1"
+_FIRST = "SELECT min(key) FROM sealed WHERE key > ? AND key <= ?"
+_WEIGHT = """
+SELECT COALESCE(SUM(LENGTH(frame)), 0) FROM sealed WHERE key > ? AND key + count - 1 <= ?
+"""
+_DROP = "DELETE FROM sealed WHERE key > ? AND key + count - 1 <= ?"
+
+
+def put(connection: sqlite3.Connection, key: int, records: Sequence[Record]) -> tuple[int, int]:
+    """Seal records; how many of them fitted into one frame, and its size in bytes.
+
+    Args:
+        connection: to the database.
+        key: of the first.
+        records: with consecutive sequences.
+    """
+    frame, count = frames.pack(records, epoch=1, oldest_seq=1, codec=frames.Codec.ZLIB)
+    connection.execute(_PUT, (key, count, frame))
+    return count, len(frame)
+
+
+def run_with(connection: sqlite3.Connection, key: int) -> list[Record] | None:
+    """The records of a run from the one with this key on; None = it is in no run.
+
+    A run that is damaged is its records without bodies, which the control plane sets aside: the
+    lane must not stop there for ever. Sequences follow from the run's key: a salvage has given it
+    another.
+    """
+    row = connection.execute(_WITH, (key,)).fetchone()
+    if row is None or key >= row[0] + row[1]:
+        return None
+    lane, skipped = Lane(row[0] >> LANE_BITS), key - row[0]
+    first = row[0] - (int(lane) << LANE_BITS)
+    try:
+        found = frames.decode(row[2]).records[skipped:]
+    except frames.FrameError as error:
+        log.error("row_damaged", table="sealed", key=row[0], reason=str(error))
+        return [Record(lane, first + at, "sealed", 0, 0, b"") for at in range(skipped, row[1])]
+    return [
+        msgspec.structs.replace(record, seq=first + skipped + at) for at, record in enumerate(found)
+    ]
+
+
+def checked_count(key: int, frame: object) -> int:
+    """How many records a run holds. Raises RowDamaged."""
+    if not isinstance(frame, bytes):
+        raise RowDamaged("sealed", f"run {key} is no frame")
+    try:
+        return len(frames.decode(frame).records)
+    except frames.FrameError as error:
+        raise RowDamaged("sealed", f"run {key}: {error}") from error
+
+
+def first_key(connection: sqlite3.Connection, after: int, until: int) -> int | None:
+    """The key of the first run in a range; None = there is none."""
+    found: int | None = connection.execute(_FIRST, (after, until)).fetchone()[0]
+    return found
+
+
+def drop(connection: sqlite3.Connection, after: int, until: int) -> int:
+    """Free the runs that lie whole in a range; the bytes that they took."""
+    freed = int(connection.execute(_WEIGHT, (after, until)).fetchone()[0])
+    if freed:
+        connection.execute(_DROP, (after, until))
+    return freed

@@ -1,0 +1,88 @@
+"""Runs of records: smaller, read as if they were rows, and no trap when the storage damages one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.model.errors import RowDamaged
+from edge.store import integrity, outbox, sealed
+from edge.store.migrations import SCHEMA_VERSION, migrate
+from edge.store.outbox import OutboxWriter
+from edge.store.salvage import rebuild
+from sync.database import in_transaction
+from sync.frames import MAX_RECORDS
+from sync.records import Lane
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A database with 1,100 records of history."""
+    connection = sqlite3.connect(tmp_path / "one.db", isolation_level=None)
+    in_transaction(connection, migrate)
+    writer = OutboxWriter()
+    for number in range(1_100):
+        body = b"\x81\xa1n" + number.to_bytes(2, "big") + b"some text of a record" * 3
+        writer.add(connection, Lane.HISTORY, "task", body, now_ms=number, boot=1)
+    in_transaction(connection, writer.flush)
+    yield connection
+    connection.close()
+
+
+def test_a_run_is_read_like_rows(disk: sqlite3.Connection) -> None:
+    """From any place on, also across its end; what is acknowledged goes when all of it is."""
+    before = outbox.read_records(disk, Lane.HISTORY, 0, 2_000, 10**9)
+    weight = outbox.held_bytes(disk)[Lane.HISTORY]
+    assert outbox.seal(disk, Lane.HISTORY)
+    assert outbox.seal(disk, Lane.HISTORY)
+    assert not outbox.seal(disk, Lane.HISTORY)
+
+    after, at = [], 0
+    while found := outbox.read_records(disk, Lane.HISTORY, at, 300, 10**9):
+        after += found
+        at = found[-1].seq
+    assert before == after
+    assert before[700:702] == outbox.read_records(disk, Lane.HISTORY, 700, 2, 10**9)
+    assert outbox.held_bytes(disk)[Lane.HISTORY] < weight / 3
+    outbox.acknowledge(disk, {int(Lane.HISTORY): MAX_RECORDS + 1})
+    assert (MAX_RECORDS + 1, MAX_RECORDS + 1, 1_100) == outbox.read_lanes(disk)[Lane.HISTORY]
+    outbox.acknowledge(disk, {int(Lane.HISTORY): 1_100})
+    assert {Lane.HISTORY: 0} == outbox.held_bytes(disk)
+
+
+def test_a_damaged_run_does_not_stop_its_lane(disk: sqlite3.Connection) -> None:
+    """Its records are sent without bodies; the check names it."""
+    outbox.seal(disk, Lane.HISTORY)
+    disk.execute("UPDATE sealed SET frame = substr(frame, 1, 100)")
+
+    found = outbox.read_records(disk, Lane.HISTORY, 10, 2_000, 10**9)
+    assert list(range(11, MAX_RECORDS + 1)) == [record.seq for record in found]
+    assert {b""} == {record.body for record in found}
+    (key, frame) = disk.execute("SELECT key, frame FROM sealed").fetchone()
+    for damaged in (frame, None):
+        with pytest.raises(RowDamaged, match="run"):
+            sealed.checked_count(key, damaged)
+
+
+def test_a_salvage_keeps_runs_under_new_numbers(disk: sqlite3.Connection, tmp_path: Path) -> None:
+    """Nothing of them is lost, and nothing stands twice."""
+    outbox.seal(disk, Lane.HISTORY)
+    outbox.acknowledge(disk, {int(Lane.HISTORY): 100})
+    before = outbox.read_records(disk, Lane.HISTORY, 0, 2_000, 10**9)
+    before += outbox.read_records(disk, Lane.HISTORY, MAX_RECORDS, 2_000, 10**9)
+    disk.close()
+    target = tmp_path / "new.db"
+    rebuild(tmp_path / "one.db", target, now_ms=5)
+
+    with sqlite3.connect(target) as again:
+        assert SCHEMA_VERSION == again.execute("PRAGMA user_version").fetchone()[0]
+        after = outbox.read_records(again, Lane.HISTORY, 0, 2_000, 10**9)
+        after += outbox.read_records(again, Lane.HISTORY, after[-1].seq, 2_000, 10**9)
+        assert [one.body for one in before] == [one.body for one in after]
+        assert list(range(1, len(after) + 1)) == [one.seq for one in after]
+        assert outbox.held_bytes(again)[Lane.HISTORY] > 0
+    again.close()
+    assert integrity.inspect(target, lambda _: None).whole
