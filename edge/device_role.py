@@ -124,6 +124,10 @@ async def open_role(settings: Settings, data: DataDir) -> Device:
     )
     data.damaged = ""
     try:
+        if settings.sync.enabled and engine.storage.closed() is None:
+            from edge.lineage import settle_lineage
+
+            await settle_lineage(engine, data.identity)
         return Device(settings, data, engine, scripts, unclean=unclean)
     except BaseException:
         await engine.close()
@@ -530,7 +534,8 @@ def _hosted(settings: Settings, engine: Engine, guard: Guard | None) -> _Hosted:
 
 def _uplink(settings: Settings, data: DataDir, engine: Engine, scripts: Evaluators) -> _Uplink:
     """Imported here: a device that keeps its history to itself has no use for MQTT in memory."""
-    from edge.links import Dice, broker
+    from edge.lineage import Lineage
+    from edge.links import Dice, broker, run_id
     from edge.orders import EngineOrders
     from edge.outbox import EngineOutbox, EnginePublications
     from sync import identity
@@ -551,6 +556,8 @@ def _uplink(settings: Settings, data: DataDir, engine: Engine, scripts: Evaluato
         version=installed("baton"),
         now_ms=engine.clock.now_ms,
         chance=Dice(),
+        chronicle=Lineage(engine, data.identity),
+        run_id=run_id(),
         orders=EngineOrders(engine, scripts.syntax_error),
         order_keys=identity.pinned(settings.sync.order_keys),
     )

@@ -20,6 +20,11 @@ class Dice:
         return a + (b - a) * int.from_bytes(os.urandom(6)) / 2**48
 
 
+def run_id() -> bytes:
+    """Names a run of the program: two of them at once under one name are two devices."""
+    return os.urandom(8)
+
+
 def broker(settings: SyncSettings | EventSettings) -> Broker:
     """The broker and how to speak to it."""
     host, port, tls = broker_of(settings.broker)

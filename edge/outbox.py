@@ -24,7 +24,11 @@ class EngineOutbox:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.epoch = engine.boot.epoch
+
+    @property
+    def epoch(self) -> int:
+        """The lineage of the history."""
+        return self._engine.boot.epoch
 
     async def cursors(self) -> Mapping[Lane, int]:
         """The last acknowledged sequence of each lane."""

@@ -36,6 +36,10 @@ _CHECK = struct.Struct(">I")
 HEADER_BYTES = _FIELDS.size + _CHECK.size
 
 
+DUPLICATE = "duplicate-identity"
+"""Why a control plane refuses who speaks under a name that another speaks under, too."""
+
+
 class FrameError(Exception):
     """Head of what can be wrong with a message from the other end.
 
@@ -141,6 +145,7 @@ class Header(msgspec.Struct, frozen=True):
 
 class Hello(msgspec.Struct, frozen=True, omit_defaults=True, rename={
     "boot": "b", "nonce": "n", "lanes": "l", "codecs": "c", "version": "v", "orders": "q",
+    "first": "f", "run": "i",
 }):  # fmt: skip
     """What a device says first on each connection, and again when it hears nothing."""
 
@@ -153,11 +158,15 @@ class Hello(msgspec.Struct, frozen=True, omit_defaults=True, rename={
     version: Annotated[str, msgspec.Meta(max_length=64)] = ""
     orders: Position | None = None
     """How far it has come with its orders; None when it takes none."""
+    first: dict[Lane, Count] = {}
+    """With which sequence this epoch begins, by lane; a lane that is absent begins with 1."""
+    run: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
+    """Drawn anew by each run of the device's program; empty when it draws none."""
 
 
 class Ack(msgspec.Struct, frozen=True, omit_defaults=True, rename={
     "epoch": "e", "cursors": "c", "credit_bytes": "k", "server_ms": "t", "nonce": "n",
-    "codecs": "d", "refused": "r",
+    "codecs": "d", "refused": "r", "marks": "h",
 }):  # fmt: skip
     """What the control plane says after its own commit."""
 
@@ -172,6 +181,8 @@ class Ack(msgspec.Struct, frozen=True, omit_defaults=True, rename={
     """The hello this answers; 0 when it answers frames."""
     codecs: list[int] = []
     refused: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    marks: dict[Lane, Count] = {}
+    """What the record at each cursor is known by, see `mark_of`; in answers to a hello."""
 
 
 class Announcement(msgspec.Struct, frozen=True, rename={"started_ms": "s"}):
@@ -436,6 +447,11 @@ def _unzstd(header: Header, body: bytes) -> bytes:
     if len(plain) > MAX_BODY_BYTES:
         raise BodyMalformed(header, "the body unpacks to too much")
     return plain
+
+
+def mark_of(record: Record) -> int:
+    """Tells a record from another under the same number, whatever became of its body on the way."""
+    return zlib.crc32(f"{record.kind} {record.recorded_ms} {record.boot}".encode())
 
 
 def encode_ack(ack: Ack) -> bytes:

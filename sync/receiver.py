@@ -70,6 +70,24 @@ class LaneState(msgspec.Struct):
     """The device's time of the newest record stored without a hole before it."""
     held: list[Held] = []
     """Segments beyond the hole, in order, never overlapping."""
+    mark: tuple[int, int] | None = None
+    """A sequence and what its record is known by; read for hellos only."""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A run of a device's program, as its last hello told of it."""
+
+    boot: int
+    run: bytes
+    nonce: int
+
+    def contradicts(self, hello: frames.Hello) -> bool:
+        """Whether both cannot be of one device: a boot is one run, and boots only grow."""
+        if not hello.run or not self.run:
+            return False
+        if hello.boot == self.boot:
+            return hello.run != self.run
+        return hello.boot < self.boot and hello.nonce > self.nonce
 
 
 class DeviceState(msgspec.Struct):
@@ -78,6 +96,8 @@ class DeviceState(msgspec.Struct):
     live_epoch: int = 0
     """0 when it has never been heard of."""
     lanes: dict[Lane, LaneState] = {}
+    run: Run | None = None
+    """Of the live epoch; None before its first hello."""
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -127,6 +147,14 @@ class Greeting(msgspec.Struct, frozen=True):
     """How far it has come with its orders; None when it takes none."""
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """Something about a device that a person should know."""
+
+    address: Address
+    kind: str
+    text: str
+
+
 class Commitment(msgspec.Struct):
     """What must be made durable together, and what may be said when it is."""
 
@@ -134,6 +162,7 @@ class Commitment(msgspec.Struct):
     gaps: list[Gap] = []
     rejects: list[Reject] = []
     greetings: list[Greeting] = []
+    notices: list[Notice] = []
     states: dict[Address, DeviceState] = {}
     """The devices heard from, as they stand afterwards."""
     touched: set[tuple[Address, Lane]] = set()
@@ -204,15 +233,45 @@ class Receiver:
             return
         if header.epoch > device.live_epoch:
             # A new lineage: its sequences begin at 1 again, and the old ones stay stored.
+            if device.live_epoch:
+                self._notice_epoch(arrival, device, header)
             device.live_epoch = header.epoch
-            device.lanes = {}
+            device.lanes, device.run = {}, None
         if arrival.frame is not None and arrival.frame.hello is not None:
             self._greet(arrival, device, arrival.frame.hello)
         else:
             self._store(arrival, device, header)
 
+    def _notice_epoch(self, arrival: Arrival, device: DeviceState, header: Header) -> None:
+        text = (
+            f"epoch {header.epoch} follows {device.live_epoch}: "
+            "its database was put back, begun anew or salvaged"
+        )
+        self._out.notices.append(Notice(arrival.address, "epoch", text))
+
+    def _refuse_duplicate(self, address: Address, device: DeviceState, nonce: int) -> None:
+        text = (
+            "two devices speak under this name, or one was put back to a copy: "
+            "each begins an epoch of its own; give one of them another name"
+        )
+        self._out.notices.append(Notice(address, frames.DUPLICATE, text))
+        ack = Ack(
+            epoch=device.live_epoch,
+            cursors={},
+            credit_bytes=0,
+            server_ms=self._now_ms,
+            nonce=nonce,
+            refused=frames.DUPLICATE,
+        )
+        self._say(address, ack)
+
     def _greet(self, arrival: Arrival, device: DeviceState, hello: frames.Hello) -> None:
         address = arrival.address
+        if device.run is not None and device.run.contradicts(hello):
+            self._refuse_duplicate(address, device, hello.nonce)
+            return
+        if device.run is None or hello.nonce >= device.run.nonce:
+            device.run = Run(hello.boot, hello.run, hello.nonce)
         self._out.greetings.append(
             Greeting(
                 address=address,
@@ -223,7 +282,9 @@ class Receiver:
             )
         )
         for lane, (oldest, newest) in hello.lanes.items():
-            state = device.lanes.setdefault(lane, LaneState())
+            # What an epoch does not begin with was stored in another, or is accounted for there.
+            begins = LaneState(acked=max(1, hello.first.get(lane, 1)) - 1)
+            state = device.lanes.setdefault(lane, begins)
             state.newest = max(state.newest, newest)
             self._note_oldest(address, device, lane, min(oldest, newest + 1))
             self._out.touched.add((address, lane))
@@ -234,6 +295,11 @@ class Receiver:
             server_ms=self._now_ms,
             nonce=hello.nonce,
             codecs=list(frames.CODECS),
+            marks={
+                lane: state.mark[1]
+                for lane, state in device.lanes.items()
+                if state.mark is not None and state.mark[0] == state.acked
+            },
         )
         self._say(address, ack)
 

@@ -51,7 +51,7 @@ class Record(msgspec.Struct, frozen=True):
     seq: int
     """From 1, gapless within one epoch and lane."""
     kind: str
-    """What the body is: `workflow`, `task`, `evidence`, `order`, `gap`, or a later one."""
+    """What the body is: `workflow`, `task`, `evidence`, `order`, `gap`, `clock`, ..."""
     recorded_ms: int
     """The device's wall clock when the fact was written."""
     boot: int
@@ -199,7 +199,26 @@ class GapRecord(
     """How many records of each kind."""
 
 
-Body = WorkflowRecord | TaskRecord | EvidenceRecord | OrderRecord | GapRecord
+class ClockRecord(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"at_ms": "m", "offset_ms": "o", "error_ms": "e", "jumps": "j"},
+):
+    """How far a device's clock was behind the control plane's, in the control lane."""
+
+    at_ms: Millis
+    """What the device's clock showed."""
+    offset_ms: Annotated[int, msgspec.Meta(ge=-LARGEST_INT, le=LARGEST_INT)]
+    """What the control plane's showed more at that moment."""
+    error_ms: Count = 0
+    """How far that may be wrong."""
+    jumps: list[tuple[Millis, Millis, Millis]] = []
+    """(from, to, since): the device's clock went from one time to another and no time passed; times
+    before `since` were right already. Oldest first."""
+
+
+Body = WorkflowRecord | TaskRecord | EvidenceRecord | OrderRecord | GapRecord | ClockRecord
 
 KINDS: dict[type[Body], str] = {
     WorkflowRecord: "workflow",
@@ -207,6 +226,7 @@ KINDS: dict[type[Body], str] = {
     EvidenceRecord: "evidence",
     OrderRecord: "order",
     GapRecord: "gap",
+    ClockRecord: "clock",
 }
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -215,6 +235,7 @@ _TASK = msgspec.msgpack.Decoder(TaskRecord)
 _EVIDENCE = msgspec.msgpack.Decoder(EvidenceRecord)
 _ORDER = msgspec.msgpack.Decoder(OrderRecord)
 _GAP = msgspec.msgpack.Decoder(GapRecord)
+_CLOCK = msgspec.msgpack.Decoder(ClockRecord)
 
 
 def encode_body(body: Body) -> bytes:
@@ -241,6 +262,8 @@ def decode_body(kind: str, body: bytes) -> Body:
                 return _ORDER.decode(body)
             case "gap":
                 return _GAP.decode(body)
+            case "clock":
+                return _CLOCK.decode(body)
             case _:
                 raise UnknownKind(f"record kind {kind!r} is not known here")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -263,7 +286,7 @@ def shrink(record: Record) -> Record:
         body = decode_body(record.kind, record.body)
     except RecordError:
         return msgspec.structs.replace(record, body=b"")
-    if isinstance(body, GapRecord):
+    if isinstance(body, GapRecord | ClockRecord):
         return record
     if isinstance(body, EvidenceRecord):
         small: Body = msgspec.structs.replace(body, content=b"", missing=True)

@@ -137,6 +137,14 @@ class Want(msgspec.Struct, frozen=True):
     limit: int
 
 
+class Measured(msgspec.Struct, frozen=True):
+    """The control plane's clock, as an answer to a hello showed it."""
+
+    server_ms: int
+    round_trip_s: float
+    heard_s: float
+
+
 class _Flight(msgspec.Struct):
     """A frame under way."""
 
@@ -156,6 +164,7 @@ class _LaneSide:
         self.next_seq = acked + 1
         self.oldest = acked + 1
         self.newest = acked
+        self.told_oldest = 0
         # Up to here frames were sent before; an acknowledgement of them says nothing about the
         # round trip, because it may answer the first of them (Karn's rule).
         self.resent_to = 0
@@ -196,6 +205,8 @@ class Session:
         version: str,
         acked: Mapping[Lane, int],
         codecs: Sequence[Codec] = frames.CODECS,
+        first: Mapping[Lane, int] | None = None,
+        run: bytes = b"",
     ) -> None:
         """Start from what the store holds.
 
@@ -205,9 +216,18 @@ class Session:
             version: the release, for the control plane to show.
             acked: the durable cursors.
             codecs: what to offer.
+            first: with which sequence the epoch begins, by lane; None = with 1.
+            run: drawn anew by each run of the program.
         """
         self.state = State.OFFLINE
         self.halted_because = ""
+        self.live_epoch = epoch
+        """The highest epoch that is known to be live under our name."""
+        self._first = {lane: seq for lane, seq in (first or {}).items() if seq > 1}
+        self._run = run
+        self._measured: Measured | None = None
+        self._doubts: dict[Lane, tuple[int, int]] = {}
+        """Cursors beyond our own, and what the record there is known by: is it ours?"""
         self.last_ack_s: float | None = None
         """When the last acknowledgement came; None before the first."""
         self.orders: Position | None = None
@@ -223,6 +243,8 @@ class Session:
         self._credit_bytes = FIRST_CREDIT_BYTES
         self._durable: dict[Lane, int] = {}
         self._hello_due = False
+        self._must_tell = False
+        """Whether a lane has nothing left to send, and the control plane does not know it."""
         self._nonce = 0
         self._greeted_s = 0.0
         self._srtt_s: float | None = None
@@ -242,6 +264,7 @@ class Session:
         del now_s
         self._move(Event.DISCONNECTED)
         self._server = None
+        self._doubts.clear()
         self._hello_due = False
         for side in self._lanes.values():
             side.rewind()
@@ -268,6 +291,10 @@ class Session:
             side.oldest = oldest or side.oldest
             if side.next_seq < side.oldest:
                 side.next_seq, side.offered = side.oldest, ()
+            # Of what was shed the next frame's header tells. Where there is none, a hello must.
+            if side.acked < side.newest < side.oldest != side.told_oldest:
+                side.told_oldest = side.oldest
+                self._must_tell = True
 
     def receive(self, suffix: str, payload: bytes, now_s: float) -> None:
         """Take a message from the control plane.
@@ -285,11 +312,34 @@ class Session:
             return
         self._take_ack(ack, now_s)
 
+    def doubts(self) -> dict[Lane, int]:
+        """Sequences whose records must be looked at before anything is sent: `settle` them."""
+        return {lane: seq for lane, (seq, _) in self._doubts.items()}
+
+    def settle(self, lane: Lane, record: Record | None, now_s: float) -> None:
+        """Hand over what stands at a doubtful cursor; None when it is not held any more.
+
+        Another record there means that this database was put back to a copy and has gone on from
+        it: the control plane's is the one that came first.
+        """
+        seq, mark = self._doubts.pop(lane, (0, 0))
+        if not seq or self.state in (State.OFFLINE, State.HALTED):
+            return
+        if record is not None and record.seq == seq and frames.mark_of(record) != mark:
+            self.halted_because = "the control plane holds another history under our numbers"
+            self._doubts.clear()
+            self._move(Event.REFUSED)
+            return
+        self._take_cursor(lane, seq, now_s, measured=False)
+        side = self._lanes[lane]
+        side.confirmed = seq
+        side.rewind()
+
     # What the driver asks.
 
     def wants(self) -> list[Want]:
         """Records that could be sent at once, most pressing lane first."""
-        if self.state is not State.STREAMING:
+        if self.state is not State.STREAMING or self._doubts:
             return []
         found = []
         for lane in Lane:
@@ -333,6 +383,8 @@ class Session:
         """When `handle_timer` wants to be called; None when nothing is waited for."""
         if self.state in (State.OFFLINE, State.HALTED):
             return None
+        if self._must_tell and self.state is State.STREAMING:
+            return 0.0
         since_s: float | None = self._greeted_s
         if self.state is State.STREAMING:
             # Each lane waits for itself: the progress of one must not hide another's loss.
@@ -342,6 +394,10 @@ class Session:
 
     def handle_timer(self, now_s: float) -> None:
         """Nothing was heard for as long as it ever takes: ask what has arrived."""
+        if self._must_tell and self.state is State.STREAMING:
+            self._must_tell = False
+            self._greet(Event.SERVER_STARTED, now_s)
+            return
         due_s = self.next_timer()
         if due_s is None or now_s < due_s:
             return
@@ -354,6 +410,11 @@ class Session:
             return None
         shown_ms, heard_s = self._server
         return shown_ms + int((now_s - heard_s) * 1000)
+
+    def take_measured(self) -> Measured | None:
+        """What the last answer told of the control plane's clock, once."""
+        measured, self._measured = self._measured, None
+        return measured
 
     def take_durable(self) -> dict[Lane, int]:
         """The cursors that have moved since this was last asked; write them, then prune."""
@@ -389,9 +450,11 @@ class Session:
         self._greeted_s = now_s
 
     def _take_refusal(self, ack: Ack) -> None:
-        if ack.epoch <= self._epoch:
+        ours = ack.refused == frames.DUPLICATE and ack.nonce == self._nonce
+        if ack.epoch <= self._epoch and not ours:
             # Meant for an older history under our name, or said before ours was known.
             return
+        self.live_epoch = max(self.live_epoch, ack.epoch)
         self.halted_because = ack.refused or "another epoch is live"
         self._move(Event.REFUSED)
 
@@ -407,13 +470,16 @@ class Session:
             return
         moved = False
         for lane, seq in ack.cursors.items():
+            if lane in ack.marks and seq > self._lanes[lane].acked:
+                self._doubts[lane] = (seq, ack.marks[lane])
+                continue
             # The answer to a hello says nothing about how long the frames before it took.
             moved = self._take_cursor(lane, seq, now_s, measured=not ack.nonce) or moved
         self.last_ack_s = now_s
         self._note_server(ack.server_ms, now_s)
         self._credit_bytes = ack.credit_bytes
         if ack.nonce and ack.nonce == self._nonce:
-            self._take_answer(ack)
+            self._take_answer(ack, now_s)
         elif moved:
             self._backoff = 1
             self._move(Event.PROGRESSED)
@@ -437,16 +503,18 @@ class Session:
             self._durable[lane] = seq
         return True
 
-    def _take_answer(self, ack: Ack) -> None:
+    def _take_answer(self, ack: Ack, now_s: float) -> None:
         """The control plane has said what it holds: send from there."""
         self._move(Event.ANSWERED)
+        self._measured = Measured(ack.server_ms, now_s - self._greeted_s, now_s)
         self._nonce += 1
         self._backoff = 1
         both = [codec for codec in self._codecs if codec in ack.codecs]
         self._codec = frames.best_codec(both)
         for lane, side in self._lanes.items():
-            side.confirmed = ack.cursors.get(lane, side.confirmed)
-            side.rewind()
+            if lane not in self._doubts:
+                side.confirmed = ack.cursors.get(lane, side.confirmed)
+                side.rewind()
 
     def _room(self, lane: Lane) -> bool:
         side = self._lanes[lane]
@@ -479,6 +547,8 @@ class Session:
             codecs=list(self._codecs),
             version=self._version,
             orders=self.orders,
+            first=self._first,
+            run=self._run,
         )
         return Message(topics.up(Lane.CONTROL), frames.encode_hello(hello, epoch=self._epoch))
 

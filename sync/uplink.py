@@ -7,6 +7,7 @@ an Outbox and cursors go back to it. A broker that is down is not an error; hist
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -16,6 +17,8 @@ import msgspec
 import structlog
 
 from sync import frames, topics
+from sync.clock_watch import ClockWatch
+from sync.evidence_files import with_contents
 from sync.frames import FrameError
 from sync.identity import Identity
 from sync.link import (
@@ -36,21 +39,15 @@ from sync.link import (
 from sync.order_desk import OrderDesk
 from sync.orders import Order, OrdersUnreadable, Verify
 from sync.publishing import Publications, Publisher
-from sync.records import (
-    EVIDENCE_CHUNK_BYTES,
-    EvidenceRecord,
-    Lane,
-    Record,
-    RecordError,
-    decode_body,
-    encode_body,
-)
+from sync.records import ClockRecord, Lane, Record
 from sync.session import Session, State
 
 # What is read from the outbox at once. Text compresses some five times, so that this fills a frame
 # of at most 100 KB; what does not compress is sent in more than one.
 READ_BYTES = 400_000
 WILL_DELAY_S = 10
+EPOCH_EVERY_S = 60.0
+"""Between two new epochs: two devices under one name would else begin them in turns, at once."""
 ASK_AGAIN_S = 5.0
 """Between two hellos because of orders that have been dealt with already."""
 
@@ -85,6 +82,30 @@ class Outbox(Protocol):
         Raises:
             NotTaken: not now.
         """
+        ...
+
+
+class Chronicle(Protocol):
+    """What the device keeps of its lineage and its clock, as the uplink needs it."""
+
+    async def first(self) -> Mapping[Lane, int]:
+        """With which sequence the epoch begins, by lane."""
+        ...
+
+    async def begin_epoch(self, above: int) -> None:
+        """Begin a new epoch, above this one and our own, durably; `Outbox.epoch` is it then.
+
+        Raises:
+            NotTaken: not now.
+        """
+        ...
+
+    def jumps(self) -> Sequence[tuple[int, int, int]]:
+        """(from, to, since) of the jumps that the wall clock has made."""
+        ...
+
+    async def note_clock(self, seen: ClockRecord) -> None:
+        """Write a record of the clock, durably. Raises NotTaken."""
         ...
 
 
@@ -155,6 +176,8 @@ class Uplink:
         now_ms: Callable[[], int],
         chance: Chance,
         wiring: Wiring = Link,
+        chronicle: Chronicle | None = None,
+        run_id: bytes = b"",
         orders: Orders | None = None,
         order_keys: Mapping[bytes, Verify] | None = None,
     ) -> None:
@@ -171,15 +194,20 @@ class Uplink:
             now_ms: the wall clock, which never steps back.
             chance: draws the jitter between attempts, usually a seeded `random.Random`.
             wiring: makes the connections.
+            chronicle: begins epochs and notes the clock; None = a history that is refused halts.
+            run_id: drawn anew by each run of the program, up to 16 bytes.
             orders: carries out what is ordered; None = no orders are taken.
             order_keys: whose orders are obeyed, by the ids of their keys.
         """
         self._broker = broker
         self._wiring = wiring
         self._orders = orders
+        self._order_keys = order_keys or {}
         self._desk: OrderDesk | None = None
-        if orders is not None and order_keys:
-            self._desk = OrderDesk(identity.address, outbox.epoch, order_keys)
+        self._chronicle = chronicle
+        self._run_id = run_id
+        self._epoch_begun_s = -EPOCH_EVERY_S
+        self._clock = ClockWatch()
         self._asked_s = 0.0
         """When a hello was last sent because of an order that was behind us."""
         self._identity = identity
@@ -233,20 +261,11 @@ class Uplink:
 
     async def run(self) -> None:
         """Connect, carry, and connect again, until cancelled; then say goodbye."""
-        outbox = self._outbox
-        session = Session(
-            epoch=outbox.epoch,
-            boot=self._boot,
-            version=self._version,
-            acked=await outbox.cursors(),
-        )
-        session.note_bounds(await outbox.bounds())
-        self._session = session
-        if self._desk is not None and self._orders is not None:
-            self._desk.note(*await self._orders.position())
-            session.orders = self._desk.position()
+        session = await self._new_session()
         while True:
             try:
+                if await self._begin_epoch(session):
+                    session = await self._new_session()
                 await self._converse(session)
             except LinkError as error:
                 self._reason = str(error)
@@ -256,6 +275,39 @@ class Uplink:
                 self._publisher.disconnected()
             self._announce()
             await asyncio.sleep(self._backoff.next_s())
+
+    async def _new_session(self) -> Session:
+        """What is said from now on, over any number of connections."""
+        outbox, chronicle = self._outbox, self._chronicle
+        session = Session(
+            epoch=outbox.epoch,
+            boot=self._boot,
+            version=self._version,
+            acked=await outbox.cursors(),
+            first=None if chronicle is None else await chronicle.first(),
+            run=self._run_id,
+        )
+        session.note_bounds(await outbox.bounds())
+        self._session = session
+        if self._orders is not None and self._order_keys:
+            self._desk = OrderDesk(self._identity.address, outbox.epoch, self._order_keys)
+            self._desk.note(*await self._orders.position())
+            session.orders = self._desk.position()
+        return session
+
+    async def _begin_epoch(self, session: Session) -> bool:
+        """Begin a new epoch where this history is refused, and not for a while after that again."""
+        if not self._epoch_due(session) or self._chronicle is None:
+            return False
+        _log.warning("epoch_begins", above=session.live_epoch, reason=session.halted_because)
+        await self._chronicle.begin_epoch(session.live_epoch)
+        self._epoch_begun_s = _monotonic_s()
+        self._unkept = {}
+        return True
+
+    def _epoch_due(self, session: Session) -> bool:
+        refused = bool(session.halted_because) and self._chronicle is not None
+        return refused and _monotonic_s() >= self._epoch_begun_s + EPOCH_EVERY_S
 
     async def _converse(self, session: Session) -> None:
         """One connection, from birth to loss."""
@@ -328,9 +380,14 @@ class Uplink:
                     continue
                 if isinstance(event, Taken):
                     self._note_taken(session, event)
+            await self._settle_doubts(session)
             session.handle_timer(_monotonic_s())
             await self._keep_cursors(session)
             await self._obey(session)
+            await self._note_clock(session)
+            if self._epoch_due(session):
+                # On a connection of its own, with a hello of the new epoch.
+                return
             if self._publisher is not None and await self._publisher.keep(link):
                 self._news.set()
             if self._records_waiting:
@@ -341,8 +398,27 @@ class Uplink:
             self._announce()
             await self._sleep(session)
 
+    async def _note_clock(self, session: Session) -> None:
+        """Write down how far our clock is behind, when that has been heard and has changed."""
+        chronicle, now_s = self._chronicle, _monotonic_s()
+        if chronicle is None:
+            return
+        measured, jumps = session.take_measured(), chronicle.jumps()
+        if measured is not None:
+            late_ms = int((now_s - measured.heard_s) * 1000)
+            seen = self._clock.see(measured, self._now_ms() - late_ms, jumps, now_s)
+            if seen is not None:
+                await chronicle.note_clock(seen)
+                self._records_waiting = True
+        elif self._clock.asks(jumps, now_s) and session.state is State.STREAMING:
+            session.server_started(now_s)
+
     async def _sleep(self, session: Session) -> None:
         due_s = session.next_timer()
+        if session.state is State.HALTED and self._chronicle is not None:
+            due_s = self._epoch_begun_s + EPOCH_EVERY_S
+        elif self._chronicle is not None and session.state is State.STREAMING:
+            due_s = min(due_s or math.inf, self._clock.due_s)
         if due_s is None:
             await self._news.wait()
             return
@@ -405,6 +481,13 @@ class Uplink:
         session.orders = self._desk.position()
         self._records_waiting = True
 
+    async def _settle_doubts(self, session: Session) -> None:
+        for lane, seq in session.doubts().items():
+            records = await self._outbox.read(lane, seq - 1, 1, READ_BYTES)
+            session.settle(lane, records[0] if records else None, _monotonic_s())
+        if session.state is State.HALTED:
+            self._reason = session.halted_because
+
     async def _keep_cursors(self, session: Session) -> None:
         self._unkept |= session.take_durable()
         if self._unkept:
@@ -440,7 +523,7 @@ class Uplink:
         """The records with the bytes of the files that evidence records name."""
         if all(record.kind != "evidence" for record in records):
             return records
-        return await asyncio.to_thread(_with_contents, records, self._evidence_root)
+        return await asyncio.to_thread(with_contents, records, self._evidence_root, READ_BYTES)
 
     def _note_taken(self, session: Session, taken: Taken) -> None:
         ours = self._publisher is not None and self._publisher.note(taken)
@@ -474,45 +557,6 @@ class Uplink:
                 _log.error("sync_halted", reason=self._reason, **facts)
             case _:
                 _log.info("sync_connected", **facts)
-
-
-def _with_contents(records: Sequence[Record], root: Path) -> list[Record]:
-    """As many of the records as READ_BYTES allow, with their contents: the rest is read again."""
-    filled = []
-    total = 0
-    for record in records:
-        one = _with_content(record, root) if record.kind == "evidence" else record
-        total += len(one.body)
-        filled.append(one)
-        if total >= READ_BYTES:
-            break
-    return filled
-
-
-def _with_content(record: Record, root: Path) -> Record:
-    """An evidence record with its chunk of the file, or marked missing."""
-    try:
-        body = decode_body(record.kind, record.body)
-    except RecordError:
-        return record
-    if not isinstance(body, EvidenceRecord):
-        return record
-    content = _read_chunk(root, body)
-    filled = msgspec.structs.replace(body, content=content or b"", missing=content is None)
-    return msgspec.structs.replace(record, body=encode_body(filled))
-
-
-def _read_chunk(root: Path, body: EvidenceRecord) -> bytes | None:
-    """One chunk of a kept file; None when it is gone, is another, or would lie outside the root."""
-    try:
-        path = (root / body.path).resolve()
-        if not path.is_relative_to(root.resolve()) or path.stat().st_size != body.size_bytes:
-            return None
-        with path.open("rb") as file:
-            file.seek(body.index * EVIDENCE_CHUNK_BYTES)
-            return file.read(EVIDENCE_CHUNK_BYTES)
-    except (OSError, ValueError):
-        return None
 
 
 def _monotonic_s() -> float:

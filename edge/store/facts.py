@@ -63,6 +63,12 @@ def note_boot(connection: sqlite3.Connection) -> Boot:
     return noted
 
 
+def begin_epoch(connection: sqlite3.Connection, epoch: int) -> None:
+    """Begin a new lineage, with what is not acknowledged."""
+    write(connection, "epoch", epoch)
+    connection.execute("UPDATE lane SET first = acked + 1")
+
+
 def next_boot(connection: sqlite3.Connection) -> Boot:
     """What ``note_boot`` would say, without writing it."""
     epoch, boot = read(connection, "epoch") or 1, read(connection, "boot") + 1

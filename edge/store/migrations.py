@@ -13,7 +13,7 @@ APPLICATION_ID = 0x4241544E
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Of this release. A step is added to ``_STEPS`` with every change of the schema."""
 
 
@@ -81,6 +81,8 @@ def _extend(connection: sqlite3.Connection) -> None:
     if "bytes" not in columns:
         connection.execute("ALTER TABLE lane ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0")
         weigh(connection)
+    if "first" not in columns:
+        connection.execute("ALTER TABLE lane ADD COLUMN first INTEGER NOT NULL DEFAULT 1")
 
 
 def weigh(connection: sqlite3.Connection) -> None:

@@ -38,6 +38,7 @@ ON CONFLICT (lane) DO UPDATE SET next_seq = excluded.next_seq, bytes = bytes + e
 """
 _WEIGHT = "SELECT COALESCE(SUM(LENGTH(body) + 40), 0) FROM history WHERE key > ? AND key <= ?"
 _LIGHTER = "UPDATE lane SET bytes = MAX(0, bytes - ?) WHERE lane = ?"
+_FIRSTS = "SELECT lane, first FROM lane"
 _BYTES = "SELECT lane, bytes FROM lane"
 _ACKNOWLEDGE = "UPDATE lane SET acked = max(acked, ?) WHERE lane = ? AND next_seq > ?"
 _PUT_PUBLICATION = "INSERT INTO publication (message_id, topic, payload) VALUES (?, ?, ?)"
@@ -184,6 +185,11 @@ def seal(connection: sqlite3.Connection, lane: Lane) -> bool:
     connection.execute(_PRUNE, until)
     connection.execute(_LIGHTER, (freed - size, lane))
     return True
+
+
+def read_first(connection: sqlite3.Connection) -> dict[int, int]:
+    """With which sequence the epoch begins in each lane."""
+    return dict(connection.execute(_FIRSTS).fetchall())
 
 
 def held_bytes(connection: sqlite3.Connection) -> dict[int, int]:

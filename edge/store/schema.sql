@@ -99,13 +99,14 @@ CREATE TABLE IF NOT EXISTS sealed (
   count INTEGER NOT NULL,
   frame BLOB NOT NULL
 ) STRICT;
--- How far the control plane has acknowledged each lane, the next sequence to give, and what the
--- records of both tables take.
+-- How far the control plane has acknowledged each lane, the next sequence to give, what the records
+-- of both tables take, and with which sequence the epoch begins.
 CREATE TABLE IF NOT EXISTS lane (
   lane     INTEGER PRIMARY KEY,
   acked    INTEGER NOT NULL,
   next_seq INTEGER NOT NULL,
-  bytes    INTEGER NOT NULL DEFAULT 0
+  bytes    INTEGER NOT NULL DEFAULT 0,
+  first    INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 
 -- Messages that EVENT tasks handed over and that the broker has not taken yet.

@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from sync import orders as wire
-from sync.control_plane import campaigns, fleet, gaps, orders, projection, queries, scrub, truth
+from sync.control_plane import (
+    campaigns,
+    clocks,
+    fleet,
+    gaps,
+    notices,
+    orders,
+    projection,
+    queries,
+    scrub,
+    truth,
+)
 from sync.control_plane.dialect import Connection, StorageUnavailable
 from sync.control_plane.orders import NewOrder, Outbound
 from sync.control_plane.storage import Storage, open_storage
@@ -27,6 +38,7 @@ from sync.control_plane.views import (
     ExecutionView,
     GapView,
     LagReport,
+    NoticeView,
     OrderPage,
     OrderView,
     Summary,
@@ -422,6 +434,22 @@ class Ledger:
         """What of a device's history will not come, and why, as far as it has told."""
         return await self._database.read(
             lambda connection: gaps.read(connection, tenant=tenant, device=device)
+        )
+
+    async def notices(
+        self, *, tenant: str = DEFAULT_TENANT, after_ms: int = 0, limit: int = 100
+    ) -> list[NoticeView]:
+        """What a person should know of devices, that came or came again after a moment."""
+        return await self._database.read(
+            lambda connection: notices.read(
+                connection, tenant=tenant, after_ms=after_ms, limit=limit
+            )
+        )
+
+    async def correction(self, device: str, *, tenant: str = DEFAULT_TENANT) -> clocks.Correction:
+        """What a device's times mean on the control plane's clock."""
+        return await self._database.read(
+            lambda connection: clocks.read(connection, tenant=tenant, device=device)
         )
 
     async def summary(self) -> Summary:

@@ -237,3 +237,36 @@ CREATE TABLE IF NOT EXISTS shed (
   recorded_ms INTEGER NOT NULL,
   PRIMARY KEY (device_id, epoch, lane, first_seq)
 ) STRICT, WITHOUT ROWID;
+
+-- The run of a device's program that last said hello in an epoch: two of them at once are two devices.
+CREATE TABLE IF NOT EXISTS device_run (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  epoch INTEGER NOT NULL,
+  boot INTEGER NOT NULL,
+  run BLOB NOT NULL,
+  nonce INTEGER NOT NULL,
+  PRIMARY KEY (device_id, epoch)
+) STRICT, WITHOUT ROWID;
+
+-- Things about devices that a person should know; the same again is counted.
+CREATE TABLE IF NOT EXISTS notice (
+  notice_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  kind TEXT NOT NULL,
+  text TEXT NOT NULL,
+  first_ms INTEGER NOT NULL,
+  last_ms INTEGER NOT NULL,
+  times INTEGER NOT NULL,
+  UNIQUE (device_id, kind, text)
+) STRICT;
+
+-- Projection: how far devices' clocks were behind ours, and the jumps that they made.
+CREATE TABLE IF NOT EXISTS clock (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  epoch INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  offset_ms INTEGER NOT NULL,
+  error_ms INTEGER NOT NULL,
+  jumps BLOB NOT NULL,
+  PRIMARY KEY (device_id, epoch, at_ms)
+) STRICT, WITHOUT ROWID;

@@ -13,13 +13,15 @@ from collections import Counter
 from typing import Any, assert_never
 
 from sync import frames
-from sync.control_plane import gaps, orders, scrub, tally
+from sync.control_plane import clocks, gaps, orders, scrub, tally
 from sync.control_plane.changes import take_changes
+from sync.control_plane.clocks import Seen
 from sync.control_plane.dialect import Connection
 from sync.control_plane.gaps import Shed
 from sync.control_plane.orders import Result
 from sync.control_plane.queries import LAG_BUCKET_GROWTH
 from sync.records import (
+    ClockRecord,
     EvidenceRecord,
     GapRecord,
     OrderRecord,
@@ -143,7 +145,8 @@ WHERE device_id = :device_id AND workflow_id = :workflow_id
 
 def forget(connection: Connection) -> None:
     """Throw every projection away; `project` makes them again from the first segment on."""
-    for table in ("execution", "task", "evidence", "unread", "lag", "tally", "device_hour", "shed"):
+    for table in ("execution", "task", "evidence", "unread", "lag", "tally", "device_hour", "shed",
+                  "clock"):  # fmt: skip
         connection.execute(f"DELETE FROM {table}")
     connection.execute("UPDATE counter SET value = 0 WHERE name = 'projected'")
 
@@ -187,6 +190,7 @@ class _Batch:
         self._unread: list[dict[str, object]] = []
         self._results: list[Result] = []
         self._shed: list[Shed] = []
+        self._clocks: list[Seen] = []
         self._lag: Counter[tuple[int, int]] = Counter()
         # A dict for its order: the change feed tells things in the order they came.
         self._touched: dict[tuple[int, str], None] = {}
@@ -227,6 +231,9 @@ class _Batch:
             case GapRecord():
                 self._shed.append(Shed(device_id, epoch, record.recorded_ms, body))
                 return
+            case ClockRecord():
+                self._clocks.append(Seen(device_id, epoch, body))
+                return
             case _:
                 assert_never(body)
         self._touched[device_id, workflow_id] = None
@@ -253,6 +260,8 @@ class _Batch:
                 for (hour_ms, bucket), records in self._lag.items()
             ],
         )
+        if self._clocks:
+            clocks.note(connection, self._clocks)
         if self._shed:
             gaps.note(connection, self._shed)
         if self._results:

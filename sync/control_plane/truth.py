@@ -5,13 +5,15 @@ No projection is made here and nothing is decided: the receiver decides, this st
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from sync.control_plane import orders, tally
+from sync import frames
+from sync.control_plane import notices, orders, tally
 from sync.control_plane.changes import take_changes
 from sync.control_plane.dialect import Connection
 from sync.receiver import (
@@ -22,6 +24,7 @@ from sync.receiver import (
     LaneState,
     Outgoing,
     Receiver,
+    Run,
 )
 from sync.records import Count, Lane
 from sync.topics import Address
@@ -79,6 +82,12 @@ DELETE FROM reject
 WHERE reject_id <= (SELECT MAX(reject_id) FROM reject) - :kept
 """
 
+_AT_CURSOR = """
+SELECT first_seq, count, payload FROM segment
+WHERE device_id = :device_id AND epoch = :epoch AND lane = :lane AND first_seq <= :seq
+ORDER BY first_seq DESC LIMIT 1
+"""
+
 _PUT_CURSOR = """
 INSERT INTO cursor (device_id, epoch, lane, acked, newest, oldest, synced_ms)
 VALUES (:device_id, :epoch, :lane, :acked, :newest, :oldest, :synced_ms)
@@ -88,6 +97,14 @@ ON CONFLICT (device_id, epoch, lane) DO UPDATE SET
 
 _GREET = """
 UPDATE device SET boot = :boot, version = :version WHERE device_id = :device_id
+"""
+
+_RUN = "SELECT boot, run, nonce FROM device_run WHERE device_id = :device_id AND epoch = :epoch"
+
+_PUT_RUN = """
+INSERT INTO device_run (device_id, epoch, boot, run, nonce)
+VALUES (:device_id, :epoch, :boot, :run, :nonce)
+ON CONFLICT (device_id, epoch) DO UPDATE SET boot = :boot, run = :run, nonce = :nonce
 """
 
 _TOUCH_DEVICE = """
@@ -140,6 +157,9 @@ def commit(connection: Connection, arrivals: Sequence[Arrival], *, now_ms: int) 
     states: dict[Address, DeviceState] = {}
     for address in known:
         identities[address], states[address] = _load(connection, address, now_ms=now_ms)
+    for arrival in arrivals:
+        if arrival.frame is not None and arrival.frame.hello is not None:
+            _mark(connection, identities[arrival.address], states[arrival.address])
     commitment = Receiver(states, now_ms=now_ms).take(arrivals)
     _write(connection, commitment, identities, now_ms=now_ms)
     return commitment.acks
@@ -151,6 +171,8 @@ def _load(connection: Connection, address: Address, *, now_ms: int) -> tuple[int
     ).fetchone()
     state = DeviceState(live_epoch=epoch)
     keys = {"device_id": device_id, "epoch": epoch}
+    run = connection.execute(_RUN, keys).fetchone()
+    state.run = None if run is None else Run(run[0], bytes(run[1]), run[2])
     for lane, acked, newest, oldest, synced_ms in connection.execute(_CURSORS, keys).fetchall():
         place = keys | {"lane": lane, "acked": acked}
         held = [
@@ -163,6 +185,19 @@ def _load(connection: Connection, address: Address, *, now_ms: int) -> tuple[int
             acked=acked, newest=newest, oldest=oldest, synced_ms=synced_ms, held=held
         )
     return device_id, state
+
+
+def _mark(connection: Connection, device_id: int, state: DeviceState) -> None:
+    """Look up what the records at the cursors are known by."""
+    for lane, side in state.lanes.items():
+        place = {"device_id": device_id, "epoch": state.live_epoch, "lane": lane, "seq": side.acked}
+        row = connection.execute(_AT_CURSOR, place).fetchone()
+        if row is None or row[0] + row[1] <= side.acked:
+            continue
+        with contextlib.suppress(frames.FrameError):
+            frame = frames.decode(bytes(row[2]))
+            record = frame.records[side.acked - frame.header.first_seq]
+            side.mark = (side.acked, frames.mark_of(record))
 
 
 def _write(
@@ -243,7 +278,13 @@ def _write_states(
                 "synced_ms": state.synced_ms,
             },
         )
+    for notice in commitment.notices:
+        notices.note(connection, identities[notice.address], notice, now_ms=now_ms)
     for greeting in commitment.greetings:
+        run = commitment.states[greeting.address].run
+        if run is not None:
+            place = {"device_id": identities[greeting.address], "epoch": greeting.epoch}
+            connection.execute(_PUT_RUN, place | msgspec.structs.asdict(run))
         connection.execute(
             _GREET,
             {

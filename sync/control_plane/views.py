@@ -224,3 +224,18 @@ class GapView(msgspec.Struct, frozen=True):
     """Why, of those that it has accounted for."""
     kinds: dict[str, int]
     """How many of each kind lie in the ranges that it has accounted for."""
+
+
+class NoticeView(msgspec.Struct, frozen=True):
+    """Something about a device that a person should know."""
+
+    notice_id: int
+    tenant: str
+    device: str
+    kind: str
+    """`duplicate-identity`, `epoch`."""
+    text: str
+    first_ms: int
+    last_ms: int
+    times: int
+    """How often it was noticed."""

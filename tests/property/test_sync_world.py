@@ -157,6 +157,9 @@ class Device:
             if not self.world.link_up:
                 return
             session.connected(now_s, nonce=next(self.nonce) * 1_000_000)
+        for lane, seq in session.doubts().items():
+            found = self.read(lane, seq - 1, 1)
+            session.settle(lane, found[0] if found else None, now_s)
         session.handle_timer(now_s)
         durable = session.take_durable()
         if durable and self.world.hostile and rng.random() < 0.1:

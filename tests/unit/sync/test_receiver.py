@@ -241,3 +241,53 @@ def test_any_order_stores_the_same() -> None:
     assert {(12, tuple(range(1, 13)))} == {
         (acked, tuple(seqs)) for acked, seqs in map(outcome, permutations(parts))
     }
+
+
+def hello(boot: int, run: bytes, nonce: int, *, epoch: int = 1, **more: object) -> bytes:
+    """A hello of a run of the device's program."""
+    said = Hello(boot=boot, nonce=nonce, lanes={}, run=run, **more)  # type: ignore[arg-type]
+    return frames.encode_hello(said, epoch=epoch)
+
+
+def test_two_runs_of_one_boot_are_two_devices() -> None:
+    """I-15: the second is refused by name, with its nonce; a person is told; nothing is stored."""
+    state = DeviceState()
+    take(state, hello(4, b"a", 10), topic="up/0")
+    commitment = take(state, hello(4, b"b", 11), topic="up/0")
+
+    (ack,) = said(commitment)
+    assert (frames.DUPLICATE, 11, {}) == (ack.refused, ack.nonce, ack.cursors)
+    (notice,) = commitment.notices
+    assert (ROOF, frames.DUPLICATE) == (notice.address, notice.kind)
+    assert [] == commitment.greetings
+    assert state.run is not None
+    assert b"a" == state.run.run
+
+
+def test_a_boot_that_is_lower_than_before_is_a_copy() -> None:
+    """Unless its hello is only late."""
+    state = DeviceState()
+    take(state, hello(5, b"a", 10), topic="up/0")
+
+    assert "" == said(take(state, hello(4, b"z", 9), topic="up/0"))[0].refused
+    assert frames.DUPLICATE == said(take(state, hello(4, b"b", 11), topic="up/0"))[0].refused
+    assert "" == said(take(state, hello(6, b"c", 12), topic="up/0"))[0].refused
+    assert "" == said(take(state, hello(2, b"", 13), topic="up/0"))[0].refused, "it draws none"
+
+
+def test_a_new_epoch_begins_where_it_says() -> None:
+    """What is before its first sequence is no gap of it; the old epoch's run says nothing here."""
+    state = DeviceState()
+    take(state, hello(5, b"a", 10), topic="up/0")
+    first = {Lane.HISTORY: 50}
+    said_lanes = {Lane.HISTORY: (50, 60)}
+    message = frames.encode_hello(
+        Hello(boot=2, nonce=11, lanes=said_lanes, run=b"b", first=first), epoch=2
+    )
+    commitment = take(state, message, topic="up/0")
+
+    assert [] == commitment.gaps
+    assert 49 == said(commitment)[0].cursors[Lane.HISTORY]
+    assert ["epoch"] == [notice.kind for notice in commitment.notices]
+    assert [(50, 11)] == stored(take(state, frame(50, 60, epoch=2, oldest=50)))
+    assert 60 == state.lanes[Lane.HISTORY].acked

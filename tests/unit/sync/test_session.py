@@ -471,3 +471,58 @@ def test_records_on_offer_wait_for_room() -> None:
     assert [] == play.session.to_send(play.now_s)
     play.ack({Lane.HISTORY: 1_000})
     assert 1 == len(play.session.to_send(play.now_s))
+
+
+def test_a_double_is_told_by_its_own_nonce() -> None:
+    """It halts; what was said to the other one does not concern us."""
+    play = Playbook()
+    hello = play.connect()
+    assert hello.hello is not None
+    play.ack({}, refused=frames.DUPLICATE, nonce=hello.hello.nonce + 1)
+    assert State.GREETING is play.state()
+    play.ack({}, refused=frames.DUPLICATE, nonce=hello.hello.nonce)
+
+    assert State.HALTED is play.state()
+    assert (frames.DUPLICATE, 3) == (play.session.halted_because, play.session.live_epoch)
+
+
+def test_a_refusal_names_the_epoch_to_be_passed() -> None:
+    """The next one begins above it."""
+    play = Playbook()
+    play.connect()
+    play.ack({}, epoch=7, refused="older-epoch")
+
+    assert 7 == play.session.live_epoch
+
+
+def test_the_hello_says_where_the_epoch_begins_and_who_runs() -> None:
+    """Lanes that begin with 1 are not named."""
+    first = {Lane.HISTORY: 40, Lane.URGENT: 1}
+    one = Session(epoch=3, boot=2, version="1", acked={}, first=first, run=b"run")
+    one.connected(NOW_S, nonce=1)
+    (message,) = one.to_send(NOW_S)
+    hello = frames.decode(message.payload).hello
+    assert hello is not None
+
+    assert ({Lane.HISTORY: 40}, b"run") == (hello.first, hello.run)
+
+
+def test_an_answer_measures_the_clock_once() -> None:
+    """Between the hello and its answer; the time goes on from there."""
+    play = Playbook()
+    hello = play.connect()
+    assert play.session.server_ms(NOW_S) is None
+    play.now_s += 0.5
+    play.answer({}, hello=hello, server_ms=9_000)
+    measured = play.session.take_measured()
+    assert measured is not None
+
+    assert (9_000, 0.5, NOW_S + 0.5) == (
+        measured.server_ms,
+        measured.round_trip_s,
+        measured.heard_s,
+    )
+    assert play.session.take_measured() is None
+    assert 11_000 == play.session.server_ms(NOW_S + 2.5)
+    play.session.disconnected(play.now_s)
+    assert play.session.server_ms(play.now_s) is None

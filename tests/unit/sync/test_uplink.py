@@ -11,7 +11,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from sync import frames, topics, uplink
+from sync import evidence_files, frames, topics, uplink
 from sync.frames import Ack
 from sync.identity import Identity
 from sync.link import Broker, NotTaken, Wire
@@ -30,7 +30,7 @@ def evidence(path: str, index: int = 0, size_bytes: int = SIZE_BYTES) -> Record:
 
 def filled(record: Record, root: Path) -> EvidenceRecord:
     """The body after its content was looked for."""
-    body = decode_body("evidence", uplink._with_content(record, root).body)
+    body = decode_body("evidence", evidence_files.with_content(record, root).body)
     assert isinstance(body, EvidenceRecord)
     return body
 
@@ -70,14 +70,14 @@ def test_what_is_no_evidence_is_left_alone(root: Path) -> None:
     """Unreadable bodies travel as they are; the control plane sets them aside."""
     record = msgspec.structs.replace(evidence("w1/a.jpg"), body=b"\xc1")
 
-    assert record == uplink._with_content(record, root)
+    assert record == evidence_files.with_content(record, root)
 
 
 def test_memory_is_bounded_by_what_one_read_may_fill(root: Path) -> None:
     """However many chunks wait, only some 400 KB of them are held at once."""
     records = [evidence("w1/a.jpg", index % 2) for index in range(500)]
 
-    taken = uplink._with_contents(records, root)
+    taken = evidence_files.with_contents(records, root, uplink.READ_BYTES)
 
     assert uplink.READ_BYTES <= sum(len(one.body) for one in taken) < uplink.READ_BYTES + 61_000
 

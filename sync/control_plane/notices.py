@@ -1,0 +1,37 @@
+"""Notices: things about devices that a person should know, told by the protocol itself.
+
+Who is told of them, and how, is not known here.
+"""
+
+from __future__ import annotations
+
+from sync.control_plane.dialect import Connection
+from sync.control_plane.views import NoticeView
+from sync.receiver import Notice
+
+_NOTE = """
+INSERT INTO notice (device_id, kind, text, first_ms, last_ms, times)
+VALUES (:device_id, :kind, :text, :now_ms, :now_ms, 1)
+ON CONFLICT (device_id, kind, text) DO UPDATE SET
+  last_ms = :now_ms, times = notice.times + 1
+"""
+
+_READ = """
+SELECT n.notice_id, d.tenant, d.device, n.kind, n.text, n.first_ms, n.last_ms, n.times
+FROM notice n JOIN device d ON d.device_id = n.device_id
+WHERE d.tenant = :tenant AND n.last_ms > :after_ms
+ORDER BY n.last_ms, n.notice_id
+LIMIT :limit
+"""
+
+
+def note(connection: Connection, device_id: int, notice: Notice, *, now_ms: int) -> None:
+    """Keep a notice; the same again is counted."""
+    row = {"device_id": device_id, "kind": notice.kind, "text": notice.text, "now_ms": now_ms}
+    connection.execute(_NOTE, row)
+
+
+def read(connection: Connection, *, tenant: str, after_ms: int, limit: int) -> list[NoticeView]:
+    """Notices that came, or came again, after a moment; oldest first."""
+    rows = connection.execute(_READ, {"tenant": tenant, "after_ms": after_ms, "limit": limit})
+    return [NoticeView(*row) for row in rows.fetchall()]
