@@ -35,6 +35,7 @@ from tests.bench import (
     recovery,
     rest,
     sdk,
+    sync,
     tables,
 )
 from tests.bench.context import Bench
@@ -116,6 +117,13 @@ BENCHMARKS = {
         "Starts come at twice the rate of the peak for a minute, whether they are answered or not; "
         "as many workers as at the peak report their tasks.",
         overload.run,
+    ),
+    "sync": Benchmark(
+        "History and orders through a broker",
+        "A real Mosquitto without persistence, an ingester with its ledger in SQLite, a device with "
+        "its engine, each a process; an order is given, carried out and reported, with the commits "
+        "of both ends. Frames are compressed by zlib.",
+        sync.run,
     ),
 }
 

@@ -69,5 +69,14 @@ GOALS = {
     "overload.accepted_p99_ms": Goal(250),
     "overload.results_p99_ms": Goal(250),
     "overload.peak_mb": Goal(128),
+    # Up to a control plane, and down from it.
+    "sync.drain.records_per_s": _at_least(60_000),
+    "sync.drain.device_us": Goal(3),
+    "sync.drain.wire_bytes_a_task": Goal(50),
+    "sync.drain.ledger_bytes": Goal(26),
+    "sync.order.p50_ms": Goal(5),
+    "sync.order.p99_ms": Goal(50),
+    "sync.kept.us_a_record": Goal(12),
+    "sync.kept.written_a_record": Goal(1_000),
 }
 """By the keys of the figures."""

@@ -247,8 +247,30 @@ def mosquitto_tls(folder: Path, port: int) -> Process:
     return process
 
 
-def make_certificates(folder: Path) -> None:
-    """An authority, and one certificate of it that serves both ends."""
+def mosquitto_of_names(folder: Path, port: int, rules: Path) -> Process:
+    """A broker that takes a client's name from its certificate, and grants rights by it."""
+    process = mosquitto(folder, port)
+    make_certificates(
+        folder, {"broker": "broker", "roof": "roof", "cellar": "cellar", "cloud": "control-plane"}
+    )
+    (folder / "acl").write_text(rules.read_text(encoding="utf-8"), encoding="utf-8")
+    text = (folder / "mosquitto.conf").read_text(encoding="utf-8")
+    text = text.replace("allow_anonymous true", "allow_anonymous false") + (
+        f"user root\ncafile {folder}/ca.pem\ncertfile {folder}/broker.pem\n"
+        f"keyfile {folder}/broker.key\nrequire_certificate true\n"
+        f"use_identity_as_username true\nacl_file {folder}/acl\n"
+    )
+    (folder / "mosquitto.conf").write_text(text, encoding="utf-8")
+    return process
+
+
+def make_certificates(folder: Path, names: Mapping[str, str] | None = None) -> None:
+    """An authority, and certificates of it that serve both ends.
+
+    Args:
+        folder: where they are put, as NAME.pem and NAME.key.
+        names: common names by the names of the files; None = one, of the device.
+    """
     now = dt.datetime.now(dt.UTC)
     authority = ec.generate_private_key(ec.SECP256R1())
 
@@ -269,15 +291,16 @@ def make_certificates(folder: Path) -> None:
         )
         return certificate.public_bytes(serialization.Encoding.PEM)
 
-    one = ec.generate_private_key(ec.SECP256R1())
     (folder / "ca.pem").write_bytes(issue("authority", authority, is_authority=True))
-    (folder / "one.pem").write_bytes(issue("roof", one, is_authority=False))
-    pem = one.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (folder / "one.key").write_bytes(pem)
+    for file, name in (names or {"one": "roof"}).items():
+        key = ec.generate_private_key(ec.SECP256R1())
+        (folder / f"{file}.pem").write_bytes(issue(name, key, is_authority=False))
+        pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        (folder / f"{file}.key").write_bytes(pem)
 
 
 def amqtt(folder: Path, port: int) -> Process:

@@ -1,0 +1,306 @@
+"""History on its way up and orders on their way down, through a real broker to a real ledger.
+
+Broker and ingester are processes of their own; run as a program it is the device.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from edge.durable import FILES
+from edge.effects import Effects
+from edge.engine import Engine
+from edge.model.definitions import WorkflowDefinition
+from edge.orders import EngineOrders
+from edge.outbox import EngineOutbox
+from edge.store import outbox
+from edge.store.outbox import OutboxWriter
+from sync import identity
+from sync.control_plane.ingest import Ingest
+from sync.control_plane.ledger import Ledger
+from sync.identity import load_order_key, pinned
+from sync.link import Broker
+from sync.records import Lane
+from sync.uplink import Uplink
+from tests.bench.context import Bench, serve_child
+from tests.bench.figures import Figure, NotMeasured, Run
+from tests.bench.inprocess import drive, serve
+from tests.bench.window import Window, cpu_s, quantile
+from tests.bench.workload import STEPS, run_as_the_daemon, workload_w
+from tests.evaluators import EVALUATORS
+from tests.integration.sync_doubles import (
+    INGESTER,
+    MOSQUITTO,
+    MemoryOutbox,
+    Process,
+    fill,
+    free_port,
+    mosquitto,
+    now_ms,
+    running,
+    wait_for_port,
+)
+
+_RECORDS = 200_000
+_WORKFLOWS = 3_000
+_ORDERS = 200
+_AT_ONCE = 100
+_TASKS_A_RECORD = 7 / 23
+"""Of the history that is drained: workflows of seven tasks, each with three states."""
+
+_WAIT = {"name": "wait", "taskReferenceName": "wait", "type": "WAIT"}
+
+
+@contextlib.asynccontextmanager
+async def _engine(path: Path, *definitions: object, syncing: bool) -> AsyncIterator[Engine]:
+    engine = await Engine.open(path, scripts=EVALUATORS, syncing=syncing)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(engine.run())
+        for definition in definitions:
+            wanted = msgspec.convert(definition, WorkflowDefinition)
+            await engine.put_workflow_definition(wanted, overwrite=True)
+        try:
+            yield engine
+        finally:
+            await engine.close()
+
+
+def _uplink(engine: Engine, folder: Path, port: int, keys: list[str]) -> Uplink:
+    uplink = Uplink(
+        broker=Broker(port=port),
+        identity=identity.load(folder / "identity", device="roof", files=FILES),
+        outbox=EngineOutbox(engine),
+        publications=None,
+        evidence_root=folder,
+        boot=engine.boot.boot,
+        version="bench",
+        now_ms=now_ms,
+        chance=random.Random(7),
+        orders=EngineOrders(engine, lambda script: None),
+        order_keys=pinned(keys),
+    )
+
+    def see(effects: Effects) -> None:
+        if effects.outbox:
+            uplink.wake()
+
+    engine.on_effects(see)
+    return uplink
+
+
+def _backlog(path: Path, records: int) -> None:
+    """A database with history that nobody has taken away yet."""
+    memory = MemoryOutbox()
+    fill(memory, records)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        writer = OutboxWriter()
+        connection.execute("BEGIN")
+        for lane in (Lane.URGENT, Lane.HISTORY):
+            for record in memory.lanes[lane]:
+                writer.add(
+                    connection, lane, record.kind, record.body, now_ms=record.recorded_ms, boot=1
+                )
+        writer.flush(connection)
+        connection.execute("COMMIT")
+
+
+async def _drain(folder: Path, port: int, ingester: int, records: int) -> Run:
+    path = folder / "device.db"
+    async with _engine(path, syncing=True):
+        pass
+    await asyncio.to_thread(_backlog, path, records)
+    async with _engine(path, syncing=True) as engine, asyncio.TaskGroup() as group:
+        uplink = _uplink(engine, folder, port, [])
+        waiting = sum(
+            newest for _, _, newest in (await engine.database.read(outbox.read_lanes)).values()
+        )
+        window, before_s = Window(), cpu_s(ingester)
+        running_uplink = group.create_task(uplink.run())
+        while sum(uplink.status().synced_to.values()) < waiting:
+            await asyncio.sleep(0.01)
+        measured = window.close()
+        taken_s = cpu_s(ingester) - before_s
+        sent_bytes = uplink.status().bytes_sent
+        running_uplink.cancel()
+    return {
+        "foreign": measured["foreign"],
+        "records_per_s": waiting / measured["wall_s"],
+        "device_us": measured["cpu_s"] / waiting * 1e6,
+        "ingest_us": taken_s / waiting * 1e6,
+        "wire_bytes_a_task": sent_bytes / waiting / _TASKS_A_RECORD,
+    }
+
+
+async def _orders(folder: Path, port: int, orders: int) -> Run:
+    ledger = await Ledger.open(folder / "orders.db", now_ms=now_ms)
+    key = load_order_key(folder / "cloud", FILES)
+    ingest = Ingest(
+        broker=Broker(port=port), ledger=ledger, now_ms=now_ms, chance=random.Random(1),
+        order_key=key,
+    )  # fmt: skip
+    definition = {"name": "demo", "tasks": [_WAIT], "ownerEmail": "bench@example.invalid"}
+    took_s: list[float] = []
+    async with (
+        _engine(folder / "ordered.db", definition, syncing=True) as engine,
+        asyncio.TaskGroup() as group,
+    ):
+        uplink = _uplink(engine, folder, port, [key.public_key.hex()])
+        loops = [group.create_task(one.run()) for one in (ingest, uplink)]
+        while await ledger.device("roof") is None:
+            await asyncio.sleep(0.01)
+        for _ in range(orders):
+            began_s, change = time.perf_counter(), await ledger.newest_change()
+            given = await ledger.order(
+                "roof", "start", {"name": "demo"}, expires_ms=now_ms() + 3_600_000
+            )
+            while True:
+                found = await ledger.find_order(given.order_id)
+                if found is not None and found.ended:
+                    break
+                await ledger.wait_for_change(change, timeout_s=1.0)
+                change = await ledger.newest_change()
+            took_s.append(time.perf_counter() - began_s)
+        for loop in loops:
+            loop.cancel()
+    await ledger.close()
+    return {
+        "p50_ms": quantile(took_s, 0.50) * 1000,
+        "p99_ms": quantile(took_s, 0.99) * 1000,
+    }
+
+
+async def _keep(folder: Path, workflows: int, syncing: bool) -> Run:
+    path = folder / "kept.db"
+    async with _engine(path, workload_w(), syncing=syncing) as engine, asyncio.TaskGroup() as group:
+        workers = [
+            group.create_task(serve(engine, name)) for name in STEPS for _ in range(_AT_ONCE // 3)
+        ]
+        await drive(engine, "W", 20, _AT_ONCE)
+        window = Window()
+        await drive(engine, "W", workflows, _AT_ONCE)
+        measured = window.close()
+        lanes = await engine.database.read(outbox.read_lanes)
+        for worker in workers:
+            worker.cancel()
+    records = sum(newest for _, _, newest in lanes.values()) * workflows / (workflows + 20)
+    return {
+        "foreign": measured["foreign"],
+        "cpu_us": measured["cpu_s"] / workflows * 1e6,
+        "written": measured["written_bytes"] / workflows,
+        "records": records / workflows,
+    }
+
+
+def measure(mode: str, folder: str, count: int, port: int = 0, ingester: int = 0) -> Run:
+    """One run in this process.
+
+    Args:
+        mode: `drain`, `orders`, `kept` or `plain`.
+        folder: where databases are made.
+        count: of records, orders or workflows.
+        port: of the broker.
+        ingester: the process that takes history in.
+    """
+    place = Path(folder)
+    match mode:
+        case "drain":
+            return run_as_the_daemon(_drain(place, port, ingester, count))
+        case "orders":
+            return run_as_the_daemon(_orders(place, port, count))
+        case _:
+            return run_as_the_daemon(_keep(place, count, mode == "kept"))
+
+
+def _ledger_bytes(path: Path) -> float:
+    """What a record takes of the ledger's truth: all of its segments, by the record."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        size, records = connection.execute(
+            "SELECT SUM(LENGTH(payload) + 60), SUM(count) FROM segment"
+        ).fetchone()
+    return float(size) / float(records)
+
+
+def _through_the_broker(bench: Bench, mode: str, count: int) -> Run:
+    if MOSQUITTO is None:
+        raise NotMeasured("mosquitto is not installed")
+    folder, port = bench.new_folder("sync"), free_port()
+    broker = mosquitto(folder, port)
+    ledger = folder / "ledger.db"
+    ingester = Process(
+        [sys.executable, "-c", INGESTER, str(ledger), str(port)], folder / "ingester.log"
+    )
+    with running(broker, ingester):
+        broker.start()
+        wait_for_port(port)
+        task = {"mode": mode, "folder": str(folder), "count": count, "port": port}
+        if mode == "drain":
+            ingester.start()
+            assert ingester.child is not None
+            task["ingester"] = ingester.child.pid
+        measured = bench.child("tests.bench.sync", task)
+        if mode == "drain":
+            measured["ledger_bytes"] = _ledger_bytes(ledger)
+    return measured
+
+
+def _kept(bench: Bench, workflows: int) -> Run:
+    """What the history costs, by a record of it: with it and without it, in turns."""
+    runs: dict[str, Run] = {}
+    for mode in ("plain", "kept"):
+        task = {"mode": mode, "folder": str(bench.new_folder(mode)), "count": workflows}
+        runs[mode] = bench.child("tests.bench.sync", task)
+    plain, kept = runs["plain"], runs["kept"]
+    return {
+        "foreign": kept["foreign"],
+        "us_a_record": (kept["cpu_us"] - plain["cpu_us"]) / kept["records"],
+        "written_a_record": (kept["written"] - plain["written"]) / kept["records"],
+    }
+
+
+def run(bench: Bench) -> list[Figure]:
+    """Draining a backlog, the round trip of an order, and what keeping history costs."""
+    records = bench.many(_RECORDS, least=2_000)
+    orders = bench.many(_ORDERS, least=5)
+    workflows = bench.many(_WORKFLOWS, least=50)
+    cases = bench.alternate(
+        {
+            "sync.drain": (
+                f"backlog of {records:,} records",
+                lambda: _through_the_broker(bench, "drain", records),
+            ),
+            "sync.order": (
+                "an order to start, given, done and reported",
+                lambda: _through_the_broker(bench, "orders", orders),
+            ),
+            "sync.kept": (
+                f"history of W, {_AT_ONCE} at once",
+                lambda: _kept(bench, workflows),
+            ),
+        },
+        counted=True,
+    )
+    drain, order, kept = cases["sync.drain"], cases["sync.order"], cases["sync.kept"]
+    return [
+        drain.figure("records_per_s", "drained, acknowledged", "per second"),
+        drain.figure("device_us", "CPU of the device", "µs a record"),
+        drain.figure("ingest_us", "CPU of the ingester, with its projection", "µs a record"),
+        drain.figure("wire_bytes_a_task", "on the wire", "bytes a task execution"),
+        drain.figure("ledger_bytes", "in the ledger's segments", "bytes a record"),
+        order.figure("p50_ms", "p50", "ms"),
+        order.figure("p99_ms", "p99", "ms"),
+        kept.figure("us_a_record", "CPU that it costs", "µs a record"),
+        kept.figure("written_a_record", "written for it", "bytes a record"),
+    ]
+
+
+if __name__ == "__main__":
+    serve_child(measure)
