@@ -27,6 +27,7 @@ from sync.control_plane import rounds
 from sync.control_plane.app import build_app
 from sync.control_plane.ingest import Hears, Ingest
 from sync.control_plane.ledger import Ledger
+from sync.control_plane.messengers import Mail
 from sync.identity import OrderKey, load_order_key
 
 _GROUP = "baton"
@@ -178,6 +179,12 @@ class ControlPlane:
         hears = Hears.ALL if alone else Hears.PRESENCE
         self._ingest = _ingest(settings, ledger, clock, key, hears=hears, group="")
         self._ingesters = Ingesters(settings)
+        self._now_ms = clock.now_ms
+        self._broker = broker(settings.sync)
+        cloud = settings.cloud
+        self._mail = Mail(
+            cloud.mail_server, cloud.mail_sender, cloud.mail_username, cloud.mail_password_file
+        )
         self._app: Starlette = build_app(
             ledger,
             now_ms=clock.now_ms,
@@ -205,6 +212,11 @@ class ControlPlane:
             self._ingesters.run(),
             self._ledger.scrub_daily(),
             rounds.campaigns(self._ledger),
+            rounds.alerts_are_looked_at(self._ledger, self._now_ms),
+            rounds.alerts_are_told(
+                self._ledger, self._now_ms, mail=self._mail, broker=self._broker
+            ),
+            rounds.old_things_are_removed(self._ledger, self._now_ms),
         ]
 
     async def alive(self) -> None:

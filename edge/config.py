@@ -5,10 +5,8 @@ Nothing is opened or started here, and no other place reads a setting from anywh
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
-import socket
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from edge import toml_text
+from edge import addresses, toml_text
 
 _MAX_FILE_BYTES = 1_000_000
 """A larger file is no configuration."""
@@ -165,6 +163,11 @@ class CloudSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``postgresql://USER@HOST/DATABASE``; empty = ``ledger.db`` in the data directory."""
     ingesters: int = 0
     """Processes that take in what devices send; 0 = the one with the pages does, -1 = others do."""
+    mail_server: str = ""
+    """``smtp://HOST:PORT`` or ``smtps://``, which mails of alerts are handed to; empty = none."""
+    mail_sender: str = "baton@localhost"
+    mail_username: str = ""
+    mail_password_file: str = ""
 
 
 class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -341,6 +344,9 @@ def load(
         ),
         sync=sync,
         events=_event_settings(settings.events, folder, sync),
+        cloud=msgspec.structs.replace(
+            settings.cloud, mail_password_file=_below(folder, settings.cloud.mail_password_file)
+        ),
     )
     _check(settings)
     return settings
@@ -501,7 +507,7 @@ def _sync_settings(
     return msgspec.structs.replace(
         sync,
         enabled=sync.enabled if written is None else written.get("enabled", True),
-        device=sync.device or _host_name(),
+        device=sync.device or addresses.host_name(),
         password_file=_below(folder, sync.password_file),
         ca_file=_below(folder, sync.ca_file),
         certificate_file=_below(folder, sync.certificate_file),
@@ -531,15 +537,9 @@ def publishes_for_itself(settings: Settings) -> bool:
     return bool(events.broker) and not (sync.enabled and same)
 
 
-def _host_name() -> str:
-    """The host's name with only what may stand in a topic."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64].lstrip("._-")
-    return name or "device"
-
-
 def _check(settings: Settings) -> None:
     host, _ = address_of(settings.daemon.listen)
-    if not settings.daemon.allow_remote and not _is_loopback(host):
+    if not settings.daemon.allow_remote and not addresses.is_loopback(host):
         raise WrongValue(
             f"daemon.listen: {host} can be reached by others, and the API asks for no password. "
             "Listen on 127.0.0.1, or set daemon.allow_remote = true if the network is trusted."
@@ -588,12 +588,3 @@ def _check(settings: Settings) -> None:
         # Written this way round, a NaN is refused too.
         if not least <= value <= most:
             raise WrongValue(f"{key}: {value} is not between {least} and {most}")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -16,7 +16,7 @@ import msgspec
 
 from edge.cli import output
 from edge.cli.run import daemon_options, daemon_settings, place_options, start_role
-from edge.config import CloudSettings, Settings
+from edge.config import Settings
 
 _LISTEN = "127.0.0.1:8090"
 _ELSEWHERE = -1
@@ -81,7 +81,8 @@ def cloud_settings(
         state_name="baton-cloud",
     )
     given = settings.cloud
-    own = CloudSettings(
+    own = msgspec.structs.replace(
+        given,
         database=given.database if database is None else database,
         ingesters=given.ingesters if ingesters is None else ingesters,
     )

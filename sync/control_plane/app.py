@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from sync.control_plane.access_routes import AccessApi
+from sync.control_plane.alert_routes import AlertApi
 from sync.control_plane.answers import REFUSALS, Rim, refuse
 from sync.control_plane.calls import Call, Operation
 from sync.control_plane.conductor_routes import ConductorApi
@@ -55,6 +56,7 @@ def build_app(
         *ExecutionApi(ledger, now_ms).operations(),
         *orders.operations(),
         *WantedApi(ledger, now_ms).operations(),
+        *AlertApi(ledger, now_ms).operations(),
         *ConductorApi(ledger, orders, guard, now_ms).operations(),
         *AccessApi(ledger, guard, now_ms).operations(),
     ]

@@ -191,3 +191,58 @@ CREATE TABLE IF NOT EXISTS wanted (
 -- Serves the newest order about one thing on one device.
 CREATE INDEX IF NOT EXISTS device_order_subject ON device_order (device_id, subject, order_key)
 WHERE subject <> '';
+
+CREATE TABLE IF NOT EXISTS alert_channel (
+  tenant TEXT NOT NULL,
+  name TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('webhook', 'email', 'mqtt')),
+  -- A web address, an e-mail address, a topic.
+  address TEXT NOT NULL,
+  PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS alert_rule (
+  rule_id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  name TEXT NOT NULL,
+  -- JSON, as the API takes it.
+  document TEXT NOT NULL,
+  UNIQUE (tenant, name)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS alert (
+  alert_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  tenant TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  -- A device, or a workflow.
+  subject TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('pending', 'firing', 'resolved')),
+  since_ms INTEGER NOT NULL,
+  fired_ms INTEGER NOT NULL,
+  resolved_ms INTEGER NOT NULL,
+  value TEXT NOT NULL,
+  acknowledged_by TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+-- One that is open for each subject of a rule.
+CREATE UNIQUE INDEX IF NOT EXISTS alert_open ON alert (tenant, rule, subject)
+WHERE state <> 'resolved';
+-- Serves the list.
+CREATE INDEX IF NOT EXISTS alert_by_state ON alert (tenant, state, alert_id);
+
+CREATE TABLE IF NOT EXISTS alert_delivery (
+  delivery_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  tenant TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  -- JSON.
+  message TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  due_ms INTEGER NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  -- 0 = not yet.
+  done_ms INTEGER NOT NULL DEFAULT 0,
+  error TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+-- Serves the look for what is to be sent.
+CREATE INDEX IF NOT EXISTS alert_delivery_due ON alert_delivery (due_ms) WHERE done_ms = 0;

@@ -10,10 +10,16 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from sync.control_plane import alerts
 from sync.control_plane.dialect import StorageUnavailable
 from sync.control_plane.ledger import Ledger, LedgerUnavailable
+from sync.control_plane.messengers import Mail, send
+from sync.link import Broker
 
 CAMPAIGN_EVERY_S = 1.0
+RULES_EVERY_S = 10.0
+MESSAGES_EVERY_S = 1.0
+TRIM_EVERY_S = 3_600.0
 
 _log = structlog.get_logger(__name__)
 
@@ -42,3 +48,40 @@ async def campaigns(ledger: Ledger) -> None:
             given = bool(await ledger.give_campaign_orders())
 
     await every(CAMPAIGN_EVERY_S, step, "campaigns")
+
+
+async def alerts_are_looked_at(ledger: Ledger, now_ms: Callable[[], int]) -> None:
+    """Look at the rules of alerts again and again, until cancelled."""
+
+    async def step() -> None:
+        await ledger.write(lambda connection: alerts.evaluate(connection, now_ms=now_ms()))
+
+    await every(RULES_EVERY_S, step, "alert rules")
+
+
+async def alerts_are_told(
+    ledger: Ledger, now_ms: Callable[[], int], *, mail: Mail, broker: Broker
+) -> None:
+    """Send what is to be told of alerts, until cancelled."""
+
+    async def step() -> None:
+        for one in await ledger.read(lambda connection: alerts.due(connection, now_ms=now_ms())):
+            error = await send(one.channel, one.message, mail=mail, broker=broker)
+            if error:
+                _log.warning("alert_not_told", channel=one.channel.name, reason=error)
+            await ledger.write(
+                lambda connection, one=one, error=error: alerts.note_attempt(  # type: ignore[misc]
+                    connection, one, error, now_ms=now_ms()
+                )
+            )
+
+    await every(MESSAGES_EVERY_S, step, "alert messages")
+
+
+async def old_things_are_removed(ledger: Ledger, now_ms: Callable[[], int]) -> None:
+    """Remove alerts and messages that are long over, until cancelled."""
+
+    async def step() -> None:
+        await ledger.write(lambda connection: alerts.trim(connection, now_ms=now_ms()))
+
+    await every(TRIM_EVERY_S, step, "removal")

@@ -55,10 +55,16 @@ class World:
 
     async def send(self, device: str, *bodies: Body, tenant: str = "default") -> None:
         """History of a device, the way it arrives, and into view."""
+        await self.send_at(device, NOW_MS, *bodies, tenant=tenant)
+
+    async def send_at(
+        self, device: str, at_ms: int, *bodies: Body, tenant: str = "default"
+    ) -> None:
+        """History of a device whose clock shows something."""
         first = self._seq.get(device, 0) + 1
         self._seq[device] = first + len(bodies) - 1
         records = [
-            Record(Lane.HISTORY, first + n, KINDS[type(body)], NOW_MS, 1, encode_body(body))
+            Record(Lane.HISTORY, first + n, KINDS[type(body)], at_ms, 1, encode_body(body))
             for n, body in enumerate(bodies)
         ]
         payload = frames.encode(records, epoch=1, oldest_seq=1)
