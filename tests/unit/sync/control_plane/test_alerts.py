@@ -40,6 +40,8 @@ def hook() -> Iterator[Hook]:
     """A web hook that listens."""
 
     class Handler(BaseHTTPRequestHandler):
+        """Answers what is posted."""
+
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["content-length"]))
             if there.status == 200:
