@@ -60,6 +60,9 @@ def cloud(
     It hears devices over the MQTT broker that [sync] broker names.
     """
     if context.invoked_subcommand is not None:
+        if any(one is not None for one in (data_dir, listen, config, database, ingesters)):
+            verb = context.invoked_subcommand
+            raise click.UsageError(f"options of `baton cloud {verb}` stand behind `{verb}`")
         return
     start_role("run_cloud", cloud_settings(config, data_dir, database, ingesters, listen=listen))
 

@@ -23,6 +23,7 @@ from sync.control_plane.execution_routes import ExecutionApi
 from sync.control_plane.fleet_routes import FleetApi
 from sync.control_plane.guard import Guard
 from sync.control_plane.ledger import DEFAULT_TENANT, Ledger
+from sync.control_plane.openapi import Document
 from sync.control_plane.order_routes import OrderApi
 from sync.control_plane.wanted_routes import WantedApi
 from sync.web.pages import Pages
@@ -60,6 +61,9 @@ def build_app(
         *ConductorApi(ledger, orders, guard, now_ms).operations(),
         *AccessApi(ledger, guard, now_ms).operations(),
     ]
+
+    document = Document(table)
+    table.append(document.operation())
 
     def routed(operation: Operation) -> Route:
         async def answer(request: Request) -> Response:

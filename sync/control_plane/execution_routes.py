@@ -83,8 +83,16 @@ class ExecutionApi:
 
     async def execution(self, call: Call) -> Response:
         """One execution with its tasks and files."""
-        view = await self._find(call.tenant, call.part("device"), call.part("workflow_id"))
-        return json_answer(execution_json(view))
+        tenant, device = call.tenant, call.part("device")
+        view = await self._find(tenant, device, call.part("workflow_id"))
+        correction = await self._ledger.correction(device, tenant=tenant)
+        start, row = correction.at(view.row.created_ms), view.row
+        corrected = {
+            "startTime": start.at_ms,
+            "endTime": correction.at(row.ended_ms).at_ms if row.ended_ms else 0,
+            "errorMs": start.error_ms,
+        }
+        return json_answer({**execution_json(view), "corrected": corrected})
 
     async def timeline(self, call: Call) -> Response:
         """What an execution did when: a bar for each attempt of each step, in milliseconds."""

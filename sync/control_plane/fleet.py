@@ -55,7 +55,9 @@ WHERE hour_ms >= :since_ms AND device_id IN (VALUES {places})
 GROUP BY device_id
 """
 
-_STATES = "SELECT state, COUNT(*) FROM fleet WHERE tenant = :tenant GROUP BY state"
+_STATES = """
+SELECT state, COUNT(*) FROM fleet WHERE (:tenant IS NULL OR tenant = :tenant) GROUP BY state
+"""
 _VERSIONS = """
 SELECT version, COUNT(*) FROM fleet WHERE tenant = :tenant GROUP BY version ORDER BY version
 LIMIT 200
@@ -317,8 +319,8 @@ def count(connection: Connection, *, tenant: str, terms: list[Term], now_ms: int
     return int(found[0])
 
 
-def states(connection: Connection, tenant: str) -> dict[str, int]:
-    """How many devices are in each state."""
+def states(connection: Connection, tenant: str | None) -> dict[str, int]:
+    """How many devices are in each state; tenant None = of all tenants."""
     found = dict(connection.execute(_STATES, {"tenant": tenant}).fetchall())
     return {state: int(found.get(state, 0)) for state in FIELDS["state"].words}
 

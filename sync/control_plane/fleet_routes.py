@@ -13,7 +13,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from sync.control_plane import fleet, tally
+from sync.control_plane import alerts, fleet, tally
 from sync.control_plane.access import Area, Role
 from sync.control_plane.access_routes import note
 from sync.control_plane.answers import json_answer
@@ -23,7 +23,8 @@ from sync.control_plane.fleet import FIELDS, ORDERS, TAGS_LIMIT, FleetRow, Group
 from sync.control_plane.ledger import Ledger
 from sync.control_plane.search_terms import QueryError, Term, parse
 from sync.control_plane.stream import Streams
-from sync.control_plane.wire import Recent, metrics_text, summary_json
+from sync.control_plane.views import GapView, NoticeView
+from sync.control_plane.wire import Recent, Standing, metrics_text, summary_json
 
 DAY_MS = 24 * 3600 * 1000
 HOUR_MS = 3600 * 1000
@@ -52,6 +53,18 @@ class DeviceList(msgspec.Struct, frozen=True):
     """Give this back as ``after`` for the following page; null at the end."""
     states: dict[str, int]
     """How many of all devices of the tenant are in each state."""
+
+
+class GapList(msgspec.Struct, frozen=True):
+    """Ranges that will not come."""
+
+    gaps: list[GapView]
+
+
+class NoticeList(msgspec.Struct, frozen=True):
+    """What a person should know of devices."""
+
+    notices: list[NoticeView]
 
 
 class NewDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +166,9 @@ class FleetApi:
             Operation("GET", one, self.device, area, answer=ShownDevice),
             Operation("PUT", one + "/tags", self.put_tags, area, operator, body=Tags,
                       answer=ShownDevice),
+            Operation("GET", one + "/gaps", self.gaps, area, answer=GapList),
+            Operation("GET", "/api/v1/notices", self.notices, area,
+                      query=("after", "limit", "tenant"), answer=NoticeList),
             Operation("GET", "/api/v1/tags", self.tags, area, answer=TagList),
             Operation("GET", "/api/v1/groups", self.groups, area, answer=GroupList),
             Operation("GET", group, self.group, area, answer=ShownGroup),
@@ -196,6 +212,21 @@ class FleetApi:
     async def device(self, call: Call) -> Response:
         """One device."""
         return json_answer(await self._find(call.tenant, call.part("device")))
+
+    async def gaps(self, call: Call) -> Response:
+        """What of a device's history will not come, and why, as far as it has told."""
+        tenant, device = call.tenant, call.part("device")
+        await self._find(tenant, device)
+        found = await self._ledger.gaps(device, tenant=tenant)
+        return json_answer(GapList(found))
+
+    async def notices(self, call: Call) -> Response:
+        """What a person should know of devices, such as two under one name; oldest first."""
+        after = call.number("after", default=0, least=0, most=2**53)
+        found = await self._ledger.notices(
+            tenant=call.tenant, after_ms=after, limit=call.limit(100)
+        )
+        return json_answer(NoticeList(found))
 
     async def register(self, call: Call) -> Response:
         """Make a device known before it has been heard of; it is shown as ``never``."""
@@ -383,6 +414,7 @@ class FleetApi:
             await self._ledger.summary(),
             await self._ledger.lag_percentiles(since_ms=self._now_ms() - HOUR_MS),
             streams=self.streams.open,
+            more=await self._ledger.read(_standing),
         )
         return Response(text, media_type="text/plain; version=0.0.4")
 
@@ -429,6 +461,18 @@ class FleetApi:
             return await self._ledger.write(change)
         except QueryError as error:
             raise HTTPException(400, str(error)) from error
+
+
+def _standing(connection: Connection) -> Standing:
+    def number(statement: str) -> int:
+        return int(connection.execute(statement).fetchone()[0])
+
+    return Standing(
+        states=fleet.states(connection, None),
+        orders_open=number("SELECT COUNT(*) FROM device_order WHERE ended IS NULL"),
+        alerts_firing=alerts.firing(connection),
+        messages_waiting=number("SELECT COUNT(*) FROM alert_delivery WHERE done_ms = 0"),
+    )
 
 
 def terms_of(call: Call, now_ms: int) -> list[Term]:

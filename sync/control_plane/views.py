@@ -209,7 +209,7 @@ class OrderPage(msgspec.Struct, frozen=True):
     """Give this back as `after` for the following page; None at the end."""
 
 
-class GapView(msgspec.Struct, frozen=True):
+class GapView(msgspec.Struct, frozen=True, rename="camel"):
     """A range of a lane that will not come."""
 
     epoch: int
@@ -226,7 +226,7 @@ class GapView(msgspec.Struct, frozen=True):
     """How many of each kind lie in the ranges that it has accounted for."""
 
 
-class NoticeView(msgspec.Struct, frozen=True):
+class NoticeView(msgspec.Struct, frozen=True, rename="camel"):
     """Something about a device that a person should know."""
 
     notice_id: int

@@ -31,6 +31,16 @@ class Recent(msgspec.Struct, frozen=True):
     """True when counting stopped at its limit: there are at least so many."""
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """How things stand, for the metrics."""
+
+    states: dict[str, int]
+    """Devices by state."""
+    orders_open: int
+    alerts_firing: int
+    messages_waiting: int
+
+
 def camel(name: str) -> str:
     """``last_seen_ms`` as ``lastSeenMs``."""
     return re.sub(r"_([a-z0-9])", lambda match: match.group(1).upper(), name)
@@ -129,7 +139,9 @@ def change_json(change: Change) -> dict[str, Any]:
     }
 
 
-def metrics_text(summary: Summary, lag: LagReport, *, streams: int) -> str:
+def metrics_text(
+    summary: Summary, lag: LagReport, *, streams: int, more: Standing | None = None
+) -> str:
     """The fleet in Prometheus' text format."""
     lines: list[str] = []
 
@@ -171,6 +183,17 @@ def metrics_text(summary: Summary, lag: LagReport, *, streams: int) -> str:
         '{quantile="0.99"}': lag.p99_ms / 1000,
     })  # fmt: skip
     metric("streams", "gauge", "Pages following live.", {"": streams})
+    if more is not None:
+        metric("devices_in_state", "gauge", "Devices by state, all tenants.", {
+            f'{{state="{state}"}}': number for state, number in more.states.items()
+        })  # fmt: skip
+        metric("orders_open", "gauge", "Orders that have come to nothing yet.", {
+            "": more.orders_open
+        })  # fmt: skip
+        metric("alerts_firing", "gauge", "Alerts that are firing.", {"": more.alerts_firing})
+        metric("alert_messages_waiting", "gauge", "Messages of alerts not delivered yet.", {
+            "": more.messages_waiting
+        })  # fmt: skip
     return "\n".join(lines) + "\n"
 
 

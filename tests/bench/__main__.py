@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from tests.bench import (
     flash,
+    fleet,
     footprint,
     forks,
     handlers,
@@ -111,6 +112,12 @@ BENCHMARKS = {
         "Idle long polls",
         "Workers that wait; the API ends a poll after five seconds, and the next one follows.",
         polls.run,
+    ),
+    "fleet": Benchmark(
+        "The control plane's pages",
+        "A hundred thousand devices and two million executions in an SQLite ledger; every page is "
+        "asked for over the application, and nothing that was kept answers it.",
+        fleet.run,
     ),
     "overload": Benchmark(
         "Twice the load that can be carried",

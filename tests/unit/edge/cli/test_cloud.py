@@ -91,3 +91,11 @@ def test_the_first_token_is_made_here(tmp_path: Path) -> None:
         disk.commit()
     broken = CliRunner().invoke(main, ["cloud", "verify-audit", *place])
     assert (1, True) == (broken.exit_code, "Entry 1 is not" in broken.output)
+
+
+def test_options_before_the_verb_are_refused(tmp_path: Path) -> None:
+    """They would be those of the control plane itself, and without effect."""
+    result = CliRunner().invoke(main, ["cloud", "--data-dir", str(tmp_path), "rebuild"])
+
+    assert 2 == result.exit_code
+    assert "stand behind `rebuild`" in result.output

@@ -232,3 +232,21 @@ def test_what_is_wrong_is_named(
         assert [] == (await world.ask("GET", "/api/v1/audit"))["entries"]
 
     in_world(tmp_path / "ledger.db", play)
+
+
+def test_gaps_and_notices_are_told(where: Path | str) -> None:
+    """What will not come of a device, and what a person should know of it."""
+
+    async def play(world: World) -> None:
+        await hello(world, "roof", 7)
+        said = Hello(boot=3, nonce=2, lanes={Lane.HISTORY: (5, 7)})
+        topic = topics.address("default", "roof").topic("up/0")
+        arrival = receiver.read(topic, frames.encode_hello(said, epoch=1), received_ms=NOW_MS)
+        assert arrival is not None
+        await world.ledger.commit([arrival])
+        (gap,) = (await world.ask("GET", "/api/v1/devices/roof/gaps"))["gaps"]
+        assert (1, 4, 2) == (gap["firstSeq"], gap["lastSeq"], gap["lane"])
+        assert [] == (await world.ask("GET", "/api/v1/notices"))["notices"]
+        await world.ask("GET", "/api/v1/devices/nobody/gaps", status=404)
+
+    in_world(where, play)
