@@ -149,11 +149,11 @@ class SyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificate_file: str = ""
     key_file: str = ""
     history_mb: int = 100
-    """What history may take until it is acknowledged; beyond it is sealed, then the oldest is shed,
-    and the control plane is told what."""
+    """What history may take until it is acknowledged; beyond it is sealed, then the oldest shed."""
+    bytes_per_s: int = 0
+    """What may be sent in the long run, but for what is urgent; 0 = no cap."""
     order_keys: list[str] = []
-    """Public keys of control planes whose orders are obeyed, 64 hexadecimal digits each; a control
-    plane logs its own when it starts. None = no orders are taken."""
+    """Public keys of control planes whose orders are obeyed, 64 hexadecimal digits each."""
 
 
 class CloudSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -570,6 +570,7 @@ def _check(settings: Settings) -> None:
         ("payloads.upload_most_mb", payloads.upload_most_mb, 1, 1_000),
         ("payloads.upload_budget_mb", payloads.upload_budget_mb, 1, 1_000_000),
         ("files.most_mb", settings.files.most_mb, 1, 100_000),
+        ("sync.bytes_per_s", settings.sync.bytes_per_s, 0, 10**9),
         ("sync.history_mb", settings.sync.history_mb, 1, 1_000_000),
         ("storage.reserve_mb", settings.storage.reserve_mb, 0, 100_000),
         ("files.budget_mb", settings.files.budget_mb, 1, 10_000_000),

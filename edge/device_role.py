@@ -558,6 +558,7 @@ def _uplink(settings: Settings, data: DataDir, engine: Engine, scripts: Evaluato
         chance=Dice(),
         chronicle=Lineage(engine, data.identity),
         run_id=run_id(),
+        cap_bytes_per_s=settings.sync.bytes_per_s,
         orders=EngineOrders(engine, scripts.syntax_error),
         order_keys=identity.pinned(settings.sync.order_keys),
     )

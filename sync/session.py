@@ -7,7 +7,7 @@ broker says about a message is worth nothing here but a reason to slow down.
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
@@ -15,7 +15,9 @@ import msgspec
 
 from sync import frames, topics
 from sync.frames import Ack, Codec, Hello
+from sync.lane_side import Flight, LaneSide
 from sync.orders import Position
+from sync.pace import Pace
 from sync.records import Lane, Record
 
 RTO_MIN_S = 2.0
@@ -145,55 +147,6 @@ class Measured(msgspec.Struct, frozen=True):
     heard_s: float
 
 
-class _Flight(msgspec.Struct):
-    """A frame under way."""
-
-    last_seq: int
-    size_bytes: int
-    sent_s: float
-
-
-class _LaneSide:
-    """What the session knows of one lane."""
-
-    def __init__(self, acked: int) -> None:
-        self.acked = acked
-        # What the control plane says it holds. Less than `acked` when a ledger was lost and the
-        # device still has what that one had acknowledged.
-        self.confirmed = acked
-        self.next_seq = acked + 1
-        self.oldest = acked + 1
-        self.newest = acked
-        self.told_oldest = 0
-        # Up to here frames were sent before; an acknowledgement of them says nothing about the
-        # round trip, because it may answer the first of them (Karn's rule).
-        self.resent_to = 0
-        self.offered: Sequence[Record] = ()
-        self.flights: deque[_Flight] = deque()
-        # Since when nothing of what is under way has been acknowledged.
-        self.waiting_since_s = 0.0
-
-    def rewind(self) -> None:
-        """Begin again behind what the control plane holds."""
-        self.resent_to = max(self.resent_to, self.next_seq - 1)
-        self.next_seq = max(self.confirmed + 1, self.oldest)
-        self.offered = ()
-        self.flights.clear()
-
-    def land(self, seq: int) -> float | None:
-        """Take an acknowledgement; when the newest frame it covers was sent, if that counts."""
-        sent_s = None
-        while self.flights and self.flights[0].last_seq <= seq:
-            flight = self.flights.popleft()
-            if flight.last_seq > self.resent_to:
-                sent_s = flight.sent_s
-        self.confirmed = seq
-        if self.next_seq <= seq:
-            self.next_seq = seq + 1
-            self.offered = ()
-        return sent_s
-
-
 class Session:
     """One device's conversation with its control plane, over any number of connections."""
 
@@ -207,6 +160,7 @@ class Session:
         codecs: Sequence[Codec] = frames.CODECS,
         first: Mapping[Lane, int] | None = None,
         run: bytes = b"",
+        pace: Pace | None = None,
     ) -> None:
         """Start from what the store holds.
 
@@ -218,6 +172,7 @@ class Session:
             codecs: what to offer.
             first: with which sequence the epoch begins, by lane; None = with 1.
             run: drawn anew by each run of the program.
+            pace: of the link; None = one that carries everything at once.
         """
         self.state = State.OFFLINE
         self.halted_because = ""
@@ -239,8 +194,13 @@ class Session:
         self._version = version
         self._codecs = tuple(codecs)
         self._codec = Codec.ZLIB
-        self._lanes = {lane: _LaneSide(acked.get(lane, 0)) for lane in Lane}
+        self._lanes = {lane: LaneSide(acked.get(lane, 0)) for lane in Lane}
         self._credit_bytes = FIRST_CREDIT_BYTES
+        self._pace = pace or Pace(first_bytes=2**40)
+        self._now_s = 0.0
+        """When something last happened."""
+        self._record_bytes = 40.0
+        """What a record has taken in the frames before, about."""
         self._durable: dict[Lane, int] = {}
         self._hello_due = False
         self._must_tell = False
@@ -256,6 +216,8 @@ class Session:
     def connected(self, now_s: float, *, nonce: int) -> None:
         """The broker has taken the connection; `nonce` is larger than on any one before."""
         self._nonce = max(self._nonce + 1, nonce)
+        self._now_s = now_s
+        self._pace.began(now_s)
         self._backoff = 1
         self._greet(Event.CONNECTED, now_s)
 
@@ -268,6 +230,12 @@ class Session:
         self._hello_due = False
         for side in self._lanes.values():
             side.rewind()
+
+    def taken(self, size_bytes: int, took_s: float, now_s: float) -> None:
+        """The broker has a frame: how long that took says how full the link is, nothing more."""
+        self._now_s = now_s
+        self._pace.taken(size_bytes, took_s, now_s)
+        self._pace.limit(self._credit_bytes)
 
     def unheard(self, now_s: float) -> None:
         """The broker has said that nobody listens (MQTT 5, reason 0x10): stop, and ask later."""
@@ -367,6 +335,7 @@ class Session:
 
     def to_send(self, now_s: float) -> list[Message]:
         """What to publish now, in this order."""
+        self._now_s = now_s
         out = []
         if self._hello_due:
             self._hello_due = False
@@ -381,6 +350,18 @@ class Session:
 
     def next_timer(self) -> float | None:
         """When `handle_timer` wants to be called; None when nothing is waited for."""
+        due_s = self._silence_s()
+        if self.state is not State.STREAMING or not any(map(self._waits, CREDITED)):
+            return due_s
+        free_s = self._pace.free_s(self._now_s)
+        return due_s if free_s <= self._now_s else min(free_s, math.inf if due_s is None else due_s)
+
+    def _waits(self, lane: Lane) -> bool:
+        side = self._lanes[lane]
+        return bool(side.offered) or side.next_seq <= side.newest
+
+    def _silence_s(self) -> float | None:
+        """When it has been silent for too long."""
         if self.state in (State.OFFLINE, State.HALTED):
             return None
         if self._must_tell and self.state is State.STREAMING:
@@ -394,11 +375,12 @@ class Session:
 
     def handle_timer(self, now_s: float) -> None:
         """Nothing was heard for as long as it ever takes: ask what has arrived."""
+        self._now_s = now_s
         if self._must_tell and self.state is State.STREAMING:
             self._must_tell = False
             self._greet(Event.SERVER_STARTED, now_s)
             return
-        due_s = self.next_timer()
+        due_s = self._silence_s()
         if due_s is None or now_s < due_s:
             return
         self._backoff = min(self._backoff * 2, 64)
@@ -522,21 +504,31 @@ class Session:
             return False
         if lane not in CREDITED:
             return True
+        if self._pace.free_s(self._now_s) > self._now_s:
+            return False
         under_way = sum(
             flight.size_bytes for one in CREDITED for flight in self._lanes[one].flights
         )
         # One frame may always be under way, or a credit below its size would stop the lane.
-        return under_way == 0 or under_way + frames.MAX_FRAME_BYTES <= self._credit_bytes
+        window = min(self._credit_bytes, self._pace.window_bytes)
+        return under_way == 0 or under_way + self._frame_bytes() <= window
 
-    def _frame(self, lane: Lane, side: _LaneSide, now_s: float) -> Message:
+    def _frame_bytes(self) -> int:
+        return min(frames.MAX_FRAME_BYTES, self._pace.message_bytes)
+
+    def _frame(self, lane: Lane, side: LaneSide, now_s: float) -> Message:
         if not side.flights:
             side.waiting_since_s = now_s
+        # About as much as the link is to have of one message; what is urgent waits for its end.
+        most = max(1, int(self._frame_bytes() / self._record_bytes))
         payload, taken = frames.pack(
-            side.offered, epoch=self._epoch, oldest_seq=side.oldest, codec=self._codec
+            side.offered[:most], epoch=self._epoch, oldest_seq=side.oldest, codec=self._codec
         )
         side.offered = side.offered[taken:]
         side.next_seq += taken
-        side.flights.append(_Flight(side.next_seq - 1, len(payload), now_s))
+        self._record_bytes += (len(payload) / taken - self._record_bytes) / 4
+        self._pace.sent(len(payload), now_s)
+        side.flights.append(Flight(side.next_seq - 1, len(payload), now_s))
         return Message(topics.up(lane), payload)
 
     def _hello(self) -> Message:

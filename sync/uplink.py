@@ -38,6 +38,7 @@ from sync.link import (
 )
 from sync.order_desk import OrderDesk
 from sync.orders import Order, OrdersUnreadable, Verify
+from sync.pace import Pace
 from sync.publishing import Publications, Publisher
 from sync.records import ClockRecord, Lane, Record
 from sync.session import Session, State
@@ -178,6 +179,7 @@ class Uplink:
         wiring: Wiring = Link,
         chronicle: Chronicle | None = None,
         run_id: bytes = b"",
+        cap_bytes_per_s: float = 0.0,
         orders: Orders | None = None,
         order_keys: Mapping[bytes, Verify] | None = None,
     ) -> None:
@@ -196,6 +198,7 @@ class Uplink:
             wiring: makes the connections.
             chronicle: begins epochs and notes the clock; None = a history that is refused halts.
             run_id: drawn anew by each run of the program, up to 16 bytes.
+            cap_bytes_per_s: what may be sent in the long run, but for what is urgent; 0 = no cap.
             orders: carries out what is ordered; None = no orders are taken.
             order_keys: whose orders are obeyed, by the ids of their keys.
         """
@@ -206,6 +209,9 @@ class Uplink:
         self._desk: OrderDesk | None = None
         self._chronicle = chronicle
         self._run_id = run_id
+        self._pace = Pace(cap_bytes_per_s=cap_bytes_per_s)
+        self._sent: dict[int, tuple[int, float]] = {}
+        """Size and time of the frames that the broker does not have yet, by their tickets."""
         self._epoch_begun_s = -EPOCH_EVERY_S
         self._clock = ClockWatch()
         self._asked_s = 0.0
@@ -225,14 +231,9 @@ class Uplink:
         self._unkept: dict[Lane, int] = {}
         """Cursors that have moved and are not durable yet."""
         self._announced: LinkState | None = None
-        self._connected = False
-        self._reason = ""
-        self._last_ack_ms = 0
-        self._last_connected_ms = 0
-        self._last_session = 0
-        self._records_sent = 0
-        self._frames_sent = 0
-        self._bytes_sent = 0
+        self._connected, self._reason = False, ""
+        self._last_ack_ms = self._last_connected_ms = self._last_session = 0
+        self._records_sent = self._frames_sent = self._bytes_sent = 0
 
     def wake(self) -> None:
         """Rows may be waiting. A hint, on the loop's own thread; losing one costs only time."""
@@ -286,6 +287,7 @@ class Uplink:
             acked=await outbox.cursors(),
             first=None if chronicle is None else await chronicle.first(),
             run=self._run_id,
+            pace=self._pace,
         )
         session.note_bounds(await outbox.bounds())
         self._session = session
@@ -336,6 +338,7 @@ class Uplink:
                 address.topic(topics.PRESENCE), self._presence("online", session_no), retain=True
             )
             self._connected = True
+            self._sent.clear()
             self._reason = ""
             self._last_connected_ms = self._now_ms()
             session.note_bounds(await self._outbox.bounds())
@@ -517,7 +520,8 @@ class Uplink:
             self._frames_sent += 1
             self._bytes_sent += len(message.payload)
             self._records_sent += frames.decode_header(message.payload)[0].count
-            link.publish(self._identity.address.topic(message.suffix), message.payload)
+            ticket = link.publish(self._identity.address.topic(message.suffix), message.payload)
+            self._sent[ticket] = (len(message.payload), _monotonic_s())
 
     async def _with_contents(self, records: Sequence[Record]) -> Sequence[Record]:
         """The records with the bytes of the files that evidence records name."""
@@ -527,6 +531,9 @@ class Uplink:
 
     def _note_taken(self, session: Session, taken: Taken) -> None:
         ours = self._publisher is not None and self._publisher.note(taken)
+        sent, now_s = self._sent.pop(taken.ticket, None), _monotonic_s()
+        if sent is not None:
+            session.taken(sent[0], now_s - sent[1], now_s)
         if not ours and taken.unheard:
             session.unheard(_monotonic_s())
 

@@ -1,0 +1,62 @@
+"""What a session knows of one lane: what is held, what was sent, and what has arrived.
+
+When anything is sent is decided by the session.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from sync.records import Record
+
+
+class Flight(msgspec.Struct):
+    """A frame under way."""
+
+    last_seq: int
+    size_bytes: int
+    sent_s: float
+
+
+class LaneSide:
+    """What the session knows of one lane."""
+
+    def __init__(self, acked: int) -> None:
+        self.acked = acked
+        # What the control plane says it holds. Less than `acked` when a ledger was lost and the
+        # device still has what that one had acknowledged.
+        self.confirmed = acked
+        self.next_seq = acked + 1
+        self.oldest = acked + 1
+        self.newest = acked
+        self.told_oldest = 0
+        # Up to here frames were sent before; an acknowledgement of them says nothing about the
+        # round trip, because it may answer the first of them (Karn's rule).
+        self.resent_to = 0
+        self.offered: Sequence[Record] = ()
+        self.flights: deque[Flight] = deque()
+        # Since when nothing of what is under way has been acknowledged.
+        self.waiting_since_s = 0.0
+
+    def rewind(self) -> None:
+        """Begin again behind what the control plane holds."""
+        self.resent_to = max(self.resent_to, self.next_seq - 1)
+        self.next_seq = max(self.confirmed + 1, self.oldest)
+        self.offered = ()
+        self.flights.clear()
+
+    def land(self, seq: int) -> float | None:
+        """Take an acknowledgement; when the newest frame it covers was sent, if that counts."""
+        sent_s = None
+        while self.flights and self.flights[0].last_seq <= seq:
+            flight = self.flights.popleft()
+            if flight.last_seq > self.resent_to:
+                sent_s = flight.sent_s
+        self.confirmed = seq
+        if self.next_seq <= seq:
+            self.next_seq = seq + 1
+            self.offered = ()
+        return sent_s
