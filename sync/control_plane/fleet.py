@@ -6,6 +6,8 @@ changed around devices, so that a search over a hundred thousand of them reads o
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -55,12 +57,24 @@ WHERE hour_ms >= :since_ms AND device_id IN (VALUES {places})
 GROUP BY device_id
 """
 
-_STATES = """
-SELECT state, COUNT(*) FROM fleet WHERE (:tenant IS NULL OR tenant = :tenant) GROUP BY state
-"""
-_VERSIONS = """
-SELECT version, COUNT(*) FROM fleet WHERE tenant = :tenant GROUP BY version ORDER BY version
+_COUNTED = """
+SELECT value, SUM(devices) FROM fleet_count
+WHERE kind = :kind AND (:tenant IS NULL OR tenant = :tenant)
+GROUP BY value
+HAVING SUM(devices) > 0
+ORDER BY value
 LIMIT 200
+"""
+
+_ADD_COUNT = """
+INSERT INTO fleet_count (tenant, kind, value, devices)
+VALUES (:tenant, :kind, :value, :devices)
+ON CONFLICT (tenant, kind, value) DO UPDATE SET devices = fleet_count.devices + :devices
+"""
+
+_COUNT_ALL = """
+INSERT INTO fleet_count (tenant, kind, value, devices)
+SELECT tenant, '{kind}', {kind}, COUNT(*) FROM fleet GROUP BY tenant, {kind}
 """
 
 FIELDS = {
@@ -141,6 +155,12 @@ def refresh(connection: Connection) -> int:
     rows = named_rows(connection, _CHANGED, {"limit": REFRESHED_AT_ONCE})
     if not rows:
         return 0
+    places = ", ".join(f"({int(row['device_id'])})" for row in rows)
+    before = connection.execute(
+        f"SELECT tenant, state, version FROM fleet WHERE device_id IN (VALUES {places})"
+    ).fetchall()
+    after = [(row["tenant"], state_of(row), row["version"]) for row in rows]
+    _count(connection, before, after)
     connection.executemany(
         _PUT,
         [
@@ -163,11 +183,36 @@ def refresh(connection: Connection) -> int:
 def all_offline(connection: Connection) -> None:
     """Show every device as offline, at once."""
     connection.execute("UPDATE fleet SET state = 'offline' WHERE state IN ('online', 'lagging')")
+    connection.execute("DELETE FROM fleet_count")
+    for kind in ("state", "version"):
+        connection.execute(_COUNT_ALL.format(kind=kind))
+
+
+def _count(
+    connection: Connection,
+    before: Iterable[tuple[str, str, str]],
+    after: Iterable[tuple[str, str, str]],
+) -> None:
+    """Put the difference between two looks at the same devices into the counts."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for sign, devices in ((-1, before), (1, after)):
+        for tenant, state, version in devices:
+            counts[tenant, "state", state] += sign
+            counts[tenant, "version", version] += sign
+    connection.executemany(
+        _ADD_COUNT,
+        [
+            {"tenant": tenant, "kind": kind, "value": value, "devices": many}
+            for (tenant, kind, value), many in counts.items()
+            if many
+        ],
+    )
 
 
 def forget(connection: Connection) -> None:
     """Throw the list away; `refresh` makes it again."""
     connection.execute("DELETE FROM fleet")
+    connection.execute("DELETE FROM fleet_count")
     connection.execute("UPDATE progress SET value = -1 WHERE name = 'fleet'")
 
 
@@ -321,13 +366,13 @@ def count(connection: Connection, *, tenant: str, terms: list[Term], now_ms: int
 
 def states(connection: Connection, tenant: str | None) -> dict[str, int]:
     """How many devices are in each state; tenant None = of all tenants."""
-    found = dict(connection.execute(_STATES, {"tenant": tenant}).fetchall())
+    found = dict(connection.execute(_COUNTED, {"tenant": tenant, "kind": "state"}).fetchall())
     return {state: int(found.get(state, 0)) for state in FIELDS["state"].words}
 
 
 def versions(connection: Connection, tenant: str) -> dict[str, int]:
     """How many devices run each release."""
-    found = connection.execute(_VERSIONS, {"tenant": tenant}).fetchall()
+    found = connection.execute(_COUNTED, {"tenant": tenant, "kind": "version"}).fetchall()
     return {str(version): int(many) for version, many in found}
 
 

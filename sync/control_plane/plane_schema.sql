@@ -67,6 +67,15 @@ CREATE TABLE IF NOT EXISTS fleet (
   PRIMARY KEY (tenant, device)
 ) STRICT, WITHOUT ROWID;
 
+-- Projection: how many devices are in each state, and run each release.
+CREATE TABLE IF NOT EXISTS fleet_count (
+  tenant TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('state', 'version')),
+  value TEXT NOT NULL,
+  devices INTEGER NOT NULL,
+  PRIMARY KEY (tenant, kind, value)
+) STRICT, WITHOUT ROWID;
+
 -- Serves one device, and what joins it.
 CREATE UNIQUE INDEX IF NOT EXISTS fleet_by_id ON fleet (device_id);
 -- Serves the devices in one state, and the counts.

@@ -104,8 +104,9 @@ ORDER BY bucket
 
 _TOTALS = """
 SELECT
-  (SELECT COUNT(*) FROM device) AS devices,
-  (SELECT COALESCE(SUM(online), 0) FROM device) AS online,
+  (SELECT COALESCE(SUM(devices), 0) FROM fleet_count WHERE kind = 'state') AS devices,
+  (SELECT COALESCE(SUM(devices), 0) FROM fleet_count
+   WHERE kind = 'state' AND value IN ('online', 'lagging')) AS online,
   (SELECT COALESCE(SUM(count), 0) FROM segment) AS records,
   (SELECT COUNT(*) FROM segment WHERE quarantined IS NOT NULL) AS quarantined,
   (SELECT COUNT(*) FROM unread) AS unread,

@@ -63,6 +63,7 @@ GOALS = {
     "recovery.ready_ms": Goal(800),
     # Many who ask.
     "fleet.worst_p95_ms": Goal(50),
+    "fleet.worst_cpu_p95_ms": Goal(50),
     "polls.share": Goal(2),
     "polls.rss_mb": Goal(64),
     "overload.goodput": _at_least(90),

@@ -36,6 +36,7 @@ def test_the_list_is_made_again(where: Path | str) -> None:
             steps += 1
         after = await ledger.read(listed)
         states = await ledger.read(lambda c: fleet.states(c, "default"))
+        versions = await ledger.read(lambda c: fleet.versions(c, "default"))
         await ledger.close()
 
         # The wills of a third of them made no device known.
@@ -43,6 +44,7 @@ def test_the_list_is_made_again(where: Path | str) -> None:
         assert (known, [], known) == (len(before), emptied, len(after))
         assert before == after
         assert {"online": known, "lagging": 0, "offline": 0, "never": 0} == states
+        assert {"": known} == versions
         assert 1 <= steps <= 2
 
     asyncio.run(run())
