@@ -15,9 +15,9 @@ from sync.control_plane.dialect import Connection, named_rows
 from sync.control_plane.search_terms import Field, Op, QueryError, Sort, Term, condition
 from sync.control_plane.views import ExecutionRow
 
-WINDOW_ROWS = 10_000
-"""That one page looks at: some 20 ms."""
-_FIRST_WINDOWS = (200, 2_000)
+WINDOW_ROWS = 5_000
+"""That one page looks at: some 15 ms."""
+_FIRST_WINDOWS = (200, 1_000)
 """Looked at before: most searches find a page among them, in a millisecond."""
 STATUSES = ("RUNNING", "COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED", "PAUSED")
 
@@ -177,10 +177,16 @@ def _conditions(
     return " AND ".join(said)
 
 
+# Put together first, because each call costs as much as all the rest of a row. No text that anybody
+# looks for has a line's end in it.
+_ALL_TEXTS = (
+    "lower(w.name || '\n' || w.workflow_id || '\n' || COALESCE(w.correlation_id, '') || '\n'"
+    " || COALESCE(w.reason, '') || '\n' || device.device)"
+)
+
+
 def _anywhere(name: str) -> str:
-    columns = ("w.name", "w.workflow_id", "COALESCE(w.correlation_id, '')",
-               "COALESCE(w.reason, '')", "device.device")  # fmt: skip
-    return "(" + " OR ".join(f"instr(lower({one}), :{name}) > 0" for one in columns) + ")"
+    return f"instr({_ALL_TEXTS}, :{name}) > 0"
 
 
 def _mark(created_ms: int, execution_id: int) -> str:
