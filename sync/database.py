@@ -31,10 +31,14 @@ _WAL_LIMIT_BYTES = 16 * 1024 * 1024
 """The log is cut back to this after a burst, so that it cannot fill a small disk."""
 
 
-LOG_ROOM_BYTES = 4_200_000
-"""A log of so many bytes is checkpointed, and begun anew: a thousand pages and what is between."""
+PAGE_BYTES = 2_048
+"""A lone COMMIT changes one page, and a log of small ones puts fewer bytes on the disk for it."""
 
-_PAGE_BYTES = 4_096
+_CHECKPOINT_PAGES = 2_000
+LOG_ROOM_BYTES = 4_200_000
+"""A log of so many pages is checkpointed, and begun anew; so many bytes has it then."""
+
+_SYSTEM_PAGE_BYTES = 4_096
 
 _FREE_FOR_ROOM = 16
 """So many times as much must be free for that."""
@@ -192,8 +196,8 @@ def make_room(log: Path, size: int = LOG_ROOM_BYTES) -> None:
             return
         with log.open("ab", buffering=0) as file:
             # Page by page: what a kernel keeps as one large piece it also counts as written whole.
-            for start in range(0, missing, _PAGE_BYTES):
-                file.write(bytes(min(_PAGE_BYTES, missing - start)))
+            for start in range(0, missing, _SYSTEM_PAGE_BYTES):
+                file.write(bytes(min(_SYSTEM_PAGE_BYTES, missing - start)))
             os.fdatasync(file.fileno())
 
 
@@ -249,10 +253,13 @@ def prepare(connection: sqlite3.Connection, *, writes: bool) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA mmap_size = 0")
     if writes:
+        # Of a file that is still to be made; others keep what they have.
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
     else:
         # SQLite before 3.51.3 can damage a database when two connections checkpoint at once,

@@ -20,8 +20,9 @@ Value = int | float | str | bytes | None
 
 _HEADER = b"SQLite format 3\x00"
 _HEADER_BYTES = 100
-_PAGE_BYTES = 4_096
-"""Of a page where neither the file nor its log says it: what SQLite takes by itself."""
+_PAGE_SIZES = tuple(1 << power for power in range(9, 17))
+_LOOKED_AT = 2_000
+"""Places of a file that are looked at to see how large its pages are."""
 
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 _WAL_MAGIC = 0x377F0682
@@ -29,6 +30,7 @@ _WAL_MAGIC = 0x377F0682
 
 INDEX_INTERIOR, TABLE_INTERIOR, INDEX_LEAF, TABLE_LEAF = 2, 5, 10, 13
 _INTERIOR = (INDEX_INTERIOR, TABLE_INTERIOR)
+_SHOWN_KINDS = (*_INTERIOR, INDEX_LEAF, TABLE_LEAF)
 
 _MOST_OVERFLOW = 300_000
 """Pages of one record; its chain cannot be longer than SQLite's largest record."""
@@ -111,12 +113,12 @@ class Image:
         return self._file[:16] == _HEADER
 
     def _page_bytes(self) -> int:
-        """The file says it, or else its log; otherwise it is as SQLite takes it by itself."""
+        """The file says it, or else its log; otherwise it is seen from where pages begin."""
         told = int.from_bytes(self._file[16:18], "big") if self._has_header() else 0
         told = 65_536 if told == 1 else told
         if not _is_page_size(told):
             told = int.from_bytes(self._log[8:12], "big")
-        return told if _is_page_size(told) else _PAGE_BYTES
+        return told if _is_page_size(told) else _seen_page_size(self._file)
 
     def raw(self, number: int) -> bytes:
         """A page as it was last committed, counted from 1; b"" = there is none."""
@@ -267,7 +269,31 @@ def _mapped(path: Path) -> mmap.mmap | bytes:
 
 
 def _is_page_size(size: int) -> bool:
-    return 512 <= size <= 65_536 and size & (size - 1) == 0
+    return size in _PAGE_SIZES
+
+
+def _seen_page_size(file: mmap.mmap | bytes) -> int:
+    """The smallest size by which about as many pages begin as by any.
+
+    By half of it every other place is none; by twice as much each is one, too.
+    """
+    found = {size: _share_of_pages(file, size) for size in _PAGE_SIZES}
+    best = max(found.values())
+    return next(size for size, share in found.items() if share >= 0.75 * best)
+
+
+def _share_of_pages(file: mmap.mmap | bytes, size: int) -> float:
+    places = range(0, len(file), size)
+    # An odd step: with an even one, half of the places would be passed over, and always the same.
+    places = places[:: (len(places) // _LOOKED_AT + 1) | 1]
+    begun = 0
+    for at in places:
+        kind, cells = file[at], int.from_bytes(file[at + 3 : at + 5], "big")
+        content = int.from_bytes(file[at + 5 : at + 7], "big") or 65_536
+        # The first cell lies behind the list of all of them, and inside of the page.
+        if kind in _SHOWN_KINDS and 8 + 2 * cells <= content <= size:
+            begun += 1
+    return begun / max(len(places), 1)
 
 
 def varint(raw: bytes, at: int) -> tuple[int, int]:

@@ -108,3 +108,8 @@ def overwrite(path: Path, offset: int, content: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(content)
+
+
+def logged_bytes(log: Path) -> int:
+    """Bytes of a log that SQLite has written; zeros behind them are its room."""
+    return len(log.read_bytes().rstrip(b"\0"))

@@ -15,13 +15,14 @@ import pytest
 
 from edge.store import integrity
 from edge.store.pages import TABLE_INTERIOR, TABLE_LEAF, Image, Unreadable
+from sync.database import PAGE_BYTES
 from tests.daemon import Daemon
 from tests.faults import filled
 from tests.faults.disk import QUIET, ask, claim, define, finish, until
 
 pytestmark = pytest.mark.timeout(240)
 
-PAGE = 4_096
+PAGE = PAGE_BYTES
 FLIPS = 1_000
 
 
@@ -150,7 +151,7 @@ def test_a_log_that_was_cut_off_is_told(tmp_path: Path) -> None:
         ids = [ask(f"{api}/workflow/work", "POST", {"n": n}).body for n in range(40)]
         daemon.kill()
     log = tmp_path / "data" / "baton.db-wal"
-    size = log.stat().st_size
+    size = filled.logged_bytes(log)
     with log.open("r+b") as file:
         file.truncate(size * 3 // 4)
 
@@ -175,7 +176,7 @@ def test_what_stands_behind_damage_in_the_log_is_salvaged(tmp_path: Path) -> Non
         ids = [ask(f"{api}/workflow/work", "POST", {"n": n}).body for n in range(40)]
         daemon.kill()
     log = tmp_path / "data" / "baton.db-wal"
-    filled.flip(log, (log.stat().st_size // 2) * 8 + 3)
+    filled.flip(log, (filled.logged_bytes(log) // 2) * 8 + 3)
 
     with Daemon(tmp_path / "data", config=QUIET) as daemon:
         api = f"{daemon.url}/api"

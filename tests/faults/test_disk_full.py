@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 from pathlib import Path
@@ -134,7 +135,10 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
         ids = [ask(f"{api}/workflow/work", "POST", {"t": "x" * 5_000}).body for _ in range(3)]
         log = tmp_path / "data" / "baton.db-wal"
         _limit(daemon.pid, log.stat().st_size + 20_000)
-        answers = [ask(f"{api}/workflow/work", "POST", {"t": "x" * 30_000}) for _ in range(6)]
+        answers = []
+        # The log has its room already; what no compression makes smaller fills it.
+        while len(answers) < 2_000 and all(one.status == 200 for one in answers[-1:]):
+            answers.append(ask(f"{api}/workflow/work", "POST", {"t": os.urandom(15_000).hex()}))
         shown = [ask(f"{api}/workflow/{one}").status for one in ids]
         _limit(daemon.pid, resource.RLIM_INFINITY)
         until(lambda: ask(f"{api}/workflow/work", "POST", {}).status == 200)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import sqlite3
 from pathlib import Path
@@ -52,6 +53,26 @@ def test_rows_are_read_as_sqlite_reads_them(tmp_path: Path, page_bytes: int, in_
             assert in_log == bool(image.frames.pages)
         expected = connection.execute("SELECT rowid, * FROM t").fetchall()
     assert {row[0]: list(row[1:]) for row in expected} == found
+
+
+@pytest.mark.parametrize("page_bytes", [512, 2_048, 4_096, 65_536])
+@pytest.mark.parametrize("rows", [1, 40, 2_000])
+def test_the_size_of_pages_is_seen_without_a_header(
+    tmp_path: Path, page_bytes: int, rows: int
+) -> None:
+    """From where pages begin, whatever is in them, whether some places are looked at or all."""
+    path = tmp_path / "t.db"
+    chance = random.Random(rows)
+    with contextlib.closing(_made(path, page_bytes)) as connection, connection:
+        blobs = [(chance.randbytes(chance.randrange(3_000)),) for _ in range(rows)]
+        connection.executemany("INSERT INTO t (a) VALUES (?)", blobs)
+        whole = max(1, page_bytes // 3_000) < rows
+    content = bytearray(path.read_bytes())
+    content[:100] = bytes(100)
+    path.write_bytes(content)
+
+    with Image(path) as image:
+        assert page_bytes == image.page_bytes or not whole
 
 
 def test_the_log_ends_with_its_last_commit(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from edge.store import executions as executions_store
 from edge.store.migrations import SCHEMA_VERSION
 from edge.store.salvage import CannotWrite, Report, rebuild
 from edge.store.staging import Staged
+from sync.database import PAGE_BYTES
 from tests.faults import filled
 
-PAGE = 4_096
+PAGE = PAGE_BYTES
 
 _KEPT = ("workflow", "task", "pinned_definition", "workflow_definition", "task_definition")
 """Tables whose rows come back as they were; history gets new numbers."""
