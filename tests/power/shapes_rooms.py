@@ -15,15 +15,19 @@ from edge.mending import set_aside
 from edge.model.access import Application, Grant, Group, Permission, Reference, User
 from edge.model.executions import TaskStatus
 from edge.model.payload_limits import PayloadLimits
+from edge.orders import EngineOrders
 from edge.outbox import EnginePublications
-from edge.store import access, deliveries
+from edge.store import access, deliveries, outbox
 from edge.store.integrity import Finding
 from edge.transactions import Transaction
+from sync.frames import MAX_RECORDS
 from sync.link import Received
-from sync.records import Lane
+from sync.orders import Order
+from sync.records import KINDS, ClockRecord, Lane, encode_body
 from tests.power.recording import Shape
 from tests.power.scenario import Promise, Scenario, no_row, row
 from tests.power.shapes_flow import simple, step
+from tests.power.world import BEGIN_MS
 
 _SMALL = PayloadLimits(task_file=600, workflow_file=600)
 """Payloads of a few hundred bytes go into files."""
@@ -319,12 +323,58 @@ async def _from_nothing(s: Scenario) -> None:
     await s.finish()
 
 
+async def _orders(s: Scenario) -> None:
+    await s.define("flow", simple("a"))
+    later_ms = BEGIN_MS + 86_400_000
+    bodies: list[tuple[str, Any]] = [
+        ("start", {"name": "flow", "input": {"x": 1}}),
+        ("put-config", {"name": "site", "variables": {"site.PLACE": "roof"}, "revision": 1}),
+        ("start", {"name": "nothing"}),
+    ]
+    given = [
+        Order(cseq, f"order{cseq}", kind, msgspec.json.encode(body), BEGIN_MS, later_ms)
+        for cseq, (kind, body) in enumerate(bodies, start=1)
+    ]
+
+    async def perform() -> None:
+        # Sent again as the link would: whatever has been done before is not done again.
+        position = await EngineOrders(s.world.engine, lambda _: None).carry_out(given, BEGIN_MS)
+        assert position == (3, "order3")
+        for cseq, state in ((1, "done"), (3, "failed")):
+            s.log.promise(
+                row(f"order{cseq}", "order_inbox", {"id": f"order{cseq}"}, state=state.__eq__)
+            )
+
+    await s.step(perform)
+    await s.finish()
+
+
+async def _sealed(s: Scenario) -> None:
+    """Records that nobody takes away: a run of them is put into one row."""
+    told = ClockRecord(BEGIN_MS, 5)
+    body = encode_body(told)
+
+    def tell(transaction: Transaction) -> None:
+        for _ in range(MAX_RECORDS + 20):
+            outbox.put_control(
+                transaction.connection, KINDS[ClockRecord], body, now_ms=BEGIN_MS, boot=1
+            )
+
+    await s.define("flow", simple("a"))
+    await s.act(tell)
+    await s.act(lambda transaction: outbox.seal(transaction.connection, Lane.CONTROL))
+    await s.start("flow", "k")
+    await s.finish()
+
+
 SHAPES = (
     Shape("events", _events),
     Shape("incoming", _incoming),
     Shape("mqtt", _mqtt),
     Shape("notices", _notices),
     Shape("history", _history, syncing=True),
+    Shape("sealed", _sealed, syncing=True),
+    Shape("orders", _orders, syncing=True),
     Shape("messages", _messages),
     Shape("kept_outputs", _kept_outputs),
     Shape("payloads", _payloads, limits=_SMALL),

@@ -29,13 +29,18 @@ class State:
     Args:
         tables: rows by table, in the order of their keys.
         columns: names by table.
+        put_in_place: tables whose rows are shown where they will be put.
     """
 
     def __init__(
-        self, tables: dict[str, list[tuple[Any, ...]]], columns: dict[str, tuple[str, ...]]
+        self,
+        tables: dict[str, list[tuple[Any, ...]]],
+        columns: dict[str, tuple[str, ...]],
+        put_in_place: frozenset[str] = frozenset(),
     ) -> None:
         self._tables = tables
         self._columns = columns
+        self._put_in_place = put_in_place
 
     @cached_property
     def digest(self) -> bytes:
@@ -52,7 +57,7 @@ class State:
     @property
     def written(self) -> set[str]:
         """The tables that hold anything."""
-        return {table for table, rows in self._tables.items() if rows}
+        return {table for table, rows in self._tables.items() if rows} | self._put_in_place
 
     @cached_property
     def workflows(self) -> dict[int, Workflow]:
@@ -106,11 +111,12 @@ def read_state(connection: sqlite3.Connection) -> State:
     # Most tables are empty in most shapes, and a statement for each costs more than the reading.
     for (table,) in connection.execute(_filled[names]).fetchall() if names else ():
         tables[table] = list(map(tuple, connection.execute(f'SELECT * FROM "{table}"').fetchall()))
-    if tables.get("redo"):
+    put_in_place = frozenset({"redo"} if tables.get("redo") else ())
+    if put_in_place:
         # What a device holds is the same before and after these rows are put in place.
         tables |= rows_up_to_date(connection)
         tables["redo"] = []
-    return State(tables, _columns)
+    return State(tables, _columns, put_in_place)
 
 
 def faults(state: State) -> list[str]:
@@ -216,6 +222,9 @@ def _history_has_no_gaps(state: State) -> Iterator[str]:
     """Each lane holds every record from the first that is not acknowledged to the last given."""
     lanes = {row["lane"]: (row["acked"], row["next_seq"]) for row in state.rows("lane")}
     held: dict[int, list[int]] = {lane: [] for lane in lanes}
+    for row in state.rows("sealed"):
+        first = row["key"] & (1 << _LANE_BITS) - 1
+        held.setdefault(row["key"] >> _LANE_BITS, []).extend(range(first, first + row["count"]))
     for row in state.rows("history"):
         lane = row["key"] >> _LANE_BITS
         held.setdefault(lane, []).append(row["key"] & (1 << _LANE_BITS) - 1)
