@@ -12,6 +12,7 @@ import pytest
 from tests.daemon import Daemon
 from tests.faults.disk import (
     QUIET,
+    Answer,
     ask,
     claim,
     daemon_on,
@@ -135,7 +136,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
         ids = [ask(f"{api}/workflow/work", "POST", {"t": "x" * 5_000}).body for _ in range(3)]
         log = tmp_path / "data" / "baton.db-wal"
         _limit(daemon.pid, log.stat().st_size + 20_000)
-        answers = []
+        answers: list[Answer] = []
         # The log has its room already; what no compression makes smaller fills it.
         while len(answers) < 2_000 and all(one.status == 200 for one in answers[-1:]):
             answers.append(ask(f"{api}/workflow/work", "POST", {"t": os.urandom(15_000).hex()}))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import apsw
+import apsw.ext
 
 from edge.durable import FileSystem
 from sync.database import Connect, Owner, prepare
@@ -218,15 +219,19 @@ class _RecordingFile(apsw.VFSFile):
 class _Cursor:
     """Rows as sqlite3's cursor gives them."""
 
-    def __init__(self, rows: Any, rowcount: int, lastrowid: int) -> None:
+    def __init__(
+        self, rows: Any, rowcount: int, lastrowid: int, described: Callable[[], Any]
+    ) -> None:
         self._rows = rows
+        self._described = described
         self.rowcount = rowcount
         self.lastrowid = lastrowid
 
     @property
     def description(self) -> Any:
         """A tuple for each column, its name first."""
-        return self._rows.description
+        # Of a statement that has found no rows, apsw does not say it any more.
+        return self._described()
 
     def fetchone(self) -> Any:
         """The next row; None = there is no other."""
@@ -271,14 +276,22 @@ class Adapter:
         if sql == "COMMIT":
             self._committed(self)
         changed = self._connection.total_changes() - before
-        return _Cursor(rows, changed, self._connection.last_insert_rowid())
+        return self._cursor(rows, changed, sql)
+
+    def _cursor(self, rows: Any, changed: int, sql: str) -> _Cursor:
+        return _Cursor(
+            rows,
+            changed,
+            self._connection.last_insert_rowid(),
+            lambda: apsw.ext.query_info(self._connection, sql).description,
+        )
 
     def executemany(self, sql: str, parameters: Iterable[Any]) -> _Cursor:
         """Run one statement for each set of parameters."""
         before = self._connection.total_changes()
         rows = _translated(lambda: self._connection.executemany(sql, parameters))
         changed = self._connection.total_changes() - before
-        return _Cursor(rows, changed, self._connection.last_insert_rowid())
+        return self._cursor(rows, changed, sql)
 
     def close(self) -> None:
         """Close the connection."""

@@ -86,11 +86,9 @@ class State:
         return found
 
 
-_columns: dict[str, tuple[str, ...]] = {}
-"""Of tables that have been read; they never change while a program runs."""
-
-_filled: dict[tuple[str, ...], str] = {}
-"""For the tables that there are, the statement that names those with rows."""
+_known: dict[tuple[Any, ...], tuple[str, dict[str, tuple[str, ...]]]] = {}
+"""For the version of a schema and its tables, the statement that names those with rows, and their
+columns: both take longer to be asked for than the rows."""
 
 
 def read_state(connection: sqlite3.Connection) -> State:
@@ -100,23 +98,27 @@ def read_state(connection: sqlite3.Connection) -> State:
         sqlite3.Error: it cannot be read.
     """
     names = tuple(row[0] for row in connection.execute(_TABLES).fetchall())
-    if names not in _filled:
+    schema = (*connection.execute("PRAGMA user_version").fetchone(), *names)
+    if schema not in _known:
+        columns = {}
         for table in names:
             named = connection.execute(f'PRAGMA table_info("{table}")').fetchall()
-            _columns[table] = tuple(column[1] for column in named)
-        _filled[names] = " UNION ALL ".join(
+            columns[table] = tuple(column[1] for column in named)
+        filled = " UNION ALL ".join(
             f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM \"{table}\")" for table in names
         )
+        _known[schema] = filled, columns
+    filled, columns = _known[schema]
     tables: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
     # Most tables are empty in most shapes, and a statement for each costs more than the reading.
-    for (table,) in connection.execute(_filled[names]).fetchall() if names else ():
+    for (table,) in connection.execute(filled).fetchall() if names else ():
         tables[table] = list(map(tuple, connection.execute(f'SELECT * FROM "{table}"').fetchall()))
     put_in_place = frozenset({"redo"} if tables.get("redo") else ())
     if put_in_place:
         # What a device holds is the same before and after these rows are put in place.
         tables |= rows_up_to_date(connection)
         tables["redo"] = []
-    return State(tables, _columns, put_in_place)
+    return State(tables, columns, put_in_place)
 
 
 def faults(state: State) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -16,7 +16,7 @@ from sync.receiver import Arrival
 from tests.power.disk import MODES, Disk
 from tests.power.recorder import Adapter, Journal, inline, recording
 from tests.power.recording import put_files, scratch
-from tests.power.wrong import AnswersBeforeCommit
+from tests.power.wrong import AnswersBeforeCommit, SyncsSometimes
 from tests.unit.sync.control_plane.test_ledger import NOW_MS, Sender, bring, task, workflow
 
 _FILE = "ledger.db"
@@ -56,12 +56,12 @@ async def _acked(ledger: Ledger) -> int:
     return await ledger._database.read(read)
 
 
-def _live(root: Path, **wrong: Any) -> _Life:
+def _live(root: Path, adapter: type[Adapter] = Adapter) -> _Life:
     """Take in two frames at a time, and bring them into view in between."""
 
     async def main() -> _Life:
         journal, frames = Journal(root), _frames()
-        connect = recording(journal, lambda _: None, **wrong)
+        connect = recording(journal, lambda _: None, adapter=adapter)
         ledger = await Ledger.open(root / _FILE, now_ms=lambda: NOW_MS, connect=connect)
         acknowledged = []
         for first in range(0, len(frames), 2):
@@ -131,13 +131,11 @@ def test_a_power_cut_while_history_arrives() -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("wrong", [{"synchronous": "NORMAL"}, {"adapter": AnswersBeforeCommit}])
-def test_a_ledger_that_acknowledges_too_early_is_found(
-    wrong: dict[str, str | type[Adapter]],
-) -> None:
+@pytest.mark.parametrize("wrong", [SyncsSometimes, AnswersBeforeCommit])
+def test_a_ledger_that_acknowledges_too_early_is_found(wrong: type[Adapter]) -> None:
     """So that the test above says something."""
     with scratch() as folder:
         (folder / "data").mkdir()
-        found = _faults(_live(folder / "data", **wrong), folder / "cut", ("drop", "prefix"), 1)
+        found = _faults(_live(folder / "data", wrong), folder / "cut", ("drop", "prefix"), 1)
 
     assert "was acknowledged, and" in "\n".join(found)

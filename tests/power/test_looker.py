@@ -119,7 +119,7 @@ def test_a_changed_schema_without_a_copy_is_found(monkeypatch: pytest.MonkeyPatc
 def test_a_boot_that_forgets_what_waits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is wrong with any row: only going on shows that workers are never handed the task."""
 
-    async def forget(_: HandOver) -> None:
+    async def forget(_: HandOver, *, alone: bool = False) -> None:
         """Queues stay empty."""
 
     monkeypatch.setattr(HandOver, "take_up", forget)

@@ -80,7 +80,7 @@ def test_a_damaged_record_hides_its_execution_only(tmp_path: Path) -> None:
                 flip.format("workflow") + "WHERE key = (SELECT max(key) FROM workflow)"
             )
 
-        await engine.database.transact(damage)
+        await engine.request(lambda transaction: damage(transaction.connection))
         page = await engine.database.read(lambda c: pending.read_page(c, pending.BEGINNING, 9))
 
         assert [parse_workflow_id(ids[1])] == [one.id for one, _ in page.executions]
