@@ -80,12 +80,12 @@ def test_a_power_cut_leaves_whole_transactions(tmp_path: Path, cut: str) -> None
     for seed in range(40):
         found.add(_cut_at(tmp_path / f"{cut}{seed}", seed, cut))
 
-    expected = {"before": {20}, "inside": {20}, "torn": {20, 40}, "after": {40}}
+    expected = {"before": {3}, "inside": {3}, "torn": {3, 6}, "after": {6}}
     assert expected[cut] == found
 
 
 def _cut_at(folder: Path, seed: int, cut: str) -> int:
-    """Rows that are left after a cut in a transaction of 20 rows, behind one of 20 that was told."""
+    """Rows that are left after a cut in a transaction of 3 rows, behind one of 3 that was told."""
     off: list[bool] = []
     disk = Disk(folder, "a.db", random.Random(seed), lambda: off.append(True))
 
@@ -111,8 +111,8 @@ def _cut_at(folder: Path, seed: int, cut: str) -> int:
 
 def _add(connection: sqlite3.Connection, byte: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    for _ in range(20):
-        connection.execute("INSERT INTO a VALUES (?)", (bytes([byte]) * 900,))
+    for _ in range(3):
+        connection.execute("INSERT INTO a VALUES (?)", (bytes([byte]) * 300,))
     connection.execute("COMMIT")
 
 
