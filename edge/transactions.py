@@ -127,7 +127,9 @@ class Disk:
         self._encoder = Encoder()
         self._effects = Effects()
         self._memory = Memory(scripts)
+        """Of the request that is being carried out."""
         self._outside: Outside = NOWHERE
+        """What the connection that is being written to knows of the device."""
         self._steps: list[Step] = []
         self._launches = self._pulls = 0
         self._current: Transaction | None = None

@@ -30,15 +30,16 @@ _BUSY_TIMEOUT_MS = 5_000
 _WAL_LIMIT_BYTES = 16 * 1024 * 1024
 """The log is cut back to this after a burst, so that it cannot fill a small disk."""
 
-
 PAGE_BYTES = 2_048
 """A lone COMMIT changes one page, and a log of small ones puts fewer bytes on the disk for it."""
 
 _CHECKPOINT_PAGES = 2_000
+
 LOG_ROOM_BYTES = 4_200_000
 """A log of so many pages is checkpointed, and begun anew; so many bytes has it then."""
 
 _SYSTEM_PAGE_BYTES = 4_096
+"""What the kernel writes at least."""
 
 _FREE_FOR_ROOM = 16
 """So many times as much must be free for that."""

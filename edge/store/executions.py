@@ -347,6 +347,9 @@ class Executions:
 
         The transaction stays open. Statements that read the tables of executions need this first.
         """
+        assert self._logged.empty, (
+            "a row that was just written is not pending yet, and would be lost"
+        )
         self.take_up(connection)
         if self._payloads is not None and not self._batch.empty:
             self._payloads.pack(connection, self._batch)

@@ -26,6 +26,12 @@ _CLOCK = {
 }
 """Facts about the clock, in the order of ``TimeKept``, and what they are there."""
 
+_OLDEST_READER = "oldest_reader"
+
+OLDEST_READER = 6
+"""The first schema whose releases know of ``redo`` and of compressed payloads: one before would
+not see what they hold, and must not open the database."""
+
 _LATEST = """
 SELECT max(moment) FROM (
   SELECT max(created_ms) AS moment FROM (SELECT created_ms FROM workflow ORDER BY key DESC LIMIT 50)
@@ -33,9 +39,6 @@ SELECT max(moment) FROM (
   SELECT max(recorded_ms) FROM (SELECT recorded_ms FROM history ORDER BY key DESC LIMIT 50)
 )
 """
-
-
-_OLDEST_READER = "oldest_reader"
 
 
 class Boot(msgspec.Struct, frozen=True):
@@ -49,14 +52,9 @@ class Boot(msgspec.Struct, frozen=True):
     """What the run before has left of its clock."""
 
 
-OLDEST_READER = 6
-"""The first schema whose releases know of ``redo`` and of compressed payloads: one before would
-not see what they hold, and must not open the database."""
-
-
 def note_boot(connection: sqlite3.Connection) -> Boot:
     """Count this opening."""
-    write(connection, _OLDEST_READER, OLDEST_READER)
+    _keep_out_older(connection)
     noted = next_boot(connection)
     write(connection, "epoch", noted.epoch)
     write(connection, "boot", noted.boot)
@@ -99,8 +97,14 @@ def keep_time(connection: sqlite3.Connection, kept: TimeKept) -> None:
 
 def note_again(connection: sqlite3.Connection, boot: Boot) -> None:
     """The database can be written, under the number that it was opened with."""
-    write(connection, _OLDEST_READER, OLDEST_READER)
+    _keep_out_older(connection)
     write(connection, "boot", boot.boot)
+
+
+def _keep_out_older(connection: sqlite3.Connection) -> None:
+    """Name the oldest release that may open the database; a later one may have named a later."""
+    if read(connection, _OLDEST_READER) < OLDEST_READER:
+        write(connection, _OLDEST_READER, OLDEST_READER)
 
 
 def note_time(connection: sqlite3.Connection, now_ms: int) -> None:

@@ -14,7 +14,7 @@ APPLICATION_ID = 0x4241544E
 _SCHEMA = Path(__file__).with_name("schema.sql")
 
 SCHEMA_VERSION = 7
-"""Of this release. A step is added to ``_STEPS`` with every change of the schema."""
+"""Of this release. A change adds tables to the schema, and columns in ``_extend``."""
 
 
 _WEIGH = """

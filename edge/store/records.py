@@ -6,16 +6,12 @@ are: a search looks for some of them without decoding a record. No statement sta
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import msgspec
 
 from edge.model.errors import RowDamaged
 from edge.model.executions import EMPTY, Task, Workflow
 from edge.store.checked import RecordDecoder, RecordEncoder
 from edge.store.compression import compress, decompress
-
-T = TypeVar("T", Task, Workflow)
 
 _LEAST_BYTES = 128
 """Of payloads that are compressed: less would not become smaller."""

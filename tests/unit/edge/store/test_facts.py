@@ -34,3 +34,16 @@ def test_a_fact_is_replaced() -> None:
         found.append(facts.read(connection, "a"))
 
     assert [0, 1, 2] == found
+
+
+def test_a_later_release_has_the_last_word_on_who_may_open() -> None:
+    """What it has written is not to be read by one that is older than it says."""
+    connection = sqlite3.connect(":memory:")
+    migrate(connection)
+    note_boot(connection)
+    named = [facts.read(connection, "oldest_reader")]
+    facts.write(connection, "oldest_reader", facts.OLDEST_READER + 1)
+    note_boot(connection)
+    named.append(facts.read(connection, "oldest_reader"))
+
+    assert [facts.OLDEST_READER, facts.OLDEST_READER + 1] == named
