@@ -32,8 +32,12 @@ _HEADS = 512
 """Heads that are known; a worker sends two or three. When there are more, all are forgotten and
 those in use are learned again: each costs one request the ordinary way."""
 
-_HEAD_BYTES = 4_096
-"""Of a head that is learned, so that all of them take no more than two megabytes."""
+_HEAD_BYTES = 2_048
+"""Of a head that is learned."""
+
+_HEADERS = 32
+"""Of a head that is learned: each is kept as it was read, too, and that takes more than its bytes.
+All heads together take a few megabytes at most, whoever sends them."""
 
 _BODY_BYTES = 65_536
 """Of a body that is taken whole; the server reads longer ones in pieces as they are wanted."""
@@ -101,7 +105,9 @@ class Heads:
             scope: what the server's parser has read in it.
             url: likewise.
         """
-        if len(key) > _HEAD_BYTES or not _says(key, cut, scope, url):
+        if len(key) > _HEAD_BYTES or len(scope["headers"]) > _HEADERS:
+            return
+        if not _says(key, cut, scope, url):
             return
         answers = self._app.recognise(scope)
         if answers is not None:
@@ -323,13 +329,8 @@ class DirectProtocol(HttpToolsProtocol):
         """An answer in one piece; its head is what the server would have made of it."""
         if self.transport.is_closing():
             return
-        head, closes = (
-            [
-                STATUS_LINE[response.status_code],
-                self._heads.lines(self.server_state.default_headers),
-            ],
-            False,
-        )
+        lines = self._heads.lines(self.server_state.default_headers)
+        head, closes = [STATUS_LINE[response.status_code], lines], False
         for name, value in response.raw_headers:
             head += (name, b": ", value, b"\r\n")
             closes = closes or (name == b"connection" and value == b"close")
@@ -361,6 +362,8 @@ class DirectProtocol(HttpToolsProtocol):
         """Hang up on a client that has been silent for long: one timer, not one for each request."""
         self._quiet = None
         busy = self._task is not None or self._asked is not None or self._is_ordinary()
+        # Who has answers left to fetch is not silent.
+        busy = busy or self._is_full
         if busy or self.timeout_keep_alive_task is not None or self.transport.is_closing():
             # Whoever is busy looks again afterwards, and uvicorn has a timer of its own.
             return

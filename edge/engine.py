@@ -265,7 +265,8 @@ class Engine:
         Raises:
             Overloaded: what has begun comes first.
         """
-        refusal = self.load.refusal(self._commits.oldest_start_ms())
+        commits = self._commits
+        refusal = self.load.refusal(commits.oldest_start_ms(), commits.rested_ms())
         if refusal is not None:
             raise Overloaded(refusal)
 

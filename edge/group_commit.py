@@ -120,6 +120,7 @@ class GroupCommit:
         self._monotonic_ms = monotonic_ms
         self._idle_since_ms = monotonic_ms()
         self._is_free = False
+        self._is_committing = False
         """Whether the event loop has been free since the last commit."""
         self._inbox: list[Ticket[Any]] = []
         self._starts: deque[tuple[int, Ticket[Any]]] = deque()
@@ -156,7 +157,9 @@ class GroupCommit:
     async def _commit_and_time(self, batch: list[Ticket[Any]]) -> None:
         began_ms, syncs = self._monotonic_ms(), self._disk.figures.syncs
         synced_s, was_free, self._is_free = syncs.sum_s, self._is_free, False
+        self._is_committing = True
         await self._commit(batch)
+        self._is_committing = False
         ended_ms = self._monotonic_ms()
         self._load.committed(
             idle_ms=began_ms - self._idle_since_ms,
@@ -242,6 +245,12 @@ class GroupCommit:
     def oldest_start_ms(self) -> int:
         """How long the foremost of the starts has waited that wait; 0 = none does."""
         return max(0, self._monotonic_ms() - self._starts[0][0]) if self._starts else 0
+
+    def rested_ms(self) -> int:
+        """Since the last commit; 0 = one is under way, or something waits for one."""
+        if self._is_committing or self._inbox or self._starts:
+            return 0
+        return max(0, self._monotonic_ms() - self._idle_since_ms)
 
     def submit(self, function: Callable[[Transaction], T], *, begins: bool = False) -> Ticket[T]:
         """Take a request on, to be carried out in the next transaction.

@@ -19,7 +19,6 @@ from edge.effects import Effects
 from edge.figures import Figures
 from edge.load import Load
 from edge.model.decision import Lease
-from edge.model.definitions import WorkflowTask
 from edge.model.errors import PayloadLost, RowDamaged
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
 from edge.model.requests import ExecutionView, PollData, TaskView
@@ -29,8 +28,8 @@ from edge.store.backlog import Place
 from edge.store.leases import Held, Leases
 from edge.store.payloads import Payloads
 from edge.store.queues import Aged, Queues
-from edge.store.slots import Limit, TaskId
-from edge.terms import KnownTerms, limit_of
+from edge.store.slots import TaskId
+from edge.terms import KnownTerms
 from sync.database import Database
 
 log = structlog.get_logger()
@@ -116,7 +115,7 @@ class HandOver:
         self._crowd.clear()
         self._moved.clear()
         after: tuple[str, int] | None = pending.BEGINNING
-        limits, now_ms = _Limits(), self._clock.monotonic_ms()
+        now_ms = self._clock.monotonic_ms()
         while after is not None:
             page, definitions = await self._database.read(partial(_open_page, after=after))
             after = page.after
@@ -129,7 +128,7 @@ class HandOver:
                     task_id = (execution.id, task.ordinal)
                     if not alone and self._is_known(task_id):
                         continue
-                    limit = limits.of(pinned, task)
+                    limit = self._terms.of(pinned, task).limit
                     if task.status is not TaskStatus.SCHEDULED:
                         self.queues.occupy(task_id, limit.name, now_ms)
                         continue
@@ -442,26 +441,6 @@ class HandOver:
         self._polled.move_to_end(queue)
         if len(self._polled) > _QUEUES_KNOWN:
             self._polled.popitem(last=False)
-
-
-class _Limits:
-    """The limits of tasks that are taken up: one object for all that have the same."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, str, str], Limit] = {}
-
-    def of(self, pinned: Pinned, task: pending.OpenTask) -> Limit:
-        """As ``KnownTerms`` says of the whole record."""
-        if task.step is not None:
-            step = msgspec.json.decode(task.step, type=WorkflowTask)
-            return limit_of(task.name, step.task_definition)
-        key = (pinned.key, task.step_ref, task.name)
-        limit = self._known.get(key)
-        if limit is None:
-            place = pinned.outline.place(task.step_ref)
-            definition = None if place is None else place.step.task_definition
-            limit = self._known[key] = limit_of(task.name, definition)
-        return limit
 
 
 def _open_page(

@@ -61,7 +61,7 @@ class Load:
         """A task has waited this long until a worker got it."""
         self.tasks_wait_ms += (min(waited_ms, 2.0 * _BEHIND_MS) - self.tasks_wait_ms) / _TASKS
 
-    def refusal(self, oldest_start_ms: float) -> str | None:
+    def refusal(self, oldest_start_ms: float, rested_ms: float = 0.0) -> str | None:
         """Why a start is refused now; None = it may come.
 
         Results and polls are never asked: what has begun is carried on with.
@@ -69,11 +69,13 @@ class Load:
         Args:
             oldest_start_ms: how long the foremost of the starts has waited that wait; 0 = none
                 does.
+            rested_ms: since the last commit, while none is under way: nobody else tells of rest.
         """
         if oldest_start_ms > _STARTS_WAIT_MS + 2 * self.commit_ms:
             self.refused += 1
             return f"Starts wait for the disk since {oldest_start_ms:.0f} ms; send this one later."
-        if self.busy > _BUSY and self.tasks_wait_ms > _BEHIND_MS:
+        busy = self.busy * max(0.0, 1.0 - rested_ms / _SPAN_MS)
+        if busy > _BUSY and self.tasks_wait_ms > _BEHIND_MS:
             self.refused += 1
             return "The device is busy with what has begun, and behind; send this start later."
         return None

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from edge.model.definitions import TaskDefinition
+from edge.model.definitions import TaskDefinition, WorkflowTask
 from edge.model.executions import Pinned, Task
-from edge.model.snapshot import step_of
+from edge.store.pending import OpenTask
 from edge.store.slots import Limit
 
 _STEPS = 2_000
@@ -35,23 +35,23 @@ class KnownTerms:
     def __init__(self) -> None:
         self._known: dict[tuple[int, str, str], Terms] = {}
 
-    def of(self, pinned: Pinned, task: Task) -> Terms:
+    def of(self, pinned: Pinned, task: Task | OpenTask) -> Terms:
         """The terms of a task.
 
         Args:
             pinned: the definitions that its execution started with.
             task: of it.
         """
-        step = step_of(task)
-        if step is not None:
+        if task.step is not None:
+            step = msgspec.json.decode(task.step, type=WorkflowTask)
             return _terms(task.name, step.task_definition)
         key = (pinned.key, task.step_ref, task.name)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _STEPS:
                 self._known.clear()
-            step = pinned.step(task)
-            definition = None if step is None else step.task_definition
+            place = pinned.outline.place(task.step_ref)
+            definition = None if place is None else place.step.task_definition
             known = self._known[key] = _terms(task.name, definition)
         return known
 

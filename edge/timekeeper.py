@@ -21,7 +21,7 @@ class Timekeeper:
         self._engine = engine
         self._rounds = Rounds("timers_postponed")
         self._next_due_ms = 0
-        self._jumps = engine.clock.jumps
+        self._jumps = engine.boot.time.jumps
         """Of the wall clock, that are on the disk."""
         engine.on_effects(self._see)
 
@@ -46,7 +46,7 @@ class Timekeeper:
     async def _round(self) -> float | None:
         """Do what is due; returns seconds until the next moment, None when nothing waits."""
         engine, now_ms = self._engine, self._engine.clock.now_ms()
-        if engine.clock.jumps is not self._jumps:
+        if engine.clock.jumps != self._jumps:
             # With the next transaction: let there be one, lest the power fails before.
             jumps = engine.clock.jumps
             await engine.request(lambda _: None)

@@ -18,7 +18,6 @@ from edge.durable import FILES, FileSystem
 from edge.model.errors import (
     BatonError,
     InvalidInput,
-    Overloaded,
     PayloadTooLarge,
     StorageUnavailable,
 )
@@ -142,13 +141,16 @@ class Uploads:
             Where it lies; only this is left for the next one when nobody knows what was noted.
         """
         beside = _beside(target, taken.sha256)
+        # Of an earlier try, perhaps, of which nobody knows whether it was noted.
+        is_ours = not beside.exists()
         await asyncio.to_thread(self._put_in_place, unfinished, beside)
         try:
             await note(taken)
-        except (StorageUnavailable, Overloaded):
+        except StorageUnavailable:
             raise
         except BatonError:
-            self._disk.unlink(beside)
+            if is_ours:
+                self._disk.unlink(beside)
             raise
         return beside
 

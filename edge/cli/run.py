@@ -80,7 +80,10 @@ class _Unusable(click.ClickException):
 
 
 def start_role(name: str, settings: Settings) -> None:
-    """Run a role by its name in ``edge.daemon``; what keeps it from starting is said in one line, without a trace."""
+    """Run a role by its name in ``edge.daemon``.
+
+    What keeps it from starting is said in one line, without a trace.
+    """
     # First of all: it keeps structlog from importing what a daemon has no use for.
     from edge import journal
 

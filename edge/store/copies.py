@@ -55,8 +55,9 @@ def keep_copy(connection: sqlite3.Connection, database: Path, files: FileSystem 
     try:
         files.unlink(unfinished)
         _check_room(connection, database.parent)
+        # It holds secrets: nobody else may read it while it is being written either.
+        unfinished.touch(mode=0o600)
         connection.execute("VACUUM INTO ?", (str(unfinished),))
-        unfinished.chmod(0o600)
         with unfinished.open("rb") as file:
             files.force_out(file)
         files.rename(unfinished, copy)

@@ -92,3 +92,14 @@ def test_what_is_over_is_forgotten() -> None:
     assert load.refusal(0) is None
     load.handed_over(3_600_000)
     assert load.refusal(0) is None
+
+
+def test_who_rests_is_not_busy_for_ever() -> None:
+    """A refused start commits nothing: the time since the last commit tells of rest by itself."""
+    load = Load()
+    for _ in range(100):
+        load.committed(idle_ms=0, took_ms=100, sync_ms=0, idle=False)
+        load.handed_over(5_000)
+    refused = [load.refusal(0, rested_ms) is not None for rested_ms in (0, 100, 500, 5_000)]
+
+    assert [True, True, False, False] == refused

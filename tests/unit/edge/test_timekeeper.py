@@ -447,6 +447,20 @@ def test_a_jump_is_written_while_something_waits(tmp_path: Path) -> None:
     _by_hand(tmp_path, body)
 
 
+def test_a_jump_that_is_found_at_the_start_is_written(tmp_path: Path) -> None:
+    """The clock was set while the program was down: the database does not say so yet."""
+
+    async def body(engine: Engine, clock: ManualClock) -> None:
+        clock.jump_s(86_400)
+        await Timekeeper(engine)._round()
+        noted = await engine.database.read(facts.next_boot)
+
+        assert clock.jumps == noted.time.jumps
+        assert clock.jumps
+
+    _by_hand(tmp_path, body)
+
+
 def test_an_earlier_timer_wakes_the_timekeeper(tmp_path: Path) -> None:
     """A short WAIT that starts while the timekeeper sleeps for a long one is not late."""
 

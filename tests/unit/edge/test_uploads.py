@@ -253,6 +253,22 @@ def test_what_was_noted_is_what_is_found(tmp_path: Path, refusal: BatonError | N
         life(at)
 
 
+def test_a_refused_repeat_takes_nothing_away(tmp_path: Path) -> None:
+    """Nobody knew whether the first try was noted; it was, and the second is refused for that."""
+    uploads = Uploads(tmp_path, 1_000)
+    answers: list[BatonError] = [StorageUnavailable("unknown"), Conflict("complete")]
+
+    async def note(_: Taken) -> None:
+        raise answers.pop(0)
+
+    for refusal in (StorageUnavailable, Conflict):
+        with pytest.raises(refusal):
+            asyncio.run(uploads.take("a", _parts(b"same"), note))
+    path = uploads.find("a", hashlib.sha256(b"same").hexdigest())
+
+    assert path is not None and b"same" == path.read_bytes()
+
+
 def test_one_content_is_kept(tmp_path: Path) -> None:
     """When a file has its name, nothing is left beside it: a release before finds it, too."""
     uploads = Uploads(tmp_path, 1_000)
