@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from sync import orders as wire
-from sync.control_plane import fleet, orders
+from sync.control_plane import audit, fleet, orders
 from sync.control_plane.dialect import Connection, named_rows
-from sync.control_plane.orders import NewOrder
+from sync.control_plane.orders import NewOrder, OrderConflict
 from sync.control_plane.search_terms import Term
 from sync.orders import Kind
 from sync.topics import Address
@@ -171,10 +171,14 @@ def make(
 
     Raises:
         QueryError: a group is not there.
+        OrderConflict: the id is that of another tenant's campaign.
     """
     there = find(connection, tenant, campaign_id)
     if there is not None:
         return there
+    taken = "SELECT 1 FROM campaign WHERE campaign_id = ?"
+    if connection.execute(taken, (campaign_id,)).fetchone() is not None:
+        raise OrderConflict(f"id: another campaign has the id {campaign_id}")
     values: dict[str, Any] = {}
     where = fleet.where(connection, tenant, terms, values, now_ms=now_ms)
     found = connection.execute(
@@ -228,24 +232,41 @@ def _step(connection: Connection, campaign: Campaign, most: int, now_ms: int) ->
     ).fetchall()
     kind = wire.kind_of(campaign.kind)
     subject = wire.subject_of(kind, wire.parse_body(kind, bytes(campaign.body)))
+    last = campaign.given if members else campaign.members
     for place, device in members:
         order_id = f"{campaign.campaign_id}.{place}"
         new = NewOrder(
             order_id, Address(campaign.tenant, device), kind, subject, bytes(campaign.body),
             bytes(campaign.condition), campaign.created_by, campaign.expires_ms,
         )  # fmt: skip
-        orders.give(connection, new, now_ms=now_ms)
+        try:
+            orders.give(connection, new, now_ms=now_ms)
+        except OrderConflict as error:
+            _give_up(connection, campaign, str(error), now_ms)
+            break
         connection.execute(
             "UPDATE campaign_member SET order_id = :order_id"
             " WHERE campaign_id = :campaign_id AND place = :place",
             keys | {"order_id": order_id, "place": place},
         )
-    last = members[-1][0] if members else campaign.members
+        last = place
     connection.execute(
         "UPDATE campaign SET given = :given WHERE campaign_id = :campaign_id",
         keys | {"given": last},
     )
-    return len(members)
+    return last - campaign.given if members else 0
+
+
+def _give_up(connection: Connection, campaign: Campaign, reason: str, now_ms: int) -> None:
+    """Stop a campaign that cannot go on; the audit says why, and the others go on."""
+    connection.execute(
+        "UPDATE campaign SET state = 'stopped' WHERE campaign_id = :campaign_id",
+        {"campaign_id": campaign.campaign_id},
+    )
+    audit.append(
+        connection, at_ms=now_ms, tenant=campaign.tenant, actor="control plane",
+        action="campaign.stop", target=campaign.campaign_id, detail={"reason": reason},
+    )  # fmt: skip
 
 
 def stop(connection: Connection, tenant: str, campaign_id: str, *, now_ms: int) -> Campaign | None:

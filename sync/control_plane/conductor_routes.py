@@ -11,6 +11,7 @@ order is kept and will be carried out.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,8 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
-from sync.control_plane import execution_search
+from sync import orders as wire
+from sync.control_plane import execution_search, wanted
 from sync.control_plane.access import Area, Role
 from sync.control_plane.answers import json_answer
 from sync.control_plane.calls import Call, Operation
@@ -40,6 +42,7 @@ WAIT_S = 5.0
 _LOOK_S = 0.05
 _SEARCH_LIMIT = 100
 _DEFINITIONS_LIMIT = 500
+_REGISTERED_AT_ONCE = 100
 _OPEN_STATUSES = ("RUNNING", "PAUSED")
 
 _CONDITION = re.compile(
@@ -219,7 +222,7 @@ class ConductorApi:
         return await self._start(call, body, None)
 
     async def _start(self, call: Call, body: dict[str, Any], key: str | None) -> Response:
-        order_id = key or None
+        order_id = await self._order_id(call, key) if key else None
         given = await self._give(call, Kind.START, body, order_id=order_id)
         done = await self._outcome(given)
         if done.state == State.DONE:
@@ -260,16 +263,39 @@ class ConductorApi:
         return await self._register(call, await call.body(list[dict[str, Any]]))
 
     async def _register(self, call: Call, definitions: list[dict[str, Any]]) -> Response:
-        given = []
-        for definition in definitions:
-            # The time of day counts them: it goes up, and it is above what was pushed by number.
-            body = {"definition": definition, "revision": self._now_ms()}
-            given.append(await self._give(call, Kind.PUT_WORKFLOW, body))
-        done = [await self._outcome(order) for order in given]
-        waiting = [order for order in done if order.state != State.DONE]
-        if waiting:
-            return Response(status_code=202, headers=_order_header(waiting[0]))
+        if len(definitions) > _REGISTERED_AT_ONCE:
+            raise HTTPException(
+                400,
+                f"body: at most {_REGISTERED_AT_ONCE} definitions at once, not {len(definitions)}",
+            )
+        given = [await self._put(call, definition) for definition in definitions]
+        for order in given:
+            done = await self._outcome(order)
+            if done.state != State.DONE:
+                # Those that follow come after it: there is nothing to wait for.
+                return Response(status_code=202, headers=_order_header(done))
         return Response(status_code=200)
+
+    async def _put(self, call: Call, definition: dict[str, Any]) -> OrderView:
+        """Order the device to have a definition, numbered among those that are pushed."""
+        kind, tenant = Kind.PUT_WORKFLOW, call.tenant
+        body = {"definition": definition, "revision": 1}
+        subject = wire.subject_of(kind, wire.parse_body(kind, body))
+        revision = await self._ledger.read(lambda c: wanted.next_revision(c, tenant, subject))
+        return await self._give(call, kind, body | {"revision": revision})
+
+    async def _order_id(self, call: Call, key: str) -> str:
+        """The id of the order that an idempotency key stands for on this device.
+
+        Ids of orders are common to all devices, and keys are not: one that is another device's
+        order, or could be a campaign's, gets an id of its own.
+        """
+        tenant, device = call.tenant, call.part("device")
+        there = await self._ledger.find_order(key)
+        foreign = there is not None and (there.tenant, there.device) != (tenant, device)
+        if "." not in key and not foreign:
+            return key
+        return hashlib.sha256(f"{tenant}/{device} {key}".encode()).hexdigest()[:32]
 
     async def _steer(self, call: Call, kind: Kind, **more: Any) -> Response:
         workflow_id = await self._real_id(call, call.part("workflow_id"))
@@ -332,14 +358,14 @@ class ConductorApi:
     async def _rows(self, call: Call, terms: list[Term], *, limit: int) -> list[ExecutionRow]:
         """Executions of the device; over several windows, as far as there is anything."""
         tenant, now_ms = call.tenant, self._now_ms()
-        wanted = [*terms, _equal("device", call.part("device"))]
+        conditions = [*terms, _equal("device", call.part("device"))]
         rows: list[ExecutionRow] = []
         after: str | None = None
         for _ in range(5):
             mark, left = after, limit - len(rows)
             page = await self._ledger.read(
                 lambda c, mark=mark, left=left: execution_search.search(  # type: ignore[misc]
-                    c, tenant=tenant, terms=wanted, now_ms=now_ms, after=mark, limit=left
+                    c, tenant=tenant, terms=conditions, now_ms=now_ms, after=mark, limit=left
                 )
             )
             rows += page.rows
@@ -379,7 +405,9 @@ def search_terms(query: str) -> list[Term]:
         field = _SEARCHED.get(name.lower())
         if field is None:
             raise QueryError(f"query: {name} cannot be searched by; {', '.join(_SEARCHED)} can")
-        texts = [one.strip().strip("'\"") for one in (values or value).split(",")]
+        texts = [
+            one.strip().strip("'\"") for one in (value if values is None else values).split(",")
+        ]
         terms.append(_term(field, operator or "=", texts))
         place = match.end()
     return terms

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sync import orders as wire
-from sync.control_plane import campaigns, fleet
+from sync.control_plane import campaigns, fleet, orders
 from sync.control_plane.access import Area, Role
 from sync.control_plane.access_routes import note
 from sync.control_plane.answers import json_answer
@@ -38,7 +38,8 @@ ACTIONS = {
 ExpiresIn = Annotated[int, msgspec.Meta(ge=1, le=wire.LONGEST_MS // 1_000)]
 Rate = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 Query = Annotated[str, msgspec.Meta(max_length=QUERY_LIMIT)]
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=48, pattern=r"^[A-Za-z0-9._-]+$")]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=48, pattern=r"^[A-Za-z0-9_-]+$")]
+"""Without the dot, which stands in the ids that campaigns give to their orders."""
 
 
 class Way(Protocol):
@@ -144,6 +145,8 @@ class ShownCampaign(msgspec.Struct, frozen=True, rename="camel"):
     title: str
     kind: str
     body: msgspec.Raw
+    condition: msgspec.Raw
+    """null = none."""
     query: str
     members: int
     per_minute: int
@@ -283,14 +286,17 @@ class OrderApi:
     async def withdraw(self, call: Call) -> Response:
         """Take back an order that was not sent yet; one that was sent may have been carried out."""
         order, now_ms = await self._find(call), self._now_ms()
-        found = await self._ledger.withdraw_order(
-            order.order_id, reason=f"{call.caller.name} has taken it back"
-        )
-        await self._ledger.write(
-            lambda c: note(c, call, "order.withdraw", order.order_id, at_ms=now_ms)
-        )
-        assert found is not None, "it has just been there"
-        return json_answer(shown_order(found))
+
+        def withdraw(connection: Connection) -> OrderView:
+            found = orders.withdraw(
+                connection, order.order_id, now_ms=now_ms,
+                reason=f"{call.caller.name} has taken it back",
+            )  # fmt: skip
+            assert found is not None, "it has just been there"
+            note(connection, call, "order.withdraw", order.order_id, at_ms=now_ms)
+            return found
+
+        return json_answer(shown_order(await self._ledger.write(withdraw)))
 
     async def _find(self, call: Call) -> OrderView:
         order = await self._ledger.find_order(call.part("order"))
@@ -329,7 +335,8 @@ class OrderApi:
                 per_minute=new.per_minute, expires_ms=now_ms + new.expires_in_s * 1_000,
                 created_by=call.caller.name, now_ms=now_ms,
             )  # fmt: skip
-            if (made.kind, bytes(made.body), made.query) != (kind.value, body, query):
+            same = (made.kind, bytes(made.body), bytes(made.condition), made.query)
+            if same != (kind.value, body, condition, query):
                 raise HTTPException(409, f"id: another campaign has the id {campaign_id}")
             if new.expected_devices not in (None, made.members):
                 raise HTTPException(
@@ -459,6 +466,7 @@ def _shown_campaign(connection: Connection, campaign: Campaign) -> ShownCampaign
         title=fresh.title,
         kind=fresh.kind,
         body=msgspec.Raw(bytes(fresh.body)),
+        condition=msgspec.Raw(bytes(fresh.condition) or b"null"),
         query=fresh.query,
         members=fresh.members,
         per_minute=fresh.per_minute,

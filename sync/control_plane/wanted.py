@@ -24,6 +24,15 @@ VALUES (:tenant, :subject, :revision, :kind, :name, :body, :created_ms, :created
         :rollback_to)
 """
 
+# Orders that were given to one device, and the first one of each campaign: all of a campaign have the
+# same content. Their ids end in their places, and no other id has a dot.
+_GIVEN = """
+SELECT DISTINCT o.body FROM device_order o
+JOIN device d ON d.device_id = o.device_id
+WHERE d.tenant = :tenant AND o.subject = :subject AND o.subject <> ''
+  AND (instr(o.order_id, '.') = 0 OR o.order_id LIKE '%.1')
+"""
+
 # The newest order of this subject that the device has done, and the newest one that is open.
 _DRIFT = """
 SELECT d.device, m.place,
@@ -112,11 +121,16 @@ def versions(connection: Connection, tenant: str, subject: str) -> list[Version]
 
 def next_revision(connection: Connection, tenant: str, subject: str) -> int:
     """The number of the next version, above any that this tenant's devices were ever given."""
-    found = connection.execute(
+    keys = {"tenant": tenant, "subject": subject}
+    pushed = connection.execute(
         "SELECT COALESCE(MAX(revision), 0) FROM wanted WHERE tenant = :tenant AND subject = :subject",
-        {"tenant": tenant, "subject": subject},
+        keys,
     ).fetchone()
-    return int(found[0]) + 1
+    given = [
+        msgspec.json.decode(bytes(row[0]), type=_Revision).revision
+        for row in connection.execute(_GIVEN, keys).fetchall()
+    ]
+    return max([int(pushed[0]), *given]) + 1
 
 
 def add(

@@ -104,7 +104,7 @@ def test_a_device_that_is_not_there_gets_orders(where: Path | str) -> None:
         ("colour=1", "cannot be searched by"), ("status", "no condition"),
         ("status='LOST'", "status is one of"), ("status>FAILED", "cannot be compared"),
         ("startTime=5", "cannot be compared"), ("version=x", "whole numbers"),
-        ("status=FAILED OR status=RUNNING", "no condition"),
+        ("status=FAILED OR status=RUNNING", "no condition"), ("status IN ()", "status is one of"),
     ],
 )  # fmt: skip
 def test_queries_that_cannot_be_asked_are_named(query: str, told: str) -> None:
@@ -122,3 +122,44 @@ def test_queries_become_terms() -> None:
         ("started", Op.GE, ["7"], [7]),
     ]  # fmt: skip
     assert expected == [(one.field, one.op, one.texts, one.numbers) for one in terms]
+
+
+def test_registrations_and_pushes_are_numbered_together(where: Path | str) -> None:
+    """Each is above the other, in both directions, so that the device takes what came last."""
+
+    async def play(world: World) -> None:
+        impatient(world)
+        await world.connect("roof")
+        flow = {"name": "scan", "version": 1, "tasks": []}
+        push = {"target": {"query": ""}, "definition": flow}
+        for _ in range(2):
+            await world.ask("POST", f"{BASE}/metadata/workflow", flow, status=202)
+            await world.ask("PUT", "/api/v1/wanted/workflow/scan", push)
+        given = (await world.ask("GET", "/api/v1/orders"))["orders"]
+        assert [4, 3, 2, 1] == [one["body"]["revision"] for one in given]
+        many = [flow] * 101
+        refused = await world.ask("PUT", f"{BASE}/metadata/workflow", many, status=400)
+        assert "100" in refused["message"]
+
+    in_world(where, play)
+
+
+def test_keys_are_each_device_s_own(where: Path | str) -> None:
+    """The same key on another device, or one that looks like a campaign's order, is no conflict."""
+
+    async def play(world: World) -> None:
+        impatient(world)
+        await world.connect("roof")
+        await world.connect("roof", tenant="acme")
+        ids = []
+        for key, tenant in (("k", "default"), ("k", "acme"), ("a.1", "default")):
+            body = {"name": "scan", "input": {"of": tenant}, "idempotencyKey": key}
+            path = f"{BASE}/workflow?tenant={tenant}"
+            first, again = [(await world.client.post(path, json=body)).text for _ in range(2)]
+            assert first == again
+            ids.append(first)
+        assert "k" == ids[0]
+        assert [32, 32] == [len(one) for one in ids[1:]]
+        assert 3 == len(set(ids))
+
+    in_world(where, play)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sync import frames, receiver, topics
+from sync.control_plane import order_routes
 from sync.control_plane.wanted import Drift
 from sync.control_plane.wanted_routes import PUSHED
 from sync.frames import Hello
@@ -17,6 +18,7 @@ from tests.unit.sync.control_plane.api_world import NOW_MS, World, in_world, wor
 
 KEY = bytes(range(8))
 DRIFT_FIELDS = Drift.__struct_fields__
+ORDERS = "/api/v1/devices/roof/orders"
 START = {"kind": "start", "body": {"name": "scan", "input": {"n": 1}}}
 
 
@@ -244,6 +246,7 @@ def test_versions_are_pushed_and_drift_is_told(where: Path | str) -> None:
         ("POST", "devices/roof/orders", {**START, "expiresInS": 0}, "expiresInS"),
         ("POST", "devices/roof/orders", {**START, "condition": {"x": 1}}, "condition"),
         ("POST", "devices/roof/orders", {**START, "id": "a b"}, "id"),
+        ("POST", "devices/roof/orders", {**START, "id": "campaign.1"}, "id"),
         ("POST", "campaigns", {**START, "target": {}}, "target"),
         ("POST", "campaigns", {**START, "target": {"query": "a", "group": "b"}}, "target"),
         ("POST", "campaigns", {**START, "target": {"query": "x:y"}}, "target.q"),
@@ -286,5 +289,75 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         await world.ask("POST", "/api/v1/campaigns/x/stop", status=404)
         body = {"target": {"query": ""}, "rollbackTo": 7}
         await world.ask("PUT", "/api/v1/wanted/config/x", body, status=404)
+
+    in_world(tmp_path / "ledger.db", play)
+
+
+def test_an_id_that_is_taken_stops_one_campaign(where: Path | str) -> None:
+    """Its own orders' ids cannot be given by hand; if they are there, the others go on."""
+
+    async def play(world: World) -> None:
+        for device in ("attic", "roof"):
+            await world.connect(device)
+        await world.ledger.order(
+            "roof", "start", {"name": "x"}, expires_ms=NOW_MS + 1_000, order_id="bad.2"
+        )
+        body = {**START, "target": {"query": ""}, "perMinute": 60}
+        for name in ("bad", "good"):
+            await world.ask("POST", "/api/v1/campaigns", {**body, "id": name}, status=201)
+        await later(world)
+        shown = {
+            one["id"]: (one["state"], one["progress"]["queued"])
+            for one in (await world.ask("GET", "/api/v1/campaigns"))["campaigns"]
+        }
+        assert {"bad": ("stopped", 1), "good": ("running", 2)} == shown
+        (entry,) = [
+            one
+            for one in (await world.ask("GET", "/api/v1/audit"))["entries"]
+            if one["action"] == "campaign.stop"
+        ]
+        assert ("bad", "control plane") == (entry["target"], entry["actor"])
+        assert "bad.2" in str(entry["detail"])
+
+    in_world(where, play)
+
+
+def test_the_same_campaign_is_the_same_in_all(where: Path | str) -> None:
+    """Another condition, or another tenant, is a conflict and no defect."""
+
+    async def play(world: World) -> None:
+        await world.connect("roof")
+        condition = {"notRunning": True}
+        body = {**START, "target": {"query": ""}, "id": "mine", "condition": condition}
+        made = await world.ask("POST", "/api/v1/campaigns", body, status=201)
+        assert condition == made["condition"]
+        await world.ask("POST", "/api/v1/campaigns", body, status=201)
+        plain = {name: value for name, value in body.items() if name != "condition"}
+        await world.ask("POST", "/api/v1/campaigns", plain, status=409)
+        refused = await world.ask("POST", "/api/v1/campaigns?tenant=acme", body, status=409)
+        assert refused["message"].startswith("id:")
+
+    in_world(where, play)
+
+
+def test_what_is_taken_back_is_in_the_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order and its entry are one transaction: without an entry it stays where it was."""
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    async def play(world: World) -> None:
+        await world.connect("roof")
+        path = f"/api/v1/orders/{(await world.ask('POST', ORDERS, START, status=201))['id']}"
+        with monkeypatch.context() as patched:
+            patched.setattr(order_routes, "note", failing)
+            await world.ask("DELETE", path, status=500)
+        assert "queued" == (await world.ask("GET", path))["state"]
+        assert "superseded" == (await world.ask("DELETE", path))["state"]
+        await world.ask("DELETE", path, status=409)
+        entries = (await world.ask("GET", "/api/v1/audit"))["entries"]
+        assert ["order.withdraw", "order.give"] == [one["action"] for one in entries]
 
     in_world(tmp_path / "ledger.db", play)
