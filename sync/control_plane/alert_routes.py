@@ -24,6 +24,8 @@ from sync.control_plane.ledger import Ledger
 from sync.control_plane.search_terms import QueryError, parse
 
 _STATES = ("pending", "firing", "resolved")
+_NO_MAIL = ',;<>[]"()\\'
+"""Characters of lists, comments and quotes, which no address of a channel needs."""
 
 
 class ShownRule(msgspec.Struct, frozen=True):
@@ -232,17 +234,25 @@ def _known(connection: Connection, tenant: str, name: str) -> None:
         raise HTTPException(404, f"there is no channel {name[:100]}")
 
 
+def _is_web(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        # The port is looked at when it is asked for.
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _check(channel: Channel) -> None:
     """Refuse an address that can be none. Raises HTTPException."""
     address = channel.address
     match channel.kind:
         case "webhook":
-            parts = urlsplit(address)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            if not _is_web(address):
                 raise HTTPException(400, "address: a web hook is http://... or https://...")
         case "email":
             name, _, host = address.partition("@")
-            if not name or not host or any(one.isspace() or one in ",;<>" for one in address):
+            if not name or not host or any(one.isspace() or one in _NO_MAIL for one in address):
                 raise HTTPException(400, "address: one e-mail address, such as ops@example.org")
         case _:
             wild = any(one in address for one in "+#\0")

@@ -258,7 +258,10 @@ def _compare(connection: Connection, rule: Rule, found: dict[str, str], now_ms: 
             )
         if fires and (row is None or row["state"] == "pending"):
             fired.append((subject, value))
-    for subject, row in open_ones.items():
+    # At the limit others may hold that were not looked at, and a rule that cannot be asked says
+    # nothing of any of them: then nothing has ended.
+    gone = open_ones if len(found) < SUBJECTS_LIMIT and "" not in found else {}
+    for subject, row in gone.items():
         if row["state"] == "pending":
             connection.execute("DELETE FROM alert WHERE alert_id = ?", (row["alert_id"],))
             continue
@@ -340,7 +343,7 @@ def note_attempt(connection: Connection, one: Due, error: str, *, now_ms: int) -
 
 
 def trim(connection: Connection, *, now_ms: int) -> None:
-    """Remove what is over and old, and messages to channels that are gone."""
+    """Remove alerts that are long over, and old messages, however they went."""
     keys = {"before_ms": now_ms - _KEPT_MS}
     for statement in (
         "DELETE FROM alert WHERE state = 'resolved' AND resolved_ms < :before_ms",

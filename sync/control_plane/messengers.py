@@ -48,17 +48,28 @@ async def send(channel: Channel, message: bytes, *, mail: Mail, broker: Broker) 
 
 
 def _post(address: str, message: bytes) -> None:
-    """Post JSON; anything but 200 to 299 is an error."""
-    from urllib.request import Request, urlopen
+    """Post JSON; anything but 200 to 299 is an error, also a redirect: it would lose the body."""
+    from http.client import HTTPException
+    from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+    class Straight(HTTPRedirectHandler):
+        """Goes nowhere else."""
+
+        def redirect_request(self, *_: Any) -> None:
+            """No request."""
 
     if urlsplit(address).scheme not in ("http", "https"):
         raise ValueError(f"{address} is no web address")
     request = Request(  # noqa: S310 - the scheme has just been looked at
         address, message, {"content-type": "application/json", "user-agent": "baton"}, method="POST"
     )
-    with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - as above
-        if not 200 <= answer.status < 300:
-            raise OSError(f"{address} has answered {answer.status}")
+    try:
+        with build_opener(Straight).open(request, timeout=TIMEOUT_S) as answer:
+            if not 200 <= answer.status < 300:
+                raise OSError(f"{address} has answered {answer.status}")
+    except HTTPException as error:
+        # What answers speaks no HTTP, or the address cannot be asked.
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def _mail(address: str, message: bytes, mail: Mail) -> None:
@@ -72,7 +83,11 @@ def _mail(address: str, message: bytes, mail: Mail) -> None:
     told = msgspec.json.decode(message)
     letter = EmailMessage()
     letter["Subject"] = f"[Baton] {told['rule']} {told['state']}: {told['count']}"
-    letter["From"], letter["To"] = mail.sender, address
+    try:
+        letter["From"], letter["To"] = mail.sender, address
+    except (AttributeError, IndexError) as error:
+        # What the library says of some addresses that it cannot parse.
+        raise ValueError(f"{address} is no e-mail address") from error
     letter.set_content(_in_words(told))
     kind = smtplib.SMTP_SSL if parts.scheme == "smtps" else smtplib.SMTP
     port = parts.port or (465 if parts.scheme == "smtps" else 25)

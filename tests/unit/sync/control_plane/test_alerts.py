@@ -290,7 +290,10 @@ def test_a_mail_arrives() -> None:
         ("alert-rules/r", {"kind": "failure-rate", "query": "a"}, "query"),
         ("alert-channels/c", {"kind": "pigeon", "address": "x"}, "kind"),
         ("alert-channels/c", {"kind": "webhook", "address": "ftp://x"}, "address"),
+        ("alert-channels/c", {"kind": "webhook", "address": "http://["}, "address"),
+        ("alert-channels/c", {"kind": "webhook", "address": "http://h:abc/"}, "address"),
         ("alert-channels/c", {"kind": "email", "address": "a@b, c@d"}, "address"),
+        ("alert-channels/c", {"kind": "email", "address": "a@["}, "address"),
         ("alert-channels/c", {"kind": "mqtt", "address": "baton/1/x"}, "address"),
         ("alert-channels/c", {"kind": "mqtt", "address": "a/#"}, "address"),
     ],
@@ -326,3 +329,72 @@ def test_rules_and_channels_are_taken_away(where: Path | str) -> None:
             await world.ask("DELETE", f"/api/v1/{path}", status=404)
 
     in_world(where, play)
+
+
+@pytest.mark.parametrize(
+    "reply", [b"not http at all\r\n\r\n", b"HTTP/1.1 302 F\r\nlocation: /x\r\n\r\n"]
+)
+def test_what_answers_and_takes_nothing_is_an_error(reply: bytes) -> None:
+    """No HTTP, or a redirect, which would lose the message: told, and never raised."""
+
+    async def main() -> None:
+        asked: list[bytes] = []
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked.append(await reader.readline())
+            writer.write(reply)
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            channel = Channel("ops", "webhook", f"http://127.0.0.1:{port}/")
+            assert await send(channel, b"{}", mail=Mail(), broker=Broker())
+        assert 1 == len(asked)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [Channel("a", "webhook", "http://h:abc/"), Channel("a", "email", "a@[")],
+)
+def test_addresses_that_were_kept_once_are_errors(channel: Channel) -> None:
+    """An older release has let them in."""
+    told = {
+        "rule": "r",
+        "kind": "lag",
+        "state": "firing",
+        "tenant": "t",
+        "count": 0,
+        "subjects": [],
+    }
+    mail = Mail(server="smtp://127.0.0.1:1")
+    error = asyncio.run(send(channel, json.dumps(told).encode(), mail=mail, broker=Broker()))
+    assert channel.address in error or "abc" in error
+
+
+def test_nothing_is_resolved_that_was_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit of one look, and while the rule's query cannot be asked."""
+
+    async def play(world: World) -> None:
+        group = "/api/v1/groups/all"
+        await world.ask("PUT", group, {"query": "-none"})
+        await put(world, "silent", kind="silence", afterS=0, query="group:all")
+        await world.connect("b")
+        await world.connect("c")
+        firing = [("silent", "b", "firing"), ("silent", "c", "firing")]
+        assert firing == await look(world, 1_000)
+        monkeypatch.setattr(alerts, "SUBJECTS_LIMIT", 2)
+        await world.connect("a")
+        assert [*firing, ("silent", "a", "firing")] == await look(world, 1_000)
+        monkeypatch.undo()
+        await world.ask("DELETE", group, status=204)
+        assert {"firing"} == {state for _, _, state in await look(world)}
+        await world.ask("PUT", group, {"query": "-none"})
+        await put(world, "silent", kind="silence", afterS=3600, query="group:all")
+        assert {"resolved"} == {state for _, _, state in await look(world)}
+
+    in_world(tmp_path / "ledger.db", play)
