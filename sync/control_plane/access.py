@@ -127,6 +127,8 @@ class Caller(msgspec.Struct, frozen=True):
     areas: frozenset[Area] = frozenset()
     """Empty = all areas."""
     token_id: str = ""
+    expires_ms: int = 0
+    """0 = never."""
 
     def may(self, role: Role, area: Area) -> bool:
         """Whether a request that needs this role in this area is the caller's to make."""
@@ -171,7 +173,9 @@ def caller_of(connection: Connection, text: str, *, now_ms: int) -> Caller | Non
     if row["revoked_ms"] or (row["expires_ms"] and row["expires_ms"] <= now_ms):
         return None
     areas = frozenset(map(Area, msgspec.json.decode(row["areas"])))
-    return Caller(row["name"], row["tenant"], Role(row["role"]), areas, row["token_id"])
+    return Caller(
+        row["name"], row["tenant"], Role(row["role"]), areas, row["token_id"], row["expires_ms"]
+    )
 
 
 def tokens(connection: Connection, *, tenant: str | None) -> list[Token]:

@@ -145,6 +145,11 @@ class AccessApi:
             raise HTTPException(403, f"areas: {caller.name} may give no more than {held}")
         if new.expires_ms and new.expires_ms <= now_ms:
             raise HTTPException(400, f"expiresMs: {new.expires_ms} is over already; it is {now_ms}")
+        ends_ms = caller.expires_ms
+        if ends_ms and not 0 < new.expires_ms <= ends_ms:
+            raise HTTPException(
+                403, f"expiresMs: {caller.name} ends at {ends_ms}, and no token of its can do later"
+            )
 
         def make(connection: Connection) -> tuple[Token, str]:
             made, text = access.make_token(

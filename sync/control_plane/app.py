@@ -50,7 +50,7 @@ def build_app(
         authenticate: whether requests need a token.
     """
     guard = Guard(ledger, now_ms=now_ms, enabled=authenticate)
-    fleet = FleetApi(ledger, now_ms=now_ms, broker_connected=broker_connected)
+    fleet = FleetApi(ledger, now_ms=now_ms, broker_connected=broker_connected, guard=guard)
     orders = OrderApi(ledger, now_ms)
     table = [
         *fleet.operations(),

@@ -14,12 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from sync.control_plane import alerts, fleet, tally
-from sync.control_plane.access import Area, Role
+from sync.control_plane.access import ALL, Area, Role
 from sync.control_plane.access_routes import note
 from sync.control_plane.answers import json_answer
 from sync.control_plane.calls import QUERY_LIMIT, Call, Operation, checked_name
 from sync.control_plane.dialect import Connection
 from sync.control_plane.fleet import FIELDS, ORDERS, TAGS_LIMIT, FleetRow, Group
+from sync.control_plane.guard import Guard
 from sync.control_plane.ledger import Ledger
 from sync.control_plane.search_terms import QueryError, Term, parse
 from sync.control_plane.stream import Streams
@@ -146,8 +147,10 @@ class FleetApi:
         *,
         now_ms: Callable[[], int],
         broker_connected: Callable[[], bool] | None,
+        guard: Guard,
     ) -> None:
         self.streams = Streams(ledger)
+        self._guard = guard
         self._ledger = ledger
         self._now_ms = now_ms
         self._broker_connected = broker_connected
@@ -349,14 +352,19 @@ class FleetApi:
     # Figures.
 
     async def summary(self, call: Call) -> Response:
-        """The fleet in figures."""
-        figures = self._summary.fresh(call.tenant)
+        """The fleet in figures: of all tenants, or of the one that the token is held to.
+
+        What is the control plane's own and of no tenant is null for a token of one tenant.
+        """
+        own = call.caller.tenant
+        figures = self._summary.fresh(own)
         if figures is None:
+            every, since_ms = own == ALL, self._now_ms() - HOUR_MS
             figures = self._summary.keep(
-                call.tenant,
+                own,
                 summary_json(
-                    await self._ledger.summary(),
-                    await self._ledger.lag_percentiles(since_ms=self._now_ms() - HOUR_MS),
+                    await self._ledger.summary(tenant=None if every else own),
+                    await self._ledger.lag_percentiles(since_ms=since_ms) if every else None,
                     broker_connected=self._broker_connected and self._broker_connected(),
                     streams=self.streams.open,
                 ),
@@ -395,7 +403,9 @@ class FleetApi:
         seen = request.headers.get("last-event-id") or request.query_params.get("lastEventId", "")
         last_seen = int(seen) if re.fullmatch(r"[0-9]{1,18}", seen) else None
         return StreamingResponse(
-            self.streams.follow(last_seen, call.tenant),
+            self.streams.follow(
+                last_seen, call.tenant, admitted=lambda: self._guard.still_good(request)
+            ),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -84,6 +83,10 @@ class Guard:
                 self._known.popitem(last=False)
         return caller
 
+    async def still_good(self, request: Request) -> bool:
+        """Whether the token of a request that goes on for long is still good."""
+        return not self.enabled or await self._caller(request) is not None
+
     def forget(self) -> None:
         """Tokens have changed."""
         self._known.clear()
@@ -102,5 +105,5 @@ def _refuse_foreign_pages(request: Request) -> None:
     origin = request.headers.get("origin")
     if request.method in _LOOKING or origin is None:
         return
-    if urlsplit(origin).netloc != request.headers.get("host"):
+    if origin.partition("://")[2] != request.headers.get("host"):
         raise HTTPException(403, f"a page of {origin[:100]} may not change anything here")

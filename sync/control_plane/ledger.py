@@ -452,9 +452,11 @@ class Ledger:
             lambda connection: clocks.read(connection, tenant=tenant, device=device)
         )
 
-    async def summary(self) -> Summary:
-        """The fleet in figures."""
-        return await self._database.read(queries.summary)
+    async def summary(self, *, tenant: str | None = None) -> Summary:
+        """The fleet in figures; tenant None = of all."""
+        return await self._database.read(
+            lambda connection: queries.summary(connection, tenant=tenant)
+        )
 
     async def lag_percentiles(self, *, since_ms: int = 0) -> LagReport:
         """How long records took to get here, from the hour of `since_ms` on."""

@@ -26,7 +26,7 @@ from sync.control_plane.views import (
     Summary,
     TaskView,
 )
-from sync.records import EvidenceRecord, decode_body
+from sync.records import EvidenceRecord, RecordError, decode_body
 
 PAGE_LIMIT = 500
 CHANGES_LIMIT = 1_000
@@ -114,6 +114,19 @@ SELECT
   (SELECT COUNT(*) FROM segment
    WHERE segment_id > (SELECT value FROM counter WHERE name = 'projected')) AS projection_lag,
   (SELECT COALESCE(SUM(backlog), 0) FROM fleet) AS backlog
+"""
+
+_TOTALS_OF_TENANT = """
+SELECT COUNT(*) AS devices,
+       COALESCE(SUM(CASE WHEN state IN ('online', 'lagging') THEN 1 ELSE 0 END), 0) AS online,
+       COALESCE(SUM(records), 0) AS records,
+       0 AS quarantined,
+       0 AS unread,
+       COALESCE(SUM(missing), 0) AS missing,
+       0 AS projection_lag,
+       COALESCE(SUM(backlog), 0) AS backlog
+FROM fleet
+WHERE tenant = :tenant
 """
 
 
@@ -299,15 +312,23 @@ def _chunk(payload: bytes, seq: int) -> bytes:
     except frames.FrameError:
         return b""
     record = frame.records[seq - frame.header.first_seq]
-    body = decode_body(record.kind, record.body)
+    try:
+        body = decode_body(record.kind, record.body)
+    except RecordError:
+        return b""
     return body.content if isinstance(body, EvidenceRecord) else b""
 
 
-def summary(connection: Connection) -> Summary:
-    """The fleet in figures."""
-    totals = named_rows(connection, _TOTALS, {})[0]
+def summary(connection: Connection, *, tenant: str | None) -> Summary:
+    """The fleet in figures.
+
+    With a tenant they are of its devices, and what belongs to no tenant is 0: what could not be
+    read, and what is not projected yet.
+    """
+    statement = _TOTALS if tenant is None else _TOTALS_OF_TENANT
+    totals = named_rows(connection, statement, {"tenant": tenant})[0]
     counts = {field: totals[field] for field in Summary.__struct_fields__ if field != "executions"}
-    return Summary(executions=tally.statuses(connection, tenant=None), **counts)
+    return Summary(executions=tally.statuses(connection, tenant=tenant), **counts)
 
 
 def changes_after(connection: Connection, *, after: int, limit: int) -> list[Change]:

@@ -6,7 +6,7 @@ Only hints go out: what has changed is asked for again over the API. No HTTP res
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 import msgspec
@@ -67,8 +67,17 @@ class Streams:
         """End every stream within a second; the browsers come back by themselves."""
         self._closing = True
 
-    async def follow(self, last_seen: int | None, tenant: str) -> AsyncIterator[bytes]:
-        """A tenant's events after ``last_seen``, or from now on when it is None, until `close`."""
+    async def follow(
+        self,
+        last_seen: int | None,
+        tenant: str,
+        *,
+        admitted: Callable[[], Awaitable[bool]] | None = None,
+    ) -> AsyncIterator[bytes]:
+        """A tenant's events after ``last_seen``, or from now on when it is None, until `close`.
+
+        ``admitted`` is asked at each look whether the page may still follow; None = it always may.
+        """
         self.open += 1
         try:
             newest = await self._feed.newest_change()
@@ -78,6 +87,8 @@ class Streams:
             yield f"retry: 1000\nid: {cursor}\nevent: hello\ndata: {{}}\n\n".encode()
             idle_slices = 0
             while not self._closing:
+                if admitted is not None and not await admitted():
+                    return
                 if not await self._feed.wait_for_change(cursor, timeout_s=_SLICE_S):
                     idle_slices += 1
                     if idle_slices % _KEEPALIVE_SLICES == 0:

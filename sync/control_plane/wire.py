@@ -119,12 +119,17 @@ def _evidence_json(file: EvidenceView) -> dict[str, Any]:
 
 
 def summary_json(
-    summary: Summary, lag: LagReport, *, broker_connected: bool | None, streams: int
+    summary: Summary, lag: LagReport | None, *, broker_connected: bool | None, streams: int
 ) -> dict[str, Any]:
-    """The fleet in figures; ``brokerConnected`` is null where nobody told."""
+    """The fleet in figures; ``brokerConnected`` is null where nobody told.
+
+    Without a lag they are one tenant's, and what is the control plane's own is null.
+    """
+    hidden = {} if lag is not None else dict.fromkeys(("quarantined", "unread", "projectionLag"))
     return {
         **_fields(summary),
-        "syncLag": _fields(lag),
+        **hidden,
+        "syncLag": None if lag is None else _fields(lag),
         "brokerConnected": broker_connected,
         "streams": streams,
     }

@@ -194,3 +194,36 @@ def test_a_session_is_for_pages_of_this_site(tmp_path: Path) -> None:
         await world.ask("GET", "/api/v1/devices", status=401)
 
     in_world(tmp_path / "ledger.db", play, authenticate=True)
+
+
+def test_no_token_outlives_the_one_that_made_it(tmp_path: Path) -> None:
+    """Neither for ever nor a moment longer."""
+
+    async def play(world: World) -> None:
+        ends_ms = NOW_MS + 5_000
+        admin = await world.token(Role.ADMIN, expires_ms=ends_ms)
+        for expires_ms in (0, ends_ms + 1):
+            body = {"name": "x", "role": "viewer", "expiresMs": expires_ms}
+            refused = await world.ask("POST", "/api/v1/tokens", body, token=admin, status=403)
+            assert refused["message"].startswith("expiresMs")
+        body = {"name": "x", "role": "viewer", "expiresMs": ends_ms}
+        await world.ask("POST", "/api/v1/tokens", body, token=admin, status=201)
+
+    in_world(tmp_path / "ledger.db", play, authenticate=True)
+
+
+def test_an_origin_that_is_none_is_refused(tmp_path: Path) -> None:
+    """Whatever a browser says of where its page came from."""
+
+    async def play(world: World) -> None:
+        for origin in ("http://[", "null", "http://elsewhere"):
+            answer = await world.client.request(
+                "DELETE", "/api/v1/session", headers={"origin": origin}
+            )
+            assert 403 == answer.status_code, origin
+        answer = await world.client.request(
+            "DELETE", "/api/v1/session", headers={"origin": "http://cloud"}
+        )
+        assert 204 == answer.status_code
+
+    in_world(tmp_path / "ledger.db", play)

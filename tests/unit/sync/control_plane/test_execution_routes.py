@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sync.control_plane import execution_search
-from sync.records import TaskRecord
+from sync import frames
+from sync.control_plane import execution_search, queries
+from sync.records import KINDS, EvidenceRecord, Lane, Record, TaskRecord
 from tests.unit.sync.control_plane.api_world import NOW_MS, World, in_world, workflow
 
 
@@ -149,3 +150,9 @@ def test_what_is_wrong_is_named(tmp_path: Path, query: str, told: str) -> None:
         assert told in refused["message"]
 
     in_world(tmp_path / "ledger.db", play)
+
+
+def test_a_chunk_that_cannot_be_read_has_no_bytes() -> None:
+    """Its frame is whole, and what is in the record is not: the file is incomplete, not an error."""
+    record = Record(Lane.BULK, 1, KINDS[EvidenceRecord], NOW_MS, 1, b"\xc1")
+    assert b"" == queries._chunk(frames.encode([record], epoch=1, oldest_seq=1), 1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sync import frames, receiver, topics
+from sync.control_plane.access import Role
 from sync.frames import Hello
 from sync.records import Lane
 from tests.unit.sync.control_plane.api_world import NOW_MS, World, in_world, workflow
@@ -250,3 +252,49 @@ def test_gaps_and_notices_are_told(where: Path | str) -> None:
         await world.ask("GET", "/api/v1/devices/nobody/gaps", status=404)
 
     in_world(where, play)
+
+
+def test_figures_are_the_tenant_s_own(where: Path | str) -> None:
+    """A token of one tenant is told nothing of others, nor of the control plane itself."""
+
+    async def play(world: World) -> None:
+        await world.connect("roof", tenant="acme")
+        await world.connect("cellar", tenant="umbrella", online=False)
+        await world.send("roof", workflow("w1"), tenant="acme")
+        await world.send("cellar", workflow("w2", "FAILED"), workflow("w3"), tenant="umbrella")
+        shown = {}
+        for tenant in ("*", "acme", "umbrella"):
+            token = await world.token(Role.VIEWER, tenant=tenant)
+            shown[tenant] = await world.ask("GET", "/api/v1/summary", token=token)
+        assert [(2, 1, 3), (1, 1, 1), (1, 0, 2)] == [
+            (one["devices"], one["online"], one["records"]) for one in shown.values()
+        ]
+        assert {"COMPLETED": 1} == shown["acme"]["executions"]
+        own = ("quarantined", "unread", "projectionLag", "syncLag")
+        assert None not in [shown["*"][name] for name in own]
+        assert {None} == {shown["acme"][name] for name in own}
+
+    in_world(where, play, authenticate=True)
+
+
+def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
+    """At the next look after it was revoked; the page that comes back is refused."""
+
+    async def play(world: World) -> None:
+        admin = await world.token(Role.ADMIN)
+        body = {"name": "page", "role": "viewer"}
+        made = await world.ask("POST", "/api/v1/tokens", body, token=admin, status=201)
+
+        async def follow() -> None:
+            await world.client.get("/api/v1/stream", headers={"x-authorization": made["token"]})
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(follow())
+            while not world.app.state.streams.open:
+                await asyncio.sleep(0)
+            path = f"/api/v1/tokens/{made['made']['tokenId']}"
+            await world.ask("DELETE", path, token=admin)
+        assert 0 == world.app.state.streams.open
+        await world.ask("GET", "/api/v1/stream", token=made["token"], status=401)
+
+    in_world(tmp_path / "ledger.db", play, authenticate=True)
