@@ -20,6 +20,7 @@ from edge.decider import children, decide, flow, policies, updates
 from edge.decider.operators import wait
 from edge.handover import HandOver
 from edge.model.decision import UpdateTask
+from edge.model.elapsed import NO_JUMPS
 from edge.model.executions import TaskStatus
 from edge.model.snapshot import Snapshot
 from edge.model.times import duration_ms
@@ -148,6 +149,10 @@ def _time_stands_still() -> list[Patch]:
         return shown
 
     return [(SystemClock, "now_ms", now_ms)]
+
+
+def _jump_not_noticed() -> list[Patch]:
+    return [(SystemClock, "jumps", NO_JUMPS)]
 
 
 def _jump_forgotten() -> list[Patch]:
@@ -419,6 +424,9 @@ MUTANTS: dict[str, Mutant] = {
     "callback-lost": Mutant("a task that was put off never returns", _callback_lost),
     "time-stands-still": Mutant("timers stop when the clock is set back", _time_stands_still),
     "time-goes-back": Mutant("time steps back with the wall clock", _time_goes_back),
+    "jump-not-noticed": Mutant(
+        "a wait ends when the clock is set forward", _jump_not_noticed, seed=87
+    ),
     "jump-forgotten": Mutant("the next start does not know of a jump", _jump_forgotten, seed=175),
     "elapsed-by-wall-clock": Mutant("time passes with each jump", _elapsed_by_wall_clock),
     "timer-early": Mutant("a wait ends before its time", _timer_early),
