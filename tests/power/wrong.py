@@ -14,7 +14,7 @@ from edge.store import redo
 from edge.store.staging import Staged
 from tests.power.recorder import Adapter, Committed, RecordedFiles, _Cursor
 
-_OWN_READS = re.compile(r"BEGIN$|ROLLBACK$|PRAGMA")
+_OWN_READS = re.compile(r"BEGIN$|ROLLBACK$|PRAGMA (?!table_info|user_version)")
 _LEVEL = re.compile(r"PRAGMA synchronous")
 """Not to be changed while a transaction is open."""
 

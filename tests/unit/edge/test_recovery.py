@@ -12,10 +12,11 @@ from edge.engine import Engine
 from edge.recovery import open_whole
 from edge.store import quarantine
 from edge.store.quarantine import NothingToSalvage
+from sync.database import PAGE_BYTES
 from tests.evaluators import EVALUATORS
 from tests.faults import filled
 
-PAGE = 4_096
+PAGE = PAGE_BYTES
 
 
 @pytest.fixture(scope="module")
