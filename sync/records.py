@@ -230,12 +230,9 @@ KINDS: dict[type[Body], str] = {
 }
 
 _ENCODER = msgspec.msgpack.Encoder()
-_WORKFLOW = msgspec.msgpack.Decoder(WorkflowRecord)
-_TASK = msgspec.msgpack.Decoder(TaskRecord)
-_EVIDENCE = msgspec.msgpack.Decoder(EvidenceRecord)
-_ORDER = msgspec.msgpack.Decoder(OrderRecord)
-_GAP = msgspec.msgpack.Decoder(GapRecord)
-_CLOCK = msgspec.msgpack.Decoder(ClockRecord)
+_DECODERS: dict[str, msgspec.msgpack.Decoder[Body]] = {
+    name: msgspec.msgpack.Decoder(kind) for kind, name in KINDS.items()
+}
 
 
 def encode_body(body: Body) -> bytes:
@@ -250,23 +247,12 @@ def decode_body(kind: str, body: bytes) -> Body:
         UnknownKind: the kind came from a later release.
         MalformedBody: the bytes are not a body of that kind.
     """
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        raise UnknownKind(f"record kind {kind!r} is not known here")
     try:
-        match kind:
-            case "workflow":
-                return _WORKFLOW.decode(body)
-            case "task":
-                return _TASK.decode(body)
-            case "evidence":
-                return _EVIDENCE.decode(body)
-            case "order":
-                return _ORDER.decode(body)
-            case "gap":
-                return _GAP.decode(body)
-            case "clock":
-                return _CLOCK.decode(body)
-            case _:
-                raise UnknownKind(f"record kind {kind!r} is not known here")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBody(f"{kind} record: {error}") from error
 
 

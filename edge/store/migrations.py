@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from edge.store.outbox import ROW_BYTES
+
 APPLICATION_ID = 0x4241544E
 """``BATN``: tells a Baton database from any other SQLite file."""
 
@@ -19,7 +21,7 @@ SCHEMA_VERSION = 7
 
 _WEIGH = """
 UPDATE lane SET bytes =
-  (SELECT COALESCE(SUM(LENGTH(body) + 40), 0) FROM history WHERE history.key >> 56 = lane.lane)
+  (SELECT COALESCE(SUM(LENGTH(body) + ?), 0) FROM history WHERE history.key >> 56 = lane.lane)
   + (SELECT COALESCE(SUM(LENGTH(frame)), 0) FROM sealed WHERE sealed.key >> 56 = lane.lane)
 """
 """As ``edge/store/outbox.py`` counts."""
@@ -87,7 +89,7 @@ def _extend(connection: sqlite3.Connection) -> None:
 
 def weigh(connection: sqlite3.Connection) -> None:
     """Count anew what the records of each lane take."""
-    connection.execute(_WEIGH)
+    connection.execute(_WEIGH, (ROW_BYTES,))
 
 
 def _has_ours(connection: sqlite3.Connection) -> bool:

@@ -37,7 +37,7 @@ _NEXT = """
 INSERT INTO lane (lane, acked, next_seq, bytes) VALUES (?, 0, ?, ?)
 ON CONFLICT (lane) DO UPDATE SET next_seq = excluded.next_seq, bytes = bytes + excluded.bytes
 """
-_WEIGHT = "SELECT COALESCE(SUM(LENGTH(body) + 40), 0) FROM history WHERE key > ? AND key <= ?"
+_WEIGHT = "SELECT COALESCE(SUM(LENGTH(body) + ?), 0) FROM history WHERE key > ? AND key <= ?"
 _LIGHTER = "UPDATE lane SET bytes = MAX(0, bytes - ?) WHERE lane = ?"
 _FIRSTS = "SELECT lane, first FROM lane"
 _BYTES = "SELECT lane, bytes FROM lane"
@@ -145,10 +145,15 @@ def acknowledge(connection: sqlite3.Connection, acked: dict[int, int]) -> None:
 def _drop(connection: sqlite3.Connection, lane: int, until_seq: int) -> int:
     """Free the rows of a lane up to a sequence, and the runs that end there; how many bytes."""
     here = (_key(lane, 0), _key(lane, until_seq))
-    freed = sealed.drop(connection, *here) + int(connection.execute(_WEIGHT, here).fetchone()[0])
+    freed = sealed.drop(connection, *here) + _weight(connection, *here)
     connection.execute(_PRUNE, here)
     connection.execute(_LIGHTER, (freed, lane))
     return freed
+
+
+def _weight(connection: sqlite3.Connection, after: int, until: int) -> int:
+    """What the rows of a range take, in bytes."""
+    return int(connection.execute(_WEIGHT, (ROW_BYTES, after, until)).fetchone()[0])
 
 
 def shed(connection: sqlite3.Connection, lane: Lane, *, reason: str, now_ms: int, boot: int) -> int:
@@ -181,11 +186,13 @@ def seal(connection: sqlite3.Connection, lane: Lane) -> bool:
     if first is None:
         return False
     rows = _rows(connection, lane, first - _key(lane, 0) - 1, MAX_RECORDS, MAX_BODY_BYTES // 2)
-    if len(rows) < MAX_RECORDS:
+    # Fewer are enough where large ones have filled the read: only what is at the end may grow.
+    next_seq = connection.execute(_NEXT_OF, (lane,)).fetchone()[0]
+    if len(rows) < MAX_RECORDS and rows[-1].seq + 1 == next_seq:
         return False
     count, size = sealed.put(connection, first, rows)
     until = (_key(lane, 0), first + count - 1)
-    freed = int(connection.execute(_WEIGHT, until).fetchone()[0])
+    freed = _weight(connection, *until)
     connection.execute(_PRUNE, until)
     connection.execute(_LIGHTER, (freed - size, lane))
     return True

@@ -21,7 +21,11 @@ LANE_BITS = 56
 """A lane's records stand side by side: key = lane << 56 | sequence."""
 
 _PUT = "INSERT INTO sealed (key, count, frame) VALUES (?, ?, ?)"
-_WITH = "SELECT key, count, frame FROM sealed WHERE key <= ? ORDER BY key DESC LIMIT 1"
+# The frame of a run that ends before the key is not fetched.
+_WITH = """
+SELECT key, count, frame FROM sealed
+ WHERE key = (SELECT MAX(key) FROM sealed WHERE key <= :key) AND key + count > :key
+"""
 _FIRST = "SELECT min(key) FROM sealed WHERE key > ? AND key <= ?"
 _WEIGHT = """
 SELECT COALESCE(SUM(LENGTH(frame)), 0) FROM sealed WHERE key > ? AND key + count - 1 <= ?
@@ -49,8 +53,8 @@ def run_with(connection: sqlite3.Connection, key: int) -> list[Record] | None:
     lane must not stop there for ever. Sequences follow from the run's key: a salvage has given it
     another.
     """
-    row = connection.execute(_WITH, (key,)).fetchone()
-    if row is None or key >= row[0] + row[1]:
+    row = connection.execute(_WITH, {"key": key}).fetchone()
+    if row is None:
         return None
     lane, skipped = Lane(row[0] >> LANE_BITS), key - row[0]
     first = row[0] - (int(lane) << LANE_BITS)

@@ -108,3 +108,12 @@ def test_shrinking_what_cannot_be_read_leaves_nothing() -> None:
     small = records.shrink(Record(Lane.BULK, 7, "of-tomorrow", 1, 1, b"x" * 10))
 
     assert (7, b"") == (small.seq, small.body)
+
+
+def test_a_body_of_boxes_in_boxes_is_malformed() -> None:
+    """However deep they stand in each other: whoever reads it must not end of it."""
+    deep = b"\x91" * 2_000 + b"\xc0"
+
+    for kind in records.KINDS.values():
+        with pytest.raises(MalformedBody):
+            decode_body(kind, b"\x81\xa8tomorrow" + deep)

@@ -86,3 +86,26 @@ def test_a_salvage_keeps_runs_under_new_numbers(disk: sqlite3.Connection, tmp_pa
         assert outbox.held_bytes(again)[Lane.HISTORY] > 0
     again.close()
     assert integrity.inspect(target, lambda _: None).whole
+
+
+def test_rows_of_large_payloads_are_sealed(disk: sqlite3.Connection) -> None:
+    """Fewer of them fill a read; only those at the end of the lane wait for more."""
+    writer = OutboxWriter()
+    for number in range(900):
+        body = b"\x81\xa1n\xc5" + (5_000).to_bytes(2, "big") + bytes([number % 251]) * 5_000
+        writer.add(disk, Lane.URGENT, "task", body, now_ms=number, boot=1)
+    in_transaction(disk, writer.flush)
+    before = outbox.read_records(disk, Lane.URGENT, 0, 2_000, 10**9)
+    weight = outbox.held_bytes(disk)[Lane.URGENT]
+
+    assert outbox.seal(disk, Lane.URGENT)
+    while outbox.seal(disk, Lane.URGENT):
+        pass
+    left = disk.execute("SELECT count(*) FROM history WHERE key >> 56 = 1").fetchone()[0]
+    assert 0 < left < MAX_RECORDS
+    after, at = [], 0
+    while found := outbox.read_records(disk, Lane.URGENT, at, 300, 10**9):
+        after += found
+        at = found[-1].seq
+    assert before == after
+    assert outbox.held_bytes(disk)[Lane.URGENT] < weight
