@@ -102,13 +102,16 @@ class HistoryBudget:
         return 0
 
     def _shed_one(self, lane: Lane, transaction: Transaction) -> int:
-        return outbox.shed(
+        freed = outbox.shed(
             transaction.connection,
             lane,
             reason=_REASON,
             now_ms=transaction.now_ms,
             boot=self._engine.boot.boot,
         )
+        if freed:
+            transaction.note_control()
+        return freed
 
 
 def _seal_one(transaction: Transaction) -> bool:

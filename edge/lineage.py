@@ -17,7 +17,7 @@ from edge.engine import Engine
 from edge.keeping import keep
 from edge.store import facts, outbox
 from edge.transactions import Transaction
-from sync.identity import IdentityUnreadable
+from sync.identity import IdentityUnreadable, make_private
 from sync.records import KINDS, ClockRecord, Lane, encode_body
 
 log = structlog.get_logger(__name__)
@@ -103,6 +103,7 @@ class Lineage:
                 now_ms=transaction.now_ms,
                 boot=self._engine.boot.boot,
             )
+            transaction.note_control()
 
         await keep(self._engine, write)
 
@@ -132,13 +133,7 @@ async def settle_lineage(engine: Engine, folder: Path, files: FileSystem = FILES
         IdentityUnreadable: what stands beside the key cannot be written.
     """
     try:
-        _make(folder, files)
+        make_private(folder, files)
         await Lineage(engine, folder, files).settle()
     except OSError as error:
         raise IdentityUnreadable(f"{folder}: {error}") from error
-
-
-def _make(folder: Path, files: FileSystem) -> None:
-    if not folder.is_dir():
-        files.make_folder(folder)
-        folder.chmod(0o700)

@@ -101,21 +101,28 @@ class EngineOrders:
     async def _deal_with(self, some: Sequence[Order], server_ms: int) -> None:
         """All of them together, or each by itself when one cannot be carried out."""
         try:
-            await keep(self._engine, lambda t: self._all(t, some, server_ms))
+            for order in await keep(self._engine, lambda t: self._all(t, some, server_ms)):
+                _log_done(order)
         except NotTaken:
             raise
         except Exception:  # noqa: BLE001 - the rim: one order must not stop all others
             for order in some:
                 await self._one(order, server_ms)
+            # What was forgotten above is undone as well: a full memory would stay full for ever.
+            await keep(self._engine, lambda t: _forget(t, server_ms))
 
-    def _all(self, transaction: Transaction, some: Sequence[Order], server_ms: int) -> None:
-        for order in some:
-            self._carry_out(transaction, order, server_ms)
-        order_inbox.forget(transaction.connection, server_ms - _KEPT_LONGER_MS)
+    def _all(
+        self, transaction: Transaction, some: Sequence[Order], server_ms: int
+    ) -> Sequence[Order]:
+        """Those of them that have been done now."""
+        done = [order for order in some if self._carry_out(transaction, order, server_ms)]
+        _forget(transaction, server_ms)
+        return done
 
     async def _one(self, order: Order, server_ms: int) -> None:
         try:
-            await keep(self._engine, lambda t: self._carry_out(t, order, server_ms))
+            if await keep(self._engine, lambda t: self._carry_out(t, order, server_ms)):
+                _log_done(order)
         except NotTaken:
             raise
         except BatonError as error:
@@ -132,16 +139,20 @@ class EngineOrders:
 
     # In a transaction.
 
-    def _carry_out(self, transaction: Transaction, order: Order, server_ms: int) -> None:
-        """Raises BatonError, and then nothing of it is kept."""
+    def _carry_out(self, transaction: Transaction, order: Order, server_ms: int) -> bool:
+        """Whether it has been done now, and not before.
+
+        Raises:
+            BatonError: it cannot be; nothing of it is kept.
+        """
         connection = transaction.connection
         if order.cseq <= order_inbox.last(connection)[0]:
-            return
+            return False
         known = order_inbox.find(connection, order.id)
         if known is not None:
             # It has been given another place, by a control plane that had lost the first.
             self._note(transaction, order, State(known.state), known.reason, known.output)
-            return
+            return False
         if order.expires_ms <= server_ms:
             raise _Failed(State.EXPIRED, "its time was over when it arrived")
         if order_inbox.count(connection) >= _REMEMBERED:
@@ -154,7 +165,7 @@ class EngineOrders:
             raise _Failed(State.FAILED, str(error)) from error
         output = self._obey(transaction, order, kind, body, condition)
         self._note(transaction, order, State.DONE, None, output)
-        log.info("order_done", order=order.id, kind=order.kind)
+        return True
 
     def _note(
         self,
@@ -176,6 +187,7 @@ class EngineOrders:
             now_ms=transaction.now_ms,
             boot=self._engine.boot.boot,
         )
+        transaction.note_control()
 
     def _obey(
         self,
@@ -252,6 +264,15 @@ class EngineOrders:
             body.definition, owner_required=False, check_script=self._check_script
         )
         register_workflow(transaction, Posted(workflow), overwrite=True)
+
+
+def _log_done(order: Order) -> None:
+    """Say so once it is kept: before that it may still be undone."""
+    log.info("order_done", order=order.id, kind=order.kind)
+
+
+def _forget(transaction: Transaction, server_ms: int) -> None:
+    order_inbox.forget(transaction.connection, server_ms - _KEPT_LONGER_MS)
 
 
 def _start(transaction: Transaction, order: Order, body: StartBody, condition: Condition) -> bytes:

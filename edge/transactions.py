@@ -170,7 +170,7 @@ class Disk:
             self.executions.flush(connection)
             self._timeline.flush(connection, self._clock.kept())
             self.outputs.flush(connection, self._clock.now_ms())
-            self._effects.outbox = self._outbox.flush(connection)
+            self._effects.outbox |= self._outbox.flush(connection)
             written = self._departures.flush(connection, self._clock.now_ms())
             self._effects.messages, self._effects.deliveries = written
             written_s = stopwatch_s()
@@ -276,6 +276,10 @@ class Disk:
             )
 
     # For Transaction.
+
+    def note_control(self) -> None:
+        """Records wait, though the outbox has nothing to flush."""
+        self._effects.outbox = True
 
     def decide(
         self, connection: sqlite3.Connection, snapshot: Snapshot, command: Command
@@ -513,6 +517,10 @@ class Transaction:
     def now_ms(self) -> int:
         """Epoch milliseconds: one moment for the whole request, however often it is tried."""
         return self.memory.now_ms
+
+    def note_control(self) -> None:
+        """The request has written to the control lane: who sends is told after the COMMIT."""
+        self._disk.note_control()
 
     def evaluate(self, expression: str, scope: JsonObject, evaluator: str) -> Any:
         """The value of a script with ``$`` = ``scope``.

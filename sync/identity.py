@@ -125,6 +125,13 @@ class Identity(msgspec.Struct, frozen=True):
         return _public(self.seed)
 
 
+def make_private(folder: Path, files: Files) -> None:
+    """Make a folder with mode 0700; one that is there stays as it is. Raises OSError."""
+    if not folder.is_dir():
+        files.make_folder(folder)
+        folder.chmod(0o700)
+
+
 def load(folder: Path, *, device: str, tenant: str = "default", files: Files) -> Identity:
     """The identity kept in a folder, made there at the first start.
 
@@ -141,9 +148,7 @@ def load(folder: Path, *, device: str, tenant: str = "default", files: Files) ->
     """
     address = topics.address(tenant, device)
     try:
-        if not folder.is_dir():
-            files.make_folder(folder)
-            folder.chmod(0o700)
+        make_private(folder, files)
         name = f"{tenant}/{device}\n".encode()
         known = _read_or_make(folder / _NAME_FILE, name, files).decode().strip()
         seed = _seed(folder / _KEY_FILE, _read_or_make(folder / _KEY_FILE, _new_key(), files))
@@ -166,8 +171,7 @@ def load_order_key(folder: Path, files: Files) -> OrderKey:
     """
     path = folder / _ORDER_KEY_FILE
     try:
-        files.make_folder(folder)
-        folder.chmod(0o700)
+        make_private(folder, files)
         return OrderKey(_seed(path, _read_or_make(path, _new_key(), files)))
     except (OSError, ValueError) as error:
         raise IdentityUnreadable(f"{folder}: {error}") from error

@@ -411,8 +411,12 @@ class Uplink:
             late_ms = int((now_s - measured.heard_s) * 1000)
             seen = self._clock.see(measured, self._now_ms() - late_ms, jumps, now_s)
             if seen is not None:
-                await chronicle.note_clock(seen)
-                self._records_waiting = True
+                try:
+                    await chronicle.note_clock(seen)
+                except NotTaken:
+                    # It has not been said: the next connection measures and says it anew.
+                    self._clock = ClockWatch()
+                    raise
         elif self._clock.asks(jumps, now_s) and session.state is State.STREAMING:
             session.server_started(now_s)
 
@@ -421,7 +425,7 @@ class Uplink:
         if session.state is State.HALTED and self._chronicle is not None:
             due_s = self._epoch_begun_s + EPOCH_EVERY_S
         elif self._chronicle is not None and session.state is State.STREAMING:
-            due_s = min(due_s or math.inf, self._clock.due_s)
+            due_s = min(math.inf if due_s is None else due_s, self._clock.due_s)
         if due_s is None:
             await self._news.wait()
             return
@@ -482,7 +486,6 @@ class Uplink:
             return
         self._desk.note(*position)
         session.orders = self._desk.position()
-        self._records_waiting = True
 
     async def _settle_doubts(self, session: Session) -> None:
         for lane, seq in session.doubts().items():

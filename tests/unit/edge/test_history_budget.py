@@ -73,3 +73,16 @@ def test_the_oldest_is_shed_and_told(tmp_path: Path) -> None:
         assert expected == lanes[Lane.HISTORY][1] > 1
 
     run(tmp_path, body, syncing=True)
+
+
+def test_a_shed_wakes_who_sends(tmp_path: Path) -> None:
+    """The record of the gap waits in the control lane."""
+
+    async def body(engine: Engine) -> None:
+        await work(engine, 20)
+        seen: list[bool] = []
+        engine.on_effects(lambda effects: seen.append(effects.outbox))
+        assert await HistoryBudget(engine, 1_000).sweep() > 0
+        assert True in seen
+
+    run(tmp_path, body, syncing=True)

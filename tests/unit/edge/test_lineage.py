@@ -92,6 +92,18 @@ def test_what_the_clock_shows_is_recorded(tmp_path: Path) -> None:
     run(tmp_path, body, syncing=True)
 
 
+def test_what_the_clock_shows_wakes_who_sends(tmp_path: Path) -> None:
+    """Though it was written past the records of decisions."""
+
+    async def body(engine: Engine) -> None:
+        told: list[bool] = []
+        engine.on_effects(lambda effects: told.append(effects.outbox))
+        await Lineage(engine, tmp_path).note_clock(ClockRecord(5, -7, 3, []))
+        assert True in told
+
+    run(tmp_path, body, syncing=True)
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """It does not start without: a copy would not be found out."""
 

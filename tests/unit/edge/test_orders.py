@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from edge.engine import Engine
 from edge.model.decision import Pause
@@ -253,5 +254,51 @@ def test_a_disk_that_refuses_leaves_the_line_where_it_was(tmp_path: Path) -> Non
         given.engine.storage.healed()
         assert (0, "") == await given.desk.position()
         assert (1, "id1") == await given.desk.carry_out([order], NOW_MS)
+
+    with_orders(tmp_path, scenario)
+
+
+def test_a_full_memory_of_orders_empties_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One too many is refused; when the time of the others is over, there is room again."""
+    monkeypatch.setattr("edge.orders._REMEMBERED", 2)
+    days_later_ms = LATER_MS + 2 * 86_400_000
+
+    async def scenario(given: Given) -> None:
+        states = [(await given.give("start", {"name": "demo"})).state for _ in range(3)]
+        assert ["done", "done", "failed"] == states
+        for expected in ("failed", "done"):
+            body = {"name": "demo"}
+            order = given.order("start", body, expires_ms=days_later_ms + 1_000)
+            await given.desk.carry_out([order], days_later_ms)
+            assert expected == (await given.reports())[-1].state
+
+    with_orders(tmp_path, scenario)
+
+
+def test_what_is_done_is_logged_once(tmp_path: Path) -> None:
+    """Also when it was first undone together with one that cannot be carried out."""
+
+    async def scenario(given: Given) -> None:
+        good = given.order("start", {"name": "demo"})
+        bad = given.order("start", {"name": "nowhere"})
+        with structlog.testing.capture_logs() as lines:
+            await given.desk.carry_out([good, bad], NOW_MS)
+            await given.desk.carry_out([given.order("start", {"name": "demo"})], NOW_MS)
+        done = [line["order"] for line in lines if line["event"] == "order_done"]
+        assert ["id1", "id3"] == done
+
+    with_orders(tmp_path, scenario)
+
+
+def test_a_report_wakes_who_sends(tmp_path: Path) -> None:
+    """Though it was written past the records of decisions."""
+
+    async def scenario(given: Given) -> None:
+        seen: list[bool] = []
+        given.engine.on_effects(lambda effects: seen.append(effects.outbox))
+        await given.give("put-config", {"name": "c", "variables": {"A": "1"}, "revision": 1})
+        assert True in seen
 
     with_orders(tmp_path, scenario)

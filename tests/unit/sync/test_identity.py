@@ -133,3 +133,15 @@ def test_a_key_that_is_none_is_named(text: str) -> None:
     """It says which setting it is."""
     with pytest.raises(identity.KeyMalformed, match=r"sync.order_keys.*64 hexadecimal"):
         identity.pinned([text])
+
+
+def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    """Also one that nothing can be written to: a key that is in it can be used."""
+    folder = tmp_path / "identity"
+    key, device = identity.load_order_key(folder, FILES), _load(folder, device="roof")
+    assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
+    folder.chmod(0o500)
+
+    assert key == identity.load_order_key(folder, FILES)
+    assert device == _load(folder, device="roof")
+    assert 0o500 == stat.S_IMODE(folder.stat().st_mode)

@@ -15,8 +15,8 @@ from sync import evidence_files, frames, topics, uplink
 from sync.frames import Ack
 from sync.identity import Identity
 from sync.link import Broker, NotTaken, Wire
-from sync.records import EvidenceRecord, Lane, Record, decode_body, encode_body
-from sync.session import Session
+from sync.records import ClockRecord, EvidenceRecord, Lane, Record, decode_body, encode_body
+from sync.session import Measured, Session, State
 from sync.uplink import Uplink
 
 SIZE_BYTES = 130_000
@@ -109,7 +109,7 @@ class _Moves:
         return moved
 
 
-def _uplink(outbox: uplink.Outbox) -> Uplink:
+def _uplink(outbox: uplink.Outbox, chronicle: uplink.Chronicle | None = None) -> Uplink:
     return Uplink(
         broker=Broker(),
         identity=Identity("default", "roof", bytes(32)),
@@ -120,6 +120,7 @@ def _uplink(outbox: uplink.Outbox) -> Uplink:
         version="1",
         now_ms=lambda: 0,
         chance=random.Random(1),
+        chronicle=chronicle,
     )
 
 
@@ -184,3 +185,58 @@ def _records(payload: bytes) -> Sequence[Record]:
     """What a frame of history carries; a greeting carries nothing."""
     header, _ = frames.decode_header(payload)
     return frames.decode(payload).records if header.count else ()
+
+
+class _Heard:
+    """A session that has measured the control plane's clock, and wants to say something at once."""
+
+    state = State.STREAMING
+
+    def take_measured(self) -> Measured:
+        return Measured(server_ms=9_000, round_trip_s=0.0, heard_s=uplink._monotonic_s())
+
+    def next_timer(self) -> float:
+        return 0.0
+
+
+class _NotedOnce:
+    """A chronicle whose disk refuses the first time."""
+
+    def __init__(self) -> None:
+        self.noted: list[ClockRecord] = []
+        self._full = True
+
+    def jumps(self) -> Sequence[tuple[int, int, int]]:
+        return ()
+
+    async def note_clock(self, seen: ClockRecord) -> None:
+        if self._full:
+            self._full = False
+            raise NotTaken("full")
+        self.noted.append(seen)
+
+
+def test_a_clock_that_the_disk_refuses_is_noted_later() -> None:
+    """Once: the same offset again says nothing new."""
+    chronicle = _NotedOnce()
+    link = _uplink(cast(uplink.Outbox, _Pruned()), cast(uplink.Chronicle, chronicle))
+
+    async def thrice() -> None:
+        session = cast(Session, _Heard())
+        with pytest.raises(NotTaken):
+            await link._note_clock(session)
+        for _ in range(2):
+            await link._note_clock(session)
+
+    asyncio.run(thrice())
+    assert [9_000] == [seen.offset_ms for seen in chronicle.noted]
+
+
+def test_what_is_due_at_once_is_not_slept_over() -> None:
+    """A timer of 0.0 is one that is over, not one that is never due."""
+    link = _uplink(cast(uplink.Outbox, _Pruned()), cast(uplink.Chronicle, _NotedOnce()))
+
+    async def sleep() -> None:
+        await asyncio.wait_for(link._sleep(cast(Session, _Heard())), 60)
+
+    asyncio.run(sleep())
