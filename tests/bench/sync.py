@@ -17,20 +17,15 @@ from pathlib import Path
 import msgspec
 
 from edge.durable import FILES
-from edge.effects import Effects
 from edge.engine import Engine
 from edge.model.definitions import WorkflowDefinition
-from edge.orders import EngineOrders
-from edge.outbox import EngineOutbox
 from edge.store import outbox
 from edge.store.outbox import OutboxWriter
-from sync import identity
 from sync.control_plane.ingest import Ingest
 from sync.control_plane.ledger import Ledger
-from sync.identity import load_order_key, pinned
+from sync.identity import load_order_key
 from sync.link import Broker
 from sync.records import Lane
-from sync.uplink import Uplink
 from tests.bench.context import Bench, serve_child
 from tests.bench.figures import Figure, NotMeasured, Run
 from tests.bench.inprocess import drive, serve
@@ -42,6 +37,7 @@ from tests.integration.sync_doubles import (
     MOSQUITTO,
     MemoryOutbox,
     Process,
+    engine_uplink,
     fill,
     free_port,
     mosquitto,
@@ -74,29 +70,6 @@ async def _engine(path: Path, *definitions: object, syncing: bool) -> AsyncItera
             await engine.close()
 
 
-def _uplink(engine: Engine, folder: Path, port: int, keys: list[str]) -> Uplink:
-    uplink = Uplink(
-        broker=Broker(port=port),
-        identity=identity.load(folder / "identity", device="roof", files=FILES),
-        outbox=EngineOutbox(engine),
-        publications=None,
-        evidence_root=folder,
-        boot=engine.boot.boot,
-        version="bench",
-        now_ms=now_ms,
-        chance=random.Random(7),
-        orders=EngineOrders(engine, lambda script: None),
-        order_keys=pinned(keys),
-    )
-
-    def see(effects: Effects) -> None:
-        if effects.outbox:
-            uplink.wake()
-
-    engine.on_effects(see)
-    return uplink
-
-
 def _backlog(path: Path, records: int) -> None:
     """A database with history that nobody has taken away yet."""
     memory = MemoryOutbox()
@@ -119,7 +92,7 @@ async def _drain(folder: Path, port: int, ingester: int, records: int) -> Run:
         pass
     await asyncio.to_thread(_backlog, path, records)
     async with _engine(path, syncing=True) as engine, asyncio.TaskGroup() as group:
-        uplink = _uplink(engine, folder, port, [])
+        uplink = engine_uplink(engine, folder, port, [])
         waiting = sum(
             newest for _, _, newest in (await engine.database.read(outbox.read_lanes)).values()
         )
@@ -153,7 +126,7 @@ async def _orders(folder: Path, port: int, orders: int) -> Run:
         _engine(folder / "ordered.db", definition, syncing=True) as engine,
         asyncio.TaskGroup() as group,
     ):
-        uplink = _uplink(engine, folder, port, [key.public_key.hex()])
+        uplink = engine_uplink(engine, folder, port, [key.public_key.hex()])
         loops = [group.create_task(one.run()) for one in (ingest, uplink)]
         while await ledger.device("roof") is None:
             await asyncio.sleep(0.01)

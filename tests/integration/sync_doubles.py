@@ -29,6 +29,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edge.durable import FILES
+from edge.effects import Effects
+from edge.engine import Engine
+from edge.orders import EngineOrders
+from edge.outbox import EngineOutbox
 from sync import identity
 from sync.link import Broker
 from sync.publishing import Publication
@@ -39,7 +43,7 @@ from sync.records import (
     WorkflowRecord,
     encode_body,
 )
-from sync.uplink import Uplink
+from sync.uplink import Orders, Outbox, Uplink
 
 ROOT = Path(__file__).resolve().parents[2]
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -319,22 +323,47 @@ def ingester(folder: Path, port: int) -> Process:
 def make_uplink(
     folder: Path,
     port: int,
-    outbox: MemoryOutbox,
+    outbox: Outbox,
     publications: MemoryPublications | None = None,
     broker: Broker | None = None,
+    *,
+    boot: int = 1,
+    orders: Orders | None = None,
+    order_keys: Sequence[str] = (),
 ) -> Uplink:
-    """A device in this process."""
+    """A device in this process; `order_keys` as in its configuration."""
     return Uplink(
         broker=broker or Broker(port=port),
         identity=identity.load(folder / "identity", device="roof", files=FILES),
         outbox=outbox,
         publications=publications,
         evidence_root=folder / "evidence",
-        boot=1,
+        boot=boot,
         version="test",
         now_ms=now_ms,
         chance=random.Random(7),
+        orders=orders,
+        order_keys=identity.pinned(order_keys),
     )
+
+
+def engine_uplink(engine: Engine, folder: Path, port: int, order_keys: Sequence[str]) -> Uplink:
+    """An engine's own history and orders in this process, woken by what it writes."""
+    uplink = make_uplink(
+        folder,
+        port,
+        EngineOutbox(engine),
+        boot=engine.boot.boot,
+        orders=EngineOrders(engine, lambda script: None),
+        order_keys=order_keys,
+    )
+
+    def see(effects: Effects) -> None:
+        if effects.outbox:
+            uplink.wake()
+
+    engine.on_effects(see)
+    return uplink
 
 
 async def until(true: Callable[[], bool | Awaitable[bool]], *, limit_s: float, what: str) -> None:

@@ -11,19 +11,15 @@ from pathlib import Path
 import pytest
 
 from edge.durable import FILES
-from edge.effects import Effects
 from edge.engine import Engine
-from edge.orders import EngineOrders
-from edge.outbox import EngineOutbox
 from edge.store import search
-from sync import identity
 from sync.control_plane.ingest import Ingest
 from sync.control_plane.ledger import Ledger
-from sync.identity import load_order_key, pinned
+from sync.identity import load_order_key
 from sync.link import Broker
-from sync.uplink import Uplink
 from tests.evaluators import EVALUATORS
 from tests.integration.sync_doubles import (
+    engine_uplink,
     free_port,
     mosquitto,
     now_ms,
@@ -63,25 +59,7 @@ def _carry_out(tmp_path: Path, starts: int) -> None:
             order_key=key,
         )  # fmt: skip
         engine = await Engine.open(tmp_path / "baton.db", scripts=EVALUATORS, syncing=True)
-        uplink = Uplink(
-            broker=Broker(port=port),
-            identity=identity.load(tmp_path / "identity", device="roof", files=FILES),
-            outbox=EngineOutbox(engine),
-            publications=None,
-            evidence_root=tmp_path,
-            boot=engine.boot.boot,
-            version="test",
-            now_ms=now_ms,
-            chance=random.Random(7),
-            orders=EngineOrders(engine, lambda script: None),
-            order_keys=pinned([key.public_key.hex()]),
-        )
-
-        def see(effects: Effects) -> None:
-            if effects.outbox:
-                uplink.wake()
-
-        engine.on_effects(see)
+        uplink = engine_uplink(engine, tmp_path, port, [key.public_key.hex()])
         async with asyncio.TaskGroup() as group:
             committing = group.create_task(engine.run())
             await define(engine, "demo", WAIT, ownerEmail="a@b.c")
