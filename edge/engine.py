@@ -56,6 +56,7 @@ from edge.model.requests import (
 from edge.moments import Moments
 from edge.scripts import Evaluators
 from edge.store import executions, facts, metadata, search
+from edge.store.committed import Records
 from edge.store.copies import keep_copy
 from edge.store.migrations import migrate
 from edge.store.payload_files import PayloadFiles
@@ -329,17 +330,17 @@ class Engine:
         key = parse_workflow_id(workflow_id)
         leases = self.hand_over.leases.all()
 
-        def read(connection: sqlite3.Connection) -> ExecutionView | None:
-            workflow = executions.read_workflow(connection, key)
+        def read(records: Records) -> ExecutionView | None:
+            workflow = records.workflow(key)
             if workflow is None:
                 return None
-            pinned = metadata.read_pinned(connection, workflow.pinned)
-            found = executions.read_tasks(connection, workflow.key) if with_tasks else []
+            pinned = records.pinned(workflow.pinned)
+            found = records.tasks(workflow.key) if with_tasks else []
             tasks = [self.hand_over.as_held(workflow, task, leases) for task in found]
             tasks.sort(key=lambda task: task.seq)
             return self.payloads.shown(ExecutionView(workflow, pinned, tasks))
 
-        view = await self._database.read(read)
+        view = await self._database.look(read)
         if view is None:
             raise NotFound(f"No such workflow found by id: {workflow_id}")
         return view
@@ -348,11 +349,11 @@ class Engine:
         """The record of an execution without its tasks. Raises NotFound."""
         key = parse_workflow_id(workflow_id)
 
-        def read(connection: sqlite3.Connection) -> Workflow | None:
-            found = executions.read_workflow(connection, key)
+        def read(records: Records) -> Workflow | None:
+            found = records.workflow(key)
             return None if found is None else self.payloads.whole(found)
 
-        workflow = await self._database.read(read)
+        workflow = await self._database.look(read)
         if workflow is None:
             raise NotFound(f"No such workflow found by id: {workflow_id}")
         return workflow

@@ -1,16 +1,18 @@
 """The device's database as everybody but the disk thread sees it: what is committed is there to read.
 
 A COMMIT leaves the tables of executions behind; whoever reads them has them brought up to date
-first. What is written, and when, is decided elsewhere.
+first, but for who wants a single execution. What is written, and when, is decided elsewhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from edge.model.executions import ORDINAL_BITS
+from edge.store.committed import Elsewhere, Records, TableRecords
 from edge.store.overlay import Lacking, overlaid
 from sync.database import Database
 
@@ -33,6 +35,10 @@ class Folding(Protocol):
         """What the tables lack; nothing is written."""
         ...
 
+    def records(self, connection: sqlite3.Connection) -> Records:
+        """The tables with what they lack. Raises Elsewhere: only ``fold`` helps."""
+        ...
+
 
 class FoldedDatabase(Database):
     """A Database whose ``read`` sees whatever has been acknowledged."""
@@ -53,6 +59,14 @@ class FoldedDatabase(Database):
             lacking = await self._lacking(folding)
             return await self.glance(lambda c: overlaid(c, lacking, ORDINAL_BITS, function))
         return await super().read(function)
+
+    async def look(self, function: Callable[[Records], T]) -> T:
+        """Run ``function`` on a few records as of one commit; it may be run more than once."""
+        folding = self.folding
+        if folding is not None and folding.behind:
+            with contextlib.suppress(Elsewhere, sqlite3.Error):
+                return await self._by(self._writer, lambda c: function(folding.records(c)))
+        return await self.read(lambda c: function(TableRecords(c)))
 
     async def _lacking(self, folding: Folding) -> Lacking:
         try:

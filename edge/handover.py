@@ -17,20 +17,21 @@ from edge.clock import Clock
 from edge.disclosure import Disclosure
 from edge.effects import Effects
 from edge.figures import Figures
+from edge.folded import FoldedDatabase
 from edge.load import Load
 from edge.model.decision import Lease
 from edge.model.errors import PayloadLost, RowDamaged
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
 from edge.model.requests import ExecutionView, PollData, TaskView
 from edge.storage import Mode, Storage
-from edge.store import executions, metadata, pending
+from edge.store import metadata, pending
 from edge.store.backlog import Place
+from edge.store.committed import Records
 from edge.store.leases import Held, Leases
 from edge.store.payloads import Payloads
 from edge.store.queues import Aged, Queues
 from edge.store.slots import TaskId
 from edge.terms import KnownTerms
-from sync.database import Database
 
 log = structlog.get_logger()
 
@@ -67,7 +68,7 @@ class HandOver:
 
     def __init__(
         self,
-        database: Database,
+        database: FoldedDatabase,
         clock: Clock,
         disclosure: Disclosure,
         figures: Figures,
@@ -349,20 +350,20 @@ class HandOver:
     async def read(self, task_id: TaskId) -> TaskView | None:
         """A task as of the last commit, with a fault where its payload is lost; None = no such."""
 
-        def read(connection: sqlite3.Connection) -> TaskView | None:
-            workflow = executions.read_workflow(connection, task_id[0])
+        def read(records: Records) -> TaskView | None:
+            workflow = records.workflow(task_id[0])
             if workflow is None:
                 return None
-            task = executions.read_task(connection, task_key(workflow.key, task_id[1]))
+            task = records.task(task_key(workflow.key, task_id[1]))
             if task is None:
                 return None
-            pinned = metadata.read_pinned(connection, workflow.pinned)
+            pinned = records.pinned(workflow.pinned)
             try:
                 return TaskView(workflow, pinned, self._payloads.shown_task(task))
             except PayloadLost as error:
                 return TaskView(workflow, pinned, task, fault=error.message)
 
-        return await self._database.read(read)
+        return await self._database.look(read)
 
     def lease_of(self, task_id: TaskId) -> Lease | None:
         """What is known of a task's hand-over, if somebody holds it."""

@@ -243,7 +243,7 @@ class Steering:
         """An execution and those inside it that have not ended, as of one commit."""
         key = parse_workflow_id(workflow_id)
         shown = self._engine.payloads.shown
-        found = await self._engine.database.read(lambda c: list(map(shown, read_tree(c, key))))
+        found = await self._engine.database.look(lambda r: list(map(shown, read_tree(r, key))))
         if not found:
             raise NotFound(f"No such workflow found by id: {workflow_id}")
         return {workflow_uuid(view.workflow.id): view for view in found}

@@ -9,7 +9,9 @@ import sqlite3
 from collections.abc import Callable
 
 from edge.storage import Storage
+from edge.store.committed import CommittedRecords, Elsewhere
 from edge.store.executions import Executions
+from edge.store.metadata import Metadata
 from edge.store.overlay import Lacking
 
 
@@ -18,6 +20,7 @@ class Tables:
 
     Args:
         executions: knows what they lack.
+        metadata: knows the definitions.
         storage: is told what the disk refuses.
         undo: rolls back, and has what is in memory read again.
     """
@@ -25,10 +28,12 @@ class Tables:
     def __init__(
         self,
         executions: Executions,
+        metadata: Metadata,
         storage: Storage,
         undo: Callable[[sqlite3.Connection], None],
     ) -> None:
         self._executions = executions
+        self._metadata = metadata
         self._storage = storage
         self._undo = undo
 
@@ -69,3 +74,14 @@ class Tables:
     def lacking(self, connection: sqlite3.Connection) -> Lacking:
         """What they lack, for those who read while the disk refuses to have it put there."""
         return self._executions.lacking(connection)
+
+    def records(self, connection: sqlite3.Connection) -> CommittedRecords:
+        """Single records, as they are with what the tables lack.
+
+        Raises:
+            Elsewhere: this is not the way to them now.
+        """
+        recent = self._executions.recent
+        if recent is None:
+            raise Elsewhere
+        return CommittedRecords(connection, recent, self._metadata)

@@ -134,7 +134,7 @@ class Disk:
         self._launches = self._pulls = 0
         self._current: Transaction | None = None
         self._ended: set[bytes] = set()
-        self.tables = Tables(self.executions, self.storage, self._undo)
+        self.tables = Tables(self.executions, self.metadata, self.storage, self._undo)
         """For those who read what is written here."""
 
     def memory(self) -> Memory:

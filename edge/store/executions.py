@@ -25,6 +25,7 @@ from edge.store import facts, redo
 from edge.store.metadata import Metadata
 from edge.store.overlay import Lacking
 from edge.store.payloads import Payloads
+from edge.store.recent import Recent
 from edge.store.records import decode_task, decode_workflow, encode_task, encode_workflow
 from edge.store.staging import Staged
 
@@ -43,7 +44,7 @@ UNFIT = (
 _WORKFLOW_BY_ID = "SELECT body FROM workflow WHERE id = ?"
 _WORKFLOW_BY_KEY = "SELECT body FROM workflow WHERE key = ?"
 _TASK = "SELECT body FROM task WHERE key = ?"
-_TASKS_OF = "SELECT body FROM task WHERE key BETWEEN ? AND ? ORDER BY key"
+_TASKS_OF = "SELECT body FROM task WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?"
 _OPEN_WORKFLOWS = """
 SELECT key, body FROM workflow
  WHERE status IN ('RUNNING', 'PAUSED')
@@ -109,9 +110,9 @@ def read_workflow_by_key(connection: sqlite3.Connection, key: int) -> Workflow |
     return None if row is None else decode_workflow(row[0])
 
 
-def read_tasks(connection: sqlite3.Connection, workflow_key: int) -> list[Task]:
-    """The task records of an execution, oldest first."""
-    rows = connection.execute(_TASKS_OF, _range(workflow_key))
+def read_tasks(connection: sqlite3.Connection, workflow_key: int, limit: int = -1) -> list[Task]:
+    """The task records of an execution, oldest first; -1 = all of them."""
+    rows = connection.execute(_TASKS_OF, (*_range(workflow_key), limit))
     return [decode_task(row[0]) for row in rows]
 
 
@@ -195,10 +196,10 @@ class Executions:
         self._payloads = payloads
         self._hot: OrderedDict[bytes, Snapshot] = OrderedDict()
         self._hot_records = 0
-        self._pending = Staged()
+        self._recent = Recent()
         """What is committed and stands in no table yet: the same as in the rows of ``redo``."""
         self._known = False
-        """Whether ``_pending`` is that; after a COMMIT that may have failed it is not."""
+        """Whether ``_recent`` is that; after a COMMIT that may have failed it is not."""
         self._batch = Staged()
         self._logged = Staged()
         """What the transaction has written as a row of ``redo``: pending, once it is committed."""
@@ -312,13 +313,18 @@ class Executions:
     @property
     def unfolded(self) -> bool:
         """Whether the tables may lack anything that is committed; any thread may ask."""
-        return not self._known or not self._pending.empty
+        return not self._known or not self._recent.rows.empty
+
+    @property
+    def recent(self) -> Recent | None:
+        """What is committed and stands in no table yet; None = that is not known just now."""
+        return self._recent if self._known else None
 
     def take_up(self, connection: sqlite3.Connection) -> None:
         """At the beginning of a transaction: know what the tables lack, after an uncertain end."""
         if not self._known:
             for batch in redo.batches(connection):
-                self._pending.add(batch)
+                self._recent.add(batch)
             self._known = True
 
     def flush(self, connection: sqlite3.Connection) -> None:
@@ -328,7 +334,7 @@ class Executions:
             return
         if batch.tasks:
             self._note_time(connection, next(reversed(batch.tasks.values())).updated_ms)
-        if len(self._pending) + len(batch) >= _FOLD_RECORDS:
+        if len(self._recent.rows) + len(batch) >= _FOLD_RECORDS:
             self.fold(connection)
             return
         if self._payloads is not None:
@@ -339,7 +345,7 @@ class Executions:
     def committed(self) -> None:
         """The transaction is on the disk."""
         if not self._logged.empty:
-            self._pending.add(self._logged)
+            self._recent.add(self._logged)
             self._logged = Staged()
 
     def fold(self, connection: sqlite3.Connection) -> None:
@@ -353,16 +359,16 @@ class Executions:
         self.take_up(connection)
         if self._payloads is not None and not self._batch.empty:
             self._payloads.pack(connection, self._batch)
-        if not self._pending.empty:
-            put(connection, self._pending)
+        if not self._recent.rows.empty:
+            put(connection, self._recent.rows)
             redo.clear(connection)
-            self._pending.clear()
+            self._recent.clear()
         put(connection, self._batch)
         self._batch.clear()
 
     def lacking(self, connection: sqlite3.Connection) -> Lacking:
         """What the tables lack, as rows; nothing is written, and no transaction is needed."""
-        pending = self._pending
+        pending = self._recent.rows
         if not self._known:
             # After a COMMIT that may have failed this is what can be shown, and no more: what it
             # came to is known only to connections that are made anew.
@@ -398,7 +404,7 @@ class Executions:
         """After a ROLLBACK: what is in memory is ahead of the disk."""
         self._hot.clear()
         self._hot_records = 0
-        self._pending.clear()
+        self._recent.clear()
         self._known = False
         self._logged.clear()
         self._batch.clear()

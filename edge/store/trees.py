@@ -5,24 +5,21 @@ Nothing is written here.
 
 from __future__ import annotations
 
-import sqlite3
-
 from edge.model.executions import Task
 from edge.model.requests import ExecutionView
-from edge.store import executions, metadata
+from edge.store.committed import Records
 
 
-def read_tree(connection: sqlite3.Connection, workflow_id: bytes) -> list[ExecutionView]:
+def read_tree(records: Records, workflow_id: bytes) -> list[ExecutionView]:
     """An execution and those inside it that have not ended, depth first; empty = unknown."""
     found: list[ExecutionView] = []
     waiting = [workflow_id]
     while waiting:
-        workflow = executions.read_workflow(connection, waiting.pop())
+        workflow = records.workflow(waiting.pop())
         if workflow is None:
             continue
-        tasks = sorted(executions.read_tasks(connection, workflow.key), key=lambda t: t.seq)
-        pinned = metadata.read_pinned(connection, workflow.pinned)
-        found.append(ExecutionView(workflow, pinned, tasks))
+        tasks = sorted(records.tasks(workflow.key), key=lambda t: t.seq)
+        found.append(ExecutionView(workflow, records.pinned(workflow.pinned), tasks))
         waiting += [task.child for task in reversed(tasks) if is_running_child(task)]
     return found
 

@@ -396,6 +396,8 @@ def test_an_answer_amid_a_read_leaves_no_trace_of_nobody(
         await define(engine, "w", simple("a"))
         workflow_id = await start(engine, "w")
         view = await claim(engine, "a")
+        # So it is the tables that are read, on a thread of their own.
+        await engine.running("w", None)
         with monkeypatch.context() as patch:
             patch.setattr(executions, "read_tasks", stalled)
             reading = asyncio.ensure_future(engine.execution(workflow_id))

@@ -23,9 +23,9 @@ def test_a_tree_is_read_depth_first(tmp_path: Path) -> None:
         await define(engine, "top", {**inner, "subWorkflowParam": {"name": "middle"}})
         parsed = parse_uuid(await start(engine, "top"))
         assert parsed is not None
-        found = await engine.database.read(lambda c: read_tree(c, parsed[0]))
+        found = await engine.database.look(lambda r: read_tree(r, parsed[0]))
 
         assert ["top", "middle", "leaf"] == [view.workflow.name for view in found]
-        assert [] == await engine.database.read(lambda c: read_tree(c, bytes(16)))
+        assert [] == await engine.database.look(lambda r: read_tree(r, bytes(16)))
 
     run(tmp_path, body)
