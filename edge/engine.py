@@ -486,7 +486,8 @@ class Engine:
         """A task with its workflow. Raises NotFound, and PayloadLost when a file of it is gone."""
         parsed = parse_uuid(task_id)
         leases = self.hand_over.leases.all()
-        view = await self.hand_over.read(parsed) if parsed is not None and parsed[1] else None
+        wanted = [parsed] if parsed is not None and parsed[1] else []
+        view = next(iter(await self.hand_over.read(wanted)), None)
         if view is None:
             raise NotFound(f"Task not found for taskId: {task_id}")
         if view.fault is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -269,13 +269,15 @@ class HandOver:
     ) -> list[TaskView]:
         """Lease what was taken; tasks that need not be done any more are left out."""
         found: list[TaskView] = []
-        left = list(taken)
-        self._on_the_way.update((task_id, None) for task_id, _ in taken)
+        left = dict(taken)
+        self._on_the_way.update((task_id, None) for task_id in left)
         try:
-            while left:
-                task_id, place = left[0]
-                view = self._known_view(task_id) or await self.read(task_id)
-                del left[0]
+            views = {task_id: self._known_view(task_id) for task_id in left}
+            unknown = [task_id for task_id, view in views.items() if view is None]
+            if unknown:
+                views.update(zip(unknown, await self.read(unknown), strict=True))
+            for task_id, view in views.items():
+                place = left.pop(task_id)
                 if not self._has_arrived(task_id):
                     continue
                 if view is not None and view.task.status is TaskStatus.SCHEDULED:
@@ -287,11 +289,11 @@ class HandOver:
             return await self._disclosure.of(found)
         except BaseException:
             # The poller goes away, or the disk failed: nobody else knows of these tasks.
-            for task_id, place in left:
+            for task_id, place in left.items():
                 if self._has_arrived(task_id):
                     self.queues.put_back(task_id, place, self._clock.monotonic_ms())
-            for view in found:
-                self._put_back((view.workflow.id, view.task.ordinal))
+            for one in found:
+                self._put_back((one.workflow.id, one.task.ordinal))
             raise
 
     def _has_arrived(self, task_id: TaskId) -> bool:
@@ -347,23 +349,26 @@ class HandOver:
             callback_after_s=0,
         )
 
-    async def read(self, task_id: TaskId) -> TaskView | None:
-        """A task as of the last commit, with a fault where its payload is lost; None = no such."""
+    async def read(self, task_ids: Sequence[TaskId]) -> list[TaskView | None]:
+        """Tasks as of one commit, with a fault where a payload is lost; None = there is no such."""
 
-        def read(records: Records) -> TaskView | None:
-            workflow = records.workflow(task_id[0])
-            if workflow is None:
-                return None
-            task = records.task(task_key(workflow.key, task_id[1]))
-            if task is None:
-                return None
-            pinned = records.pinned(workflow.pinned)
-            try:
-                return TaskView(workflow, pinned, self._payloads.shown_task(task))
-            except PayloadLost as error:
-                return TaskView(workflow, pinned, task, fault=error.message)
+        def read(records: Records) -> list[TaskView | None]:
+            return [self._view(records, task_id) for task_id in task_ids]
 
         return await self._database.look(read)
+
+    def _view(self, records: Records, task_id: TaskId) -> TaskView | None:
+        workflow = records.workflow(task_id[0])
+        if workflow is None:
+            return None
+        task = records.task(task_key(workflow.key, task_id[1]))
+        if task is None:
+            return None
+        pinned = records.pinned(workflow.pinned)
+        try:
+            return TaskView(workflow, pinned, self._payloads.shown_task(task))
+        except PayloadLost as error:
+            return TaskView(workflow, pinned, task, fault=error.message)
 
     def lease_of(self, task_id: TaskId) -> Lease | None:
         """What is known of a task's hand-over, if somebody holds it."""
@@ -402,7 +407,7 @@ class HandOver:
             return
         self._on_the_way[task_id] = None
         try:
-            view = self._known_view(task_id) or await self.read(task_id)
+            view = self._known_view(task_id) or (await self.read([task_id]))[0]
         except BaseException:
             if self._has_arrived(task_id):
                 self.queues.put_back(task_id, place, self._clock.monotonic_ms())

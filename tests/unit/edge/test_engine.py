@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -412,8 +413,8 @@ def test_an_answer_amid_a_read_leaves_no_trace_of_nobody(
         second = await claim(engine, "a")
         read = engine.hand_over.read
 
-        async def late(task_id: TaskId) -> TaskView | None:
-            found = await read(task_id)
+        async def late(task_ids: Sequence[TaskId]) -> list[TaskView | None]:
+            found = await read(task_ids)
             await answer(engine, second)
             return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def test_a_poll_that_is_cancelled_loses_no_task(tmp_path: Path) -> None:
             await start(engine, "w")
         reached = asyncio.Event()
 
-        async def slow(_: TaskId) -> None:
+        async def slow(_: Sequence[TaskId]) -> None:
             reached.set()
             await asyncio.Event().wait()
 
@@ -226,6 +226,32 @@ def test_what_was_taken_goes_back_when_a_poll_breaks(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+def test_what_is_not_in_memory_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a long queue each poll would otherwise wait for the disk thread once for each task."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        started = [await start(engine, "w") for _ in range(4)]
+        engine.hand_over._fresh.popitem()
+        engine.hand_over._fresh.popitem(last=False)
+        read, reads = engine.hand_over.read, 0
+
+        async def counted(wanted: Sequence[TaskId]) -> list[TaskView | None]:
+            nonlocal reads
+            reads += 1
+            return await read(wanted)
+
+        monkeypatch.setattr(engine.hand_over, "read", counted)
+        views = await engine.poll("a", worker="w", count=9, timeout_ms=0)
+
+        assert started == [workflow_uuid(view.workflow.id) for view in views]
+        assert 1 == reads
+
+    run(tmp_path, body)
+
+
 async def _ended_amid_its_read(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> str:
     """A task that is not in memory, and whose worker of old tells its end while it is read."""
     await define(engine, "w", simple("a"))
@@ -234,7 +260,7 @@ async def _ended_amid_its_read(engine: Engine, monkeypatch: pytest.MonkeyPatch) 
     engine.hand_over._fresh.clear()
     read, name = engine.hand_over.read, task_uuid(*task_id)
 
-    async def late(wanted: TaskId) -> TaskView | None:
+    async def late(wanted: Sequence[TaskId]) -> list[TaskView | None]:
         found = await read(wanted)
         await engine.update(TaskResult("", name, TaskStatus.COMPLETED))
         return found
@@ -310,7 +336,7 @@ def test_what_breaks_while_it_is_read_does_not_bring_an_ended_task_back(
         await _ended_amid_its_read(engine, monkeypatch)
         late = engine.hand_over.read
 
-        async def broken(wanted: TaskId) -> TaskView | None:
+        async def broken(wanted: Sequence[TaskId]) -> list[TaskView | None]:
             await late(wanted)
             raise StorageUnavailable("the disk failed")
 
@@ -335,7 +361,7 @@ def test_taking_up_again_leaves_alone_what_is_on_its_way(
         engine.hand_over._fresh.clear()
         read = engine.hand_over.read
 
-        async def late(wanted: TaskId) -> TaskView | None:
+        async def late(wanted: Sequence[TaskId]) -> list[TaskView | None]:
             found = await read(wanted)
             await engine.hand_over.take_up()
             return found
