@@ -6,6 +6,7 @@ No process is started and nothing is scored here.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -75,6 +76,8 @@ def main() -> int:
     )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    # Whoever ends it in another way than by Ctrl-C must not leave three processes behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _film(options.folder / "scene.mp4")
     stage = Stage(options.folder)
     listener: Listener | None = None

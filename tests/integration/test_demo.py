@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,32 @@ def test_everything_arrives(tmp_path: Path, broker: str) -> None:
     assert 0 == done.returncode, f"{done.stdout}\n{done.stderr}\n{logs}"
     assert re.search(r"events seen +[1-9]", done.stdout)
     assert "PASSED" in done.stdout
+
+
+def _working_in(folder: Path) -> list[str]:
+    """What runs in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        # Others' are not to be seen, and processes end.
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink() == folder:
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    """Whoever ends the demonstration, broker, control plane and device end with it."""
+    command = [sys.executable, "-m", "edge.demo", "--folder", str(tmp_path), "--broker", "embedded"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        said = [next(line for line in demo.stdout if line.startswith("device console"))]
+        assert 3 == len(_working_in(tmp_path)), "broker, control plane and device"
+        demo.terminate()
+        said += demo.stdout.readlines()
+        ended = demo.wait(60)
+
+    assert (0, []) == (ended, _working_in(tmp_path))
+    assert any("stopping" in line for line in said)
+    (url,) = re.findall(r"http://\S+", said[0])
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"{url}/health", timeout=2)
