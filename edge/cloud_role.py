@@ -20,20 +20,25 @@ from starlette.types import ASGIApp
 from edge import journal
 from edge.clock import SystemClock
 from edge.config import Settings
-from edge.data_dir import DataDir
+from edge.data_dir import DataDir, DataDirError
 from edge.durable import FILES
 from edge.links import Dice, broker
+from edge.model.errors import StorageUnavailable
 from sync.control_plane import rounds
 from sync.control_plane.app import build_app
 from sync.control_plane.ingest import Hears, Ingest
-from sync.control_plane.ledger import Ledger
+from sync.control_plane.ledger import Ledger, LedgerUnavailable
 from sync.control_plane.messengers import Mail
-from sync.identity import OrderKey, load_order_key
+from sync.database import DatabaseError
+from sync.identity import IdentityError, OrderKey, load_order_key
+from sync.link import Backoff
 
 _GROUP = "baton"
 """Of the ingesters that share the frames of all devices."""
 _LOOK_S = 0.5
-"""Between two looks whether the ingesters live. One that has died is started again at the next."""
+"""Between two looks whether the ingesters live. One that has died is started again soon."""
+_PROVEN_LOOKS = 60
+"""After so many looks at which none has died, the next one that dies is not kept waiting."""
 _STOP_S = 10.0
 
 _log = structlog.get_logger(__name__)
@@ -52,7 +57,7 @@ async def open_role(settings: Settings, data: DataDir) -> ControlPlane:
 
 
 async def open_ledger(settings: Settings) -> Ledger:
-    """Open the ledger where the settings put it. Raises DatabaseError."""
+    """Open the ledger where the settings put it. Raises DatabaseError, DataDirUnusable."""
     where = settings.cloud.database or _ledger_file(Path(settings.daemon.data_dir))
     ledger = await Ledger.open(where, now_ms=SystemClock().now_ms)
     ledger.shared = settings.cloud.ingesters != 0
@@ -60,8 +65,9 @@ async def open_ledger(settings: Settings) -> Ledger:
 
 
 def _ledger_file(folder: Path) -> Path:
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    return DataDir(folder).ledger
+    data = DataDir(folder)
+    data.make()
+    return data.ledger
 
 
 async def ingest_until(settings: Settings, stop: asyncio.Event) -> None:
@@ -119,7 +125,11 @@ def _child(settings: Settings) -> None:
 
     # A Ctrl-C goes to all processes of the terminal; the one with the pages ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except (DatabaseError, DataDirError, IdentityError) as error:
+        _log.error("ingester_cannot_begin", reason=str(error))
+        raise SystemExit(1) from None
 
 
 class Ingesters:
@@ -134,13 +144,19 @@ class Ingesters:
         self._running: list[SpawnProcess] = []
 
     async def run(self) -> None:
-        """Keep them running until cancelled."""
+        """Keep them running until cancelled; those that keep dying, less and less often."""
+        backoff, quiet = Backoff(Dice()), 0
         try:
             while True:
                 ended = [one for one in self._running if not one.is_alive()]
                 for one in ended:
                     _log.error("ingester_ended", process=one.pid, status=one.exitcode)
                     self._running.remove(one)
+                quiet = 0 if ended else quiet + 1
+                if ended:
+                    await asyncio.sleep(backoff.next_s())
+                elif quiet == _PROVEN_LOOKS:
+                    backoff.reset()
                 while len(self._running) < self._settings.cloud.ingesters:
                     self._running.append(self._start())
                 await asyncio.sleep(_LOOK_S)
@@ -210,7 +226,7 @@ class ControlPlane:
         return [
             self._ingest.run(),
             self._ingesters.run(),
-            self._ledger.scrub_daily(),
+            rounds.segments_are_looked_at(self._ledger),
             rounds.campaigns(self._ledger),
             rounds.alerts_are_looked_at(self._ledger, self._now_ms),
             rounds.alerts_are_told(
@@ -220,8 +236,11 @@ class ControlPlane:
         ]
 
     async def alive(self) -> None:
-        """Return when the disk has answered."""
-        await self._ledger.project()
+        """Return when the disk has answered. Raises StorageUnavailable."""
+        try:
+            await self._ledger.project()
+        except LedgerUnavailable as error:
+            raise StorageUnavailable(str(error)) from error
 
     def answers_at(self, url: str) -> None:
         """Nobody here waits for that."""

@@ -49,6 +49,16 @@ class DataDir:
         """What was found wrong with the database while it was open; "" = nothing."""
         self._lock: int | None = None
 
+    def make(self) -> None:
+        """Make the directory if it is not there. Raises DataDirUnusable."""
+        try:
+            self.root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> DataDirUnusable:
+        return DataDirUnusable(f"the data directory {self.root} cannot be used: {error.strerror}")
+
     def __enter__(self) -> Self:
         """Take the lock.
 
@@ -57,13 +67,11 @@ class DataDir:
             DataDirUnusable: the directory cannot be made or written.
         """
         path = self.root / "lock"
+        self.make()
         try:
-            self.root.mkdir(mode=0o750, parents=True, exist_ok=True)
             lock = self._open(path)
         except OSError as error:
-            raise DataDirUnusable(
-                f"the data directory {self.root} cannot be used: {error.strerror}"
-            ) from error
+            raise self._unusable(error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -125,7 +125,7 @@ def rebuild(*, data_dir: str | None, config: Path | None, database: str | None) 
 
     The control plane may run meanwhile; its pages show less until this is done.
     """
-    settings = cloud_settings(config, data_dir, database)
+    settings = _existing(cloud_settings(config, data_dir, database))
 
     async def main() -> None:
         from edge.cloud_role import open_ledger
@@ -178,16 +178,15 @@ def token(
     """
     settings = cloud_settings(config, data_dir, database)
     made: list[tuple[str, str]] = []
+    from edge.clock import SystemClock
+
+    now_ms = SystemClock().now_ms()
+    new = _new_token(name, role, tenant, now_ms + days * 86_400_000 if days else 0)
 
     async def main() -> None:
-        from edge.clock import SystemClock
         from edge.cloud_role import open_ledger
         from sync.control_plane import access, audit
         from sync.control_plane.dialect import Connection
-
-        now_ms = SystemClock().now_ms()
-        expires_ms = now_ms + days * 86_400_000 if days else 0
-        new = access.NewToken(name=name, role=access.Role(role), expires_ms=expires_ms)
 
         def make(connection: Connection) -> tuple[str, str]:
             found, text = access.make_token(
@@ -215,6 +214,24 @@ def token(
     click.echo("It is shown this once. Send it as X-Authorization, or as Authorization: Bearer.")
 
 
+def _new_token(name: str, role: str, tenant: str, expires_ms: int) -> Any:
+    """A `NewToken`, as the API would take it. Raises click.UsageError."""
+    from sync import topics
+    from sync.control_plane import access
+
+    asked = {"name": name, "role": role, "expiresMs": expires_ms}
+    try:
+        new = msgspec.convert(asked, access.NewToken)
+    except msgspec.ValidationError as error:
+        raise click.UsageError("--name: give 1 to 100 characters") from error
+    if tenant != access.ALL:
+        try:
+            topics.address(tenant, tenant)
+        except topics.BadName as error:
+            raise click.UsageError(f"--tenant: {error}; * = all tenants") from error
+    return new
+
+
 @cloud.command(name="verify-audit", epilog=output.examples("baton cloud verify-audit --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @place_options
@@ -223,7 +240,7 @@ def verify_audit(
     *, as_json: bool, data_dir: str | None, config: Path | None, database: str | None
 ) -> None:
     """Look whether the audit is what was written. The exit status is 1 when it is not."""
-    settings = cloud_settings(config, data_dir, database)
+    settings = _existing(cloud_settings(config, data_dir, database))
     found: list[Any] = []
 
     async def main() -> None:
@@ -248,8 +265,21 @@ def verify_audit(
         raise SystemExit(1)
 
 
+def _existing(settings: Settings) -> Settings:
+    """Settings that name a ledger which is there: a new one would be as good as none."""
+    from edge.data_dir import DataDir
+
+    ledger = DataDir(Path(settings.daemon.data_dir)).ledger
+    if not settings.cloud.database and not ledger.is_file():
+        raise click.ClickException(
+            f"there is no ledger {ledger}: correct --data-dir, or give --database"
+        )
+    return settings
+
+
 def _attempt(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run something; what keeps it from working is said in one line, without a trace."""
+    from edge.data_dir import DataDirError
     from sync.control_plane.dialect import StorageUnavailable
     from sync.control_plane.ledger import LedgerError
     from sync.database import DatabaseError
@@ -257,5 +287,5 @@ def _attempt(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
     try:
         asyncio.run(main())
-    except (DatabaseError, LedgerError, StorageUnavailable, IdentityError) as error:
+    except (DatabaseError, DataDirError, LedgerError, StorageUnavailable, IdentityError) as error:
         raise click.ClickException(str(error)) from error

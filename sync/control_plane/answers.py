@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sync.control_plane.dialect import StorageUnavailable
+from sync.control_plane.dialect import StatementRefused, StorageUnavailable
 from sync.control_plane.ledger import LedgerUnavailable
 from sync.control_plane.orders import DeviceUnknown, OrderConflict, OrderNotWithdrawn
 from sync.orders import OrderInvalid
@@ -74,6 +74,7 @@ def _with_security(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
 REFUSALS: dict[type[Exception], int] = {
     LedgerUnavailable: 503,
     StorageUnavailable: 503,
+    StatementRefused: 400,
     OrderInvalid: 400,
     DeviceUnknown: 404,
     OrderConflict: 409,

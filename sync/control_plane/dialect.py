@@ -20,6 +20,10 @@ class StorageUnavailable(Exception):
     """The database cannot be used just now. Nothing is lost: what was not taken is given again."""
 
 
+class StatementRefused(Exception):
+    """The database does not take what stands in a statement, and never will. Set that aside."""
+
+
 class Rows(Protocol):
     """What a statement has found."""
 

@@ -12,7 +12,7 @@ import msgspec
 
 from sync.control_plane import fleet
 from sync.control_plane.dialect import Connection, named_rows
-from sync.control_plane.search_terms import Field, Op, QueryError, Sort, Term, condition
+from sync.control_plane.search_terms import Field, Op, QueryError, Sort, Term, condition, folded
 from sync.control_plane.views import ExecutionRow
 
 WINDOW_ROWS = 5_000
@@ -98,7 +98,9 @@ def search(
     """
     values: dict[str, Any] = {"tenant": tenant, "limit": limit + 1}
     driver = _driver(connection, tenant, terms, values)
-    place = _place(after)
+    place = read_mark(after)
+    if after and place is None:
+        raise QueryError("after: give back what `next` of the page before was")
     if place is not None:
         driver += " AND (created_ms, execution_id) < (:created, :id)"
         values |= {"created": place[0], "id": place[1]}
@@ -119,7 +121,7 @@ def search(
 
 def _page(shown: list[ExecutionRow], end: dict[str, Any]) -> SearchPage:
     """A page that leads on from a row."""
-    return SearchPage(shown, _mark(end["created_ms"], end["execution_id"]), end["created_ms"])
+    return SearchPage(shown, mark(end), end["created_ms"])
 
 
 def _driver(connection: Connection, tenant: str, terms: list[Term], values: dict[str, Any]) -> str:
@@ -166,7 +168,7 @@ def _conditions(
     for term in terms:
         name = f"w{len(values)}"
         if not term.field:
-            values[name] = term.texts[0].lower()
+            values[name] = folded(term.texts[0])
             text = _anywhere(name)
             said.append(f"NOT {text}" if term.negated else text)
         elif term.field in ("tag", "group"):
@@ -189,16 +191,19 @@ def _anywhere(name: str) -> str:
     return f"instr({_ALL_TEXTS}, :{name}) > 0"
 
 
-def _mark(created_ms: int, execution_id: int) -> str:
-    return f"{created_ms}-{execution_id}"
+def mark(row: dict[str, Any]) -> str:
+    """Marks an execution as the last one of a page."""
+    return f"{row['created_ms']}-{row['execution_id']}"
 
 
-def _place(after: str | None) -> tuple[int, int] | None:
-    if not after:
+def read_mark(after: str | None) -> tuple[int, int] | None:
+    """When the execution of a mark was created, and its number; None when it is no mark."""
+    created, _, identity = (after or "").partition("-")
+    if not (created.isdecimal() and identity.isdecimal()):
         return None
-    created, _, identity = after.partition("-")
-    if not (created.isdecimal() and identity.isdecimal() and len(created + identity) < 36):
-        raise QueryError("after: give back what `next` of the page before was")
+    # The databases have no larger integers than those of 64 bits.
+    if max(len(created), len(identity)) > 18:
+        return None
     return int(created), int(identity)
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from sync.control_plane.changes import take_changes
 from sync.control_plane.dialect import Connection, named_rows
-from sync.control_plane.search_terms import Field, QueryError, Sort, Term, condition, parse
+from sync.control_plane.search_terms import Field, QueryError, Sort, Term, condition, folded, parse
 from sync.control_plane.views import LAGGING_RECORDS, DeviceState
 
 REFRESHED_AT_ONCE = 500
@@ -244,7 +244,7 @@ def where(
     for term in terms:
         name = f"v{len(values)}"
         if not term.field:
-            values[name] = term.texts[0].lower()
+            values[name] = folded(term.texts[0])
             text = f"instr(lower(fleet.device), :{name}) > 0"
             said.append(f"NOT {text}" if term.negated else text)
         elif term.field in ("tag", "group"):

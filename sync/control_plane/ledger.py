@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
+
 from sync import orders as wire
 from sync.control_plane import (
     campaigns,
@@ -26,7 +28,7 @@ from sync.control_plane import (
     scrub,
     truth,
 )
-from sync.control_plane.dialect import Connection, StorageUnavailable
+from sync.control_plane.dialect import Connection, StatementRefused, StorageUnavailable
 from sync.control_plane.orders import NewOrder, Outbound
 from sync.control_plane.storage import Storage, open_storage
 from sync.control_plane.truth import Presence
@@ -58,10 +60,12 @@ SCRUB_SEGMENTS = 50
 """Looked at in one transaction: five megabytes at most."""
 
 _SCRUB_PAUSE_S = 0.1
-_SCRUB_EVERY_S = 86_400.0
 
 _LOOK_AGAIN_S = 0.25
 """Between two looks for what other processes have changed."""
+
+
+_log = structlog.get_logger(__name__)
 
 
 class LedgerError(Exception):
@@ -118,6 +122,7 @@ class Ledger:
 
         Raises:
             LedgerUnavailable: nothing was written, or it is not known.
+            StatementRefused: nothing was written, and never would be.
         """
         result = await self._write(step)
         self._notify()
@@ -132,11 +137,9 @@ class Ledger:
             LedgerUnavailable: nothing was stored, or it is not known; give the same again.
         """
         now_ms = self._now_ms()
-        outgoing = await self._write(
+        return await self.write(
             lambda connection: truth.commit(connection, arrivals, now_ms=now_ms)
         )
-        self._notify()
-        return outgoing
 
     async def project(self) -> int:
         """Bring some more of what is stored into view; the number is 0 when all of it is."""
@@ -150,10 +153,30 @@ class Ledger:
             segments = projection.project(connection, limit=PROJECTION_SEGMENTS)
             return segments, fleet.refresh(connection)
 
-        done = await self._write(step)
+        try:
+            done = await self._write(step)
+        except StatementRefused:
+            # One of them stands in the way of the others.
+            segments = await self._project_one()
+            if not segments:
+                raise
+            done = segments, 0
         if any(done):
             self._notify()
         return done
+
+    async def _project_one(self) -> int:
+        """Bring one segment into view, or set it aside when the database refuses it; 0 = none."""
+        place = await self._write(projection.next_one)
+        try:
+            return await self._write(lambda connection: projection.project(connection, limit=1))
+        except StatementRefused as error:
+            reason = f"the database refuses what stands in it: {error}"
+            _log.error("segment_refused", segment=place.segment_id, reason=str(error))
+            await self._write(
+                lambda connection: projection.set_aside(connection, place, reason=reason)
+            )
+            return 1
 
     async def scrub(self) -> int:
         """Look at every stored segment once; how many were found to be damaged.
@@ -172,14 +195,6 @@ class Ledger:
                 return damaged
             damaged, after = damaged + page.damaged, page.last
             await asyncio.sleep(_SCRUB_PAUSE_S)
-
-    async def scrub_daily(self) -> None:
-        """Look at every stored segment, at once and then every day, until cancelled."""
-        while True:
-            # A disk that refuses is told by those who write; here it is a look that is missed.
-            with contextlib.suppress(LedgerUnavailable):
-                await self.scrub()
-            await asyncio.sleep(_SCRUB_EVERY_S)
 
     async def rebuild(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Throw the projections away and make them again from the segments; how many there were.
@@ -211,8 +226,7 @@ class Ledger:
             truth.note_presence(connection, presences, now_ms=now_ms)
             fleet.refresh(connection)
 
-        await self._write(note)
-        self._notify()
+        await self.write(note)
 
     async def note_broker_lost(self) -> None:
         """Show every device as offline: none can be reached until the broker says otherwise."""
@@ -221,8 +235,7 @@ class Ledger:
             truth.note_broker_lost(connection)
             fleet.all_offline(connection)
 
-        await self._write(note)
-        self._notify()
+        await self.write(note)
 
     # Orders.
 
@@ -270,8 +283,7 @@ class Ledger:
                 noted(connection, given)
             return given
 
-        given = await self._write(give)
-        self._notify()
+        given = await self.write(give)
         self.hint_orders()
         return given
 
@@ -296,7 +308,7 @@ class Ledger:
             OrderNotWithdrawn: it has been sent, or has ended.
         """
         now_ms = self._now_ms()
-        taken = await self._write(
+        return await self.write(
             lambda connection: orders.withdraw(
                 connection,
                 order_id,
@@ -304,8 +316,6 @@ class Ledger:
                 reason=reason or "it was taken back",
             )
         )
-        self._notify()
-        return taken
 
     async def find_order(self, order_id: str) -> OrderView | None:
         """An order by its id."""

@@ -19,9 +19,15 @@ ON CONFLICT (device_id, kind, text) DO UPDATE SET
 _READ = """
 SELECT n.notice_id, d.tenant, d.device, n.kind, n.text, n.first_ms, n.last_ms, n.times
 FROM notice n JOIN device d ON d.device_id = n.device_id
-WHERE d.tenant = :tenant AND n.last_ms > :after_ms
+WHERE d.tenant = :tenant AND n.last_ms > :after_ms AND n.last_ms <= (
+  SELECT MAX(last_ms) FROM (
+    SELECT notice.last_ms FROM notice JOIN device ON device.device_id = notice.device_id
+    WHERE device.tenant = :tenant AND notice.last_ms > :after_ms
+    ORDER BY notice.last_ms
+    LIMIT :limit
+  ) AS page
+)
 ORDER BY n.last_ms, n.notice_id
-LIMIT :limit
 """
 
 
@@ -32,6 +38,10 @@ def note(connection: Connection, device_id: int, notice: Notice, *, now_ms: int)
 
 
 def read(connection: Connection, *, tenant: str, after_ms: int, limit: int) -> list[NoticeView]:
-    """Notices that came, or came again, after a moment; oldest first."""
+    """Notices that came, or came again, after a moment; oldest first.
+
+    There are more than ``limit`` when the last ones came in one millisecond: whoever goes on from
+    there would not get those that were left out.
+    """
     rows = connection.execute(_READ, {"tenant": tenant, "after_ms": after_ms, "limit": limit})
     return [NoticeView(*row) for row in rows.fetchall()]

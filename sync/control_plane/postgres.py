@@ -21,6 +21,7 @@ from psycopg.adapt import Loader
 from sync.control_plane.dialect import (
     Connection,
     Rows,
+    StatementRefused,
     StorageUnavailable,
     for_postgres,
     schema_for_postgres,
@@ -30,6 +31,11 @@ from sync.database import DatabaseError
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 10
+# Nobody waits for ever for one who has stopped in the middle of a transaction, and he is let go.
+_PATIENCE = (
+    "SET lock_timeout = '30s'",
+    "SET idle_in_transaction_session_timeout = '60s'",
+)
 _TABLE = re.compile(r"\s*(?:INSERT INTO|UPDATE) (\w+)")
 _NAMED = re.compile(r"%\((\w+)\)s")
 _COLUMNS = """
@@ -41,6 +47,7 @@ WHERE table_schema = ANY (current_schemas(false))
 # numbered first and committed last. The number is any one of ours.
 _GO_ALONE = "SELECT pg_advisory_xact_lock(420713051, hashtext(current_schema()))"
 _DEFECTS = (psycopg.errors.IntegrityError, psycopg.errors.ProgrammingError)
+_REFUSED = (psycopg.errors.DataError, psycopg.errors.ProgramLimitExceeded)
 
 
 class PostgresUnusable(DatabaseError):
@@ -173,7 +180,14 @@ class _Owner:
                 autocommit=True,
                 connect_timeout=_CONNECT_TIMEOUT_S,
                 application_name="baton",
+                # A server that has gone without a word is noticed within half a minute.
+                tcp_user_timeout=30_000,
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
             )
+            for statement in _PATIENCE:
+                connection.execute(statement)
             connection.adapters.register_loader("numeric", _Number)
             self._columns = {}
             for table, column, kind in connection.execute(_COLUMNS):
@@ -232,6 +246,8 @@ class PostgresStorage:
         except _DEFECTS:
             # A defect of ours, which waiting would not mend.
             raise
+        except _REFUSED as error:
+            raise StatementRefused(f"{self.name}: {_said(error)}") from error
         except psycopg.Error as error:
             raise StorageUnavailable(f"{self.name}: {_said(error)}") from error
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections import Counter
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from sync import frames
 from sync.control_plane import clocks, gaps, orders, scrub, tally
@@ -21,9 +21,11 @@ from sync.control_plane.gaps import Shed
 from sync.control_plane.orders import Result
 from sync.control_plane.queries import LAG_BUCKET_GROWTH
 from sync.records import (
+    Body,
     ClockRecord,
     EvidenceRecord,
     GapRecord,
+    MalformedBody,
     OrderRecord,
     Record,
     RecordError,
@@ -40,6 +42,10 @@ _FINAL_RANK = 2
 _HOUR_MS = 3_600_000
 _GROWTH_LOG = math.log(LAG_BUCKET_GROWTH)
 
+# An entry of PostgreSQL's indexes has at most 2,704 bytes. What is longer together than this is set
+# aside with either database, so that they show the same.
+_KEY_BYTES = 2_500
+
 _NEXT_SEGMENTS = """
 SELECT segment_id, device_id, epoch, first_seq, count, received_ms, payload FROM segment
 WHERE segment_id > (SELECT value FROM counter WHERE name = 'projected')
@@ -50,6 +56,11 @@ LIMIT :limit
 _PLACE = """
 SELECT (SELECT value FROM counter WHERE name = 'projected'),
        (SELECT COALESCE(MAX(segment_id), 0) FROM segment)
+"""
+
+_NEXT_ONE = """
+SELECT value, (SELECT MIN(segment_id) FROM segment WHERE segment_id > counter.value)
+FROM counter WHERE name = 'projected'
 """
 
 _PUT_EXECUTION = """
@@ -180,6 +191,33 @@ def project(connection: Connection, *, limit: int) -> int:
     return len(segments)
 
 
+class Next(NamedTuple):
+    """Where the projection stands."""
+
+    done: int
+    """The number of the last segment that is in view."""
+    segment_id: int | None
+    """The next one; None = there is none."""
+
+
+def next_one(connection: Connection) -> Next:
+    """Where the projection stands, and what comes next."""
+    return Next(*connection.execute(_NEXT_ONE).fetchone())
+
+
+def set_aside(connection: Connection, refused: Next, *, reason: str) -> None:
+    """Put a segment into quarantine that the database refuses to show, and go on behind it.
+
+    Nothing is done when somebody else has gone on meanwhile.
+    """
+    if refused.segment_id is None or next_one(connection) != refused:
+        return
+    scrub.quarantine(connection, refused.segment_id, reason=reason)
+    connection.execute(
+        "UPDATE counter SET value = ? WHERE name = 'projected'", (refused.segment_id,)
+    )
+
+
 class _Batch:
     """The rows of one transaction, gathered by table."""
 
@@ -198,6 +236,7 @@ class _Batch:
     def add(self, record: Record, *, device_id: int, epoch: int, segment_id: int) -> None:
         try:
             body = decode_body(record.kind, record.body)
+            _check_keys(body)
         except RecordError as error:
             self._unread.append(
                 {
@@ -275,6 +314,30 @@ class _Batch:
                     for offset, (device_id, workflow_id) in enumerate(self._touched)
                 ],
             )
+
+
+def _check_keys(body: Body) -> None:
+    """Refuse what no index can hold; each row is the texts of one entry. Raises MalformedBody."""
+    keys: tuple[tuple[tuple[str, str], ...], ...] = ()
+    match body:
+        case WorkflowRecord():
+            keys = (
+                (("id", body.id),),
+                (("name", body.name), ("status", body.status)),
+                (("correlation id", body.correlation_id or ""),),
+            )
+        case TaskRecord():
+            keys = ((("workflow id", body.workflow_id), ("task id", body.task_id)),)
+        case EvidenceRecord():
+            keys = (
+                (("workflow id", body.workflow_id), ("task id", body.task_id), ("key", body.key)),
+            )
+    for key in keys:
+        if sum(len(text) for _, text in key) * 4 <= _KEY_BYTES:
+            continue  # Whatever its letters are.
+        if sum(len(text.encode()) for _, text in key) > _KEY_BYTES:
+            names = " and ".join(name for name, _ in key)
+            raise MalformedBody(f"{names} may have at most {_KEY_BYTES:,} bytes")
 
 
 def _version(record: Record, epoch: int, updated_ms: int, rank: int) -> bytes:

@@ -13,14 +13,15 @@ import msgspec
 from sync import frames
 from sync.control_plane import tally
 from sync.control_plane.dialect import Connection, named_rows
+from sync.control_plane.execution_search import execution_row, mark, read_mark
 from sync.control_plane.fleet import state_of
+from sync.control_plane.search_terms import folded
 from sync.control_plane.views import (
     Change,
     DeviceView,
     EvidenceContent,
     EvidenceView,
     ExecutionPage,
-    ExecutionRow,
     ExecutionView,
     LagReport,
     Summary,
@@ -192,8 +193,9 @@ def executions(
             " OR instr(lower(COALESCE(execution.reason, '')), :text) > 0"
             " OR instr(lower(device.device), :text) > 0)"
         )
-        values["text"] = text.lower()
-    place = _parse_place(after)
+        values["text"] = folded(text)
+    # A mark that is not ours begins at the newest.
+    place = read_mark(after)
     if place is not None:
         conditions.append("(execution.created_ms, execution.execution_id) < (:created, :id)")
         values |= {"created": place[0], "id": place[1]}
@@ -204,32 +206,8 @@ def executions(
     shown = found[:limit]
     more = len(found) > limit
     return ExecutionPage(
-        rows=[_execution_row(row) for row in shown],
-        next=f"{shown[-1]['created_ms']}-{shown[-1]['execution_id']}" if more else None,
-    )
-
-
-def _parse_place(after: str | None) -> tuple[int, int] | None:
-    """Where a page begins; a token that is not ours begins at the newest."""
-    created, _, identity = (after or "").partition("-")
-    if not (created.isdecimal() and identity.isdecimal() and len(created + identity) < 36):
-        return None
-    return int(created), int(identity)
-
-
-def _execution_row(row: dict[str, Any]) -> ExecutionRow:
-    return ExecutionRow(
-        tenant=row["tenant"],
-        device=row["device"],
-        workflow_id=row["workflow_id"],
-        name=row["name"],
-        version=row["version"],
-        status=row["status"],
-        correlation_id=row["correlation_id"],
-        created_ms=row["created_ms"],
-        updated_ms=row["updated_ms"],
-        ended_ms=row["ended_ms"],
-        reason=row["reason"],
+        rows=[execution_row(row) for row in shown],
+        next=mark(shown[-1]) if more else None,
     )
 
 
@@ -248,7 +226,7 @@ def execution(
     row = found[0]
     inside = {"device_id": row["device_id"], "workflow_id": workflow_id}
     return ExecutionView(
-        row=_execution_row(row),
+        row=execution_row(row),
         input=_json(row["input"]),
         output=_json(row["output"]),
         definition=_json(row["definition"]),

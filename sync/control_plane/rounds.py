@@ -1,6 +1,6 @@
-"""What a control plane does by the clock: orders of campaigns are given, alerts are looked at.
+"""What a control plane does by the clock: orders of campaigns are given, alerts and segments looked at.
 
-No rule of either stands here.
+No rule of any stands here.
 """
 
 from __future__ import annotations
@@ -20,22 +20,42 @@ CAMPAIGN_EVERY_S = 1.0
 RULES_EVERY_S = 10.0
 MESSAGES_EVERY_S = 1.0
 TRIM_EVERY_S = 3_600.0
+SCRUB_EVERY_S = 86_400.0
+_MOST_S = 60.0
+"""A round that keeps failing is tried again so often at least, unless it is a rarer one."""
 
 _log = structlog.get_logger(__name__)
 
 
 async def every(pause_s: float, step: Callable[[], Awaitable[object]], name: str) -> None:
-    """Do something again and again until cancelled; a database that is away is waited for."""
-    told = False
+    """Do something again and again until cancelled.
+
+    A database that is away is waited for. A defect that one round trips over is logged with its
+    trace: the others, and all else that runs here, go on.
+    """
+    told, next_s = False, pause_s
     while True:
         try:
             await step()
-            told = False
+            told, next_s = False, pause_s
         except (LedgerUnavailable, StorageUnavailable) as error:
             if not told:
                 _log.error("round_missed", round=name, reason=str(error))
             told = True
-        await asyncio.sleep(pause_s)
+        except Exception:  # noqa: BLE001 - whatever it is, it is logged, and the rest goes on
+            next_s = longer(next_s, pause_s)
+            _log.exception("round_failed", round=name, next_s=next_s)
+        await asyncio.sleep(next_s)
+
+
+def longer(last_s: float, pause_s: float) -> float:
+    """How long to wait, in seconds, after one more failure: twice the last wait, or the most."""
+    return min(last_s * 2, max(pause_s, _MOST_S))
+
+
+async def segments_are_looked_at(ledger: Ledger) -> None:
+    """Look whether stored segments are still what was stored, at once and daily, until cancelled."""
+    await every(SCRUB_EVERY_S, ledger.scrub, "scrub")
 
 
 async def campaigns(ledger: Ledger) -> None:

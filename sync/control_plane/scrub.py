@@ -72,9 +72,13 @@ def _judge(connection: Connection, row: tuple[int, str, str, int, int, int, int,
         last_seq=first_seq + count - 1,
         reason=reason,
     )
-    values = {"segment_id": segment_id, "reason": f"damaged in the ledger: {reason}"}
-    connection.execute(_QUARANTINE, values)
+    quarantine(connection, segment_id, reason=f"damaged in the ledger: {reason}")
     return True
+
+
+def quarantine(connection: Connection, segment_id: int, *, reason: str) -> None:
+    """Put a segment into quarantine, where it is kept whole and counted."""
+    connection.execute(_QUARANTINE, {"segment_id": segment_id, "reason": reason})
 
 
 def _damage(epoch: int, lane: int, first_seq: int, count: int, payload: bytes) -> str:

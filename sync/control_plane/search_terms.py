@@ -15,6 +15,7 @@ looked for in names and ids.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -28,6 +29,7 @@ _WORD = re.compile(r'\s*(-?)((?:[^\s"]|"(?:[^"\\]|\\.)*"?)+)')
 _FIELD = re.compile(r"([A-Za-z]+):(?:(eq|ne|has|starts|lt|le|gt|ge|older|newer):)?")
 _VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,"]+)')
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d|w)")
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _UNITS_MS = {
     "ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000,
 }  # fmt: skip
@@ -121,6 +123,11 @@ def parse(text: str, fields: Mapping[str, Field], *, now_ms: int) -> list[Term]:
     return terms
 
 
+def folded(text: str) -> str:
+    """A text as the databases' lower() makes it, which knows ASCII's letters only."""
+    return text.translate(_ASCII_LOWER)
+
+
 def duration_ms(text: str) -> int | None:
     """``90s`` in milliseconds; None when it is no duration."""
     match = _DURATION.fullmatch(text)
@@ -196,7 +203,7 @@ def condition(term: Term, field: Field, name: str, values: dict[str, object]) ->
             case Op.EQ | Op.NE:
                 said = f"{field.column} = :{key}"
             case Op.HAS:
-                values[key] = text.lower()
+                values[key] = folded(text)
                 said = f"instr(lower({field.column}), :{key}) > 0"
             case Op.STARTS:
                 # A range and not LIKE, so that an index serves it.

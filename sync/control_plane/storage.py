@@ -1,7 +1,8 @@
 """Where the ledger lies: an SQLite file or a PostgreSQL database, behind one narrow interface.
 
 No statement of any room stands here. Whatever database it is, a function runs in one transaction
-and has happened when `transact` returns; what cannot be written or read is `StorageUnavailable`.
+and has happened when `transact` returns; what cannot be written or read is `StorageUnavailable`,
+unless waiting would not help: then it is `StatementRefused`, or the database's own error.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from sync.control_plane.dialect import Connection, StorageUnavailable
+from sync.control_plane.dialect import Connection, StatementRefused, StorageUnavailable
 from sync.database import Connect, Database, DatabaseError, on_a_thread
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class Storage(Protocol):
 
         Raises:
             StorageUnavailable: it was not written, or that is not known; do the same again.
+            StatementRefused: it was not written; the same again would be refused again.
         """
         ...
 
@@ -72,7 +74,7 @@ class SqliteStorage:
         except sqlite3.DatabaseError as error:
             if _is_defect(error):
                 raise
-            raise StorageUnavailable(f"{self.name}: {error}") from error
+            raise self._trouble(error) from error
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         """Run a function in one snapshot. Raises StorageUnavailable."""
@@ -81,7 +83,11 @@ class SqliteStorage:
         except sqlite3.DatabaseError as error:
             if _is_defect(error):
                 raise
-            raise StorageUnavailable(f"{self.name}: {error}") from error
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: sqlite3.DatabaseError) -> Exception:
+        kind = StatementRefused if isinstance(error, sqlite3.DataError) else StorageUnavailable
+        return kind(f"{self.name}: {error}")
 
     async def close(self) -> None:
         """Close the file."""
@@ -122,7 +128,11 @@ async def open_storage(
 
 def _check(url: str) -> None:
     """Refuse what is no address of PostgreSQL's. Raises BadDatabaseUrl."""
-    if urlsplit(url).scheme not in ("postgresql", "postgres"):
+    try:
+        known = urlsplit(url).scheme in ("postgresql", "postgres")
+    except ValueError:
+        known = False
+    if not known:
         # Never the whole of it: a password may stand in it.
         told = url.rpartition("@")[2]
         raise BadDatabaseUrl(f"database: {told!r} is not postgresql://USER@HOST/DATABASE")

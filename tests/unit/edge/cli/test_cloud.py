@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from edge.cli import main
@@ -99,3 +100,40 @@ def test_options_before_the_verb_are_refused(tmp_path: Path) -> None:
 
     assert 2 == result.exit_code
     assert "stand behind `rebuild`" in result.output
+
+
+@pytest.mark.parametrize("verb", ["rebuild", "verify-audit"])
+def test_a_ledger_that_is_not_there_is_not_made(tmp_path: Path, verb: str) -> None:
+    """A new one would be as good as none, and all would seem well."""
+    result = CliRunner().invoke(main, ["cloud", verb, "--data-dir", str(tmp_path / "typo")])
+
+    assert 1 == result.exit_code
+    assert "there is no ledger" in result.output
+    assert not (tmp_path / "typo").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--name", ""], "--name: give 1 to 100 characters"),
+        (["--name", "x" * 101], "--name: give 1 to 100 characters"),
+        (["--name", "ops", "--tenant", "a/b"], "--tenant: 'a/b' is not 1 to 64"),
+    ],
+)
+def test_a_token_is_checked_as_the_api_does(tmp_path: Path, options: list[str], told: str) -> None:
+    """The option is named, and nothing is made."""
+    result = CliRunner().invoke(main, ["cloud", "token", *options, "--data-dir", str(tmp_path)])
+
+    assert 2 == result.exit_code
+    assert told in " ".join(result.output.split())
+    assert not (tmp_path / "ledger.db").exists()
+
+
+def test_a_data_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
+    """One line, without a trace."""
+    (tmp_path / "file").touch()
+    options = ["--name", "ops", "--data-dir", str(tmp_path / "file")]
+    result = CliRunner().invoke(main, ["cloud", "token", *options])
+
+    assert 1 == result.exit_code
+    assert "cannot be used" in result.output

@@ -156,3 +156,17 @@ def test_a_chunk_that_cannot_be_read_has_no_bytes() -> None:
     """Its frame is whole, and what is in the record is not: the file is incomplete, not an error."""
     record = Record(Lane.BULK, 1, KINDS[EvidenceRecord], NOW_MS, 1, b"\xc1")
     assert b"" == queries._chunk(frames.encode([record], epoch=1, oldest_seq=1), 1)
+
+
+@pytest.mark.parametrize("after", ["9" * 30 + "-1", "1-" + "9" * 19, "9"])
+def test_a_mark_that_is_none_is_refused(where: Path | str, after: str) -> None:
+    """Whatever its digits are; and texts with capitals beyond ASCII are found."""
+
+    async def play(world: World) -> None:
+        await world.send("roof", workflow("w1", "FAILED", reason="ÜBERDRUCK"))
+        answer = await world.ask("GET", f"/api/v1/executions?after={after}", status=400)
+        assert "after: give back" in str(answer)
+        assert ["w1"] == await found(world, q="reason:has:ÜBER")
+        assert ["w1"] == await found(world, q="ÜBER")
+
+    in_world(where, play)

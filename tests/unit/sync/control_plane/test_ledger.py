@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sync import frames, receiver
+from sync.control_plane import projection
 from sync.control_plane.ledger import Ledger, LedgerUnavailable
 from sync.control_plane.truth import Presence
 from sync.frames import Hello
@@ -468,3 +469,115 @@ def test_ingesters_share_a_ledger(where: Path | str) -> None:
         assert (240, 0) == (summary.records, summary.projection_lag)
 
     asyncio.run(main())
+
+
+def words(rng: random.Random, length: int) -> str:
+    """A text that no compression makes shorter than an index's entry."""
+    return "".join(
+        rng.choices("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUV", k=length)
+    )
+
+
+def test_what_no_index_can_hold_is_set_aside(where: Path | str) -> None:
+    """The record is counted as unread; the fleet's projection goes on, and so do long texts."""
+    rng = random.Random(7)
+    long, whole = words(rng, 5_000), words(rng, 2_500)
+
+    async def scenario(ledger: Ledger) -> None:
+        await bring(
+            ledger,
+            Sender("roof").frame(
+                workflow("w1", correlation_id=long),
+                workflow(long),
+                workflow("w2", status=long),
+                task("w1", long, "RUNNING", 12),
+                EvidenceRecord("w1", "t1", long, "image/png", "0" * 64, 1, "p"),
+                workflow("w3", correlation_id=whole, reason=long),
+                workflow(words(rng, 2_500)),
+                workflow("\N{SNOWMAN}" * 834),
+                task("w3", words(rng, 2_498), "RUNNING", 12),
+                EvidenceRecord("w3", words(rng, 1_200), words(rng, 1_298), "a/b", "0" * 64, 1, "p"),
+            ),
+            Sender("cellar").frame(workflow("w4")),
+        )
+
+        found = {row.workflow_id: row for row in (await ledger.executions()).rows}
+        assert {"w3", "w4"} < set(found)
+        assert 3 == len(found)
+        assert whole == found["w3"].correlation_id
+        summary = await ledger.summary()
+        assert (6, 0, 0) == (summary.unread, summary.quarantined, summary.projection_lag)
+
+    with_ledger(where, scenario)
+
+
+def test_a_segment_that_the_database_refuses_holds_up_nobody(server: Postgres) -> None:
+    """It is in quarantine with the reason, and those before and behind it are in view."""
+    refused = words(random.Random(8), 9_000)
+
+    async def scenario(ledger: Ledger) -> None:
+        await ledger.write(lambda c: c.execute("CREATE INDEX by_reason ON execution (reason)"))
+        roof = Sender("roof")
+        await bring(
+            ledger,
+            roof.frame(workflow("w1")),
+            roof.frame(workflow("w2", reason=refused), workflow("w3")),
+            Sender("cellar").frame(workflow("w4")),
+        )
+
+        assert {"w1", "w4"} == {row.workflow_id for row in (await ledger.executions()).rows}
+        summary = await ledger.summary()
+        assert (4, 1, 0) == (summary.records, summary.quarantined, summary.projection_lag)
+        (told,) = await ledger.read(
+            lambda c: c.execute(
+                "SELECT quarantined FROM segment WHERE quarantined IS NOT NULL"
+            ).fetchone()
+        )
+        assert "the database refuses" in told
+        await ledger.write(lambda c: c.execute("DROP INDEX by_reason"))
+        await ledger.rebuild()
+        assert 4 == len((await ledger.executions()).rows)
+
+    with_ledger(server.new_schema(), scenario)
+
+
+def test_a_place_that_is_passed_is_not_set_aside(tmp_path: Path) -> None:
+    """Another process may have gone on since the database refused."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        await ledger.commit([roof.frame(workflow("w1"))])
+        place = await ledger.read(projection.next_one)
+        assert projection.Next(0, 1) == place
+        await bring(ledger, roof.frame(workflow("w2")))
+
+        await ledger.write(lambda c: projection.set_aside(c, place, reason="late"))
+
+        assert 0 == (await ledger.summary()).quarantined
+        assert projection.Next(2, None) == await ledger.read(projection.next_one)
+
+    with_ledger(tmp_path / "ledger.db", scenario)
+
+
+def test_texts_are_found_in_the_case_of_their_own_letters(where: Path | str) -> None:
+    """The databases fold the letters of ASCII only; what is looked for is folded alike."""
+
+    async def scenario(ledger: Ledger) -> None:
+        await bring(ledger, Sender().frame(workflow("w1", reason="ÜBERDRUCK im Kessel")))
+
+        for text, many in (("ÜBERDRUCK", 1), ("Überdruck", 1), ("kessel", 1), ("überdruck", 0)):
+            assert many == len((await ledger.executions(text=text)).rows), text
+
+    with_ledger(where, scenario)
+
+
+@pytest.mark.parametrize("after", ["9" * 30 + "-1", "1-" + "9" * 19, "x"])
+def test_marks_that_are_none_begin_at_the_newest(where: Path | str, after: str) -> None:
+    """Also those with more digits than a database has."""
+
+    async def scenario(ledger: Ledger) -> None:
+        await bring(ledger, Sender().frame(workflow("w1")))
+
+        assert 1 == len((await ledger.executions(after=after)).rows)
+
+    with_ledger(where, scenario)

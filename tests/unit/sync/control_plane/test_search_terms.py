@@ -14,6 +14,7 @@ from sync.control_plane.search_terms import (
     Sort,
     condition,
     duration_ms,
+    folded,
     parse,
 )
 
@@ -106,3 +107,8 @@ def test_conditions_hold_for_what_they_say(text: str, found: list[str | None]) -
 def test_durations(text: str, length: int | None) -> None:
     """A number and a unit."""
     assert length == duration_ms(text)
+
+
+def test_a_text_is_folded_as_the_databases_do() -> None:
+    """Letters of ASCII only."""
+    assert "Überdruck" == folded("ÜBERDRUCK")

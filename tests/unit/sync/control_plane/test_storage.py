@@ -10,9 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sync.control_plane.dialect import Connection, named_rows
+from sync.control_plane.dialect import Connection, StatementRefused, named_rows
 from sync.control_plane.postgres import PostgresUnusable
 from sync.control_plane.storage import BadDatabaseUrl, Storage, open_storage
+from tests.postgres import Postgres
 
 
 def create(connection: Connection) -> None:
@@ -87,3 +88,43 @@ def test_addresses_that_are_none_are_refused() -> None:
         asyncio.run(open_storage("fleet.db", create))
     with pytest.raises(PostgresUnusable, match="Check"):
         asyncio.run(open_storage("postgresql://me@127.0.0.1:1/fleet", create))
+
+
+def test_what_a_database_refuses_is_not_waited_for(where: Path | str) -> None:
+    """The same again would be refused again, and the next statement works."""
+    statement = {
+        True: "SELECT zeroblob(3000000000)",
+        False: "SELECT CAST('many' AS INTEGER)",
+    }[isinstance(where, Path)]
+
+    async def scenario(storage: Storage) -> None:
+        for run in (storage.transact, storage.read):
+            with pytest.raises(StatementRefused):
+                await run(lambda c: c.execute(statement).fetchall())
+        assert 0 == await storage.read(
+            lambda c: c.execute("SELECT COUNT(*) FROM note").fetchone()[0]
+        )
+
+    with_storage(where, scenario)
+
+
+def test_nobody_waits_for_ever(server: Postgres) -> None:
+    """For a lock, or for one who stopped in the middle of a transaction."""
+    names = ("lock_timeout", "idle_in_transaction_session_timeout")
+
+    async def scenario(storage: Storage) -> None:
+        for run in (storage.transact, storage.read):
+            told = await run(
+                lambda c: [
+                    c.execute("SELECT current_setting(?)", (name,)).fetchone()[0] for name in names
+                ]
+            )
+            assert ["30s", "1min"] == told
+
+    with_storage(server.new_schema(), scenario)
+
+
+def test_an_address_that_cannot_be_read_is_refused() -> None:
+    """One line, as for any other that is none."""
+    with pytest.raises(BadDatabaseUrl, match="postgresql://USER"):
+        asyncio.run(open_storage("postgresql://[x", create))
