@@ -33,6 +33,8 @@ class Effects:
         self.left: dict[TaskId, None] = {}
         """Tasks that nobody may be handed any more, and that are still under way."""
         self.changed: dict[bytes, Workflow] = {}
+        self.inner: set[bytes] = set()
+        """Those of the changed executions of which more has changed than tasks of workers."""
         self.due_ms = 0
         """The earliest new deadline; 0 = none."""
         self.outbox = False
@@ -50,6 +52,8 @@ class Effects:
         queued = frozenset(decision.queued)
         for task in decision.tasks:
             deadlines.append(task.due_ms)
+            if task.queue is None:
+                self.inner.add(workflow.id)
             self._see_task(step, task, queued)
         for ordinal in decision.dropped:
             self._end((workflow.id, ordinal))

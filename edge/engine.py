@@ -206,7 +206,8 @@ class Engine:
         self.hand_over.see(effects)
         # Nobody looks at most devices most of the time.
         for workflow in effects.changed.values() if self._listeners else ():
-            change = Changed(workflow_uuid(workflow.id), workflow.status)
+            inner = workflow.id in effects.inner
+            change = Changed(workflow_uuid(workflow.id), workflow.status, inner)
             for listener in list(self._listeners.values()):
                 listener(change)
         for effect_listener in self._effect_listeners:

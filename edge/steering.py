@@ -213,7 +213,9 @@ class Steering:
         around: set[str] = {workflow_id}
 
         def heard(change: Changed) -> None:
-            if change.workflow_id in around:
+            # Tasks that go from worker to worker are nothing that anybody waits for here.
+            worth = change.inner or change.status.terminal or bool(refs)
+            if worth and change.workflow_id in around:
                 changed.set()
 
         unsubscribe = self._engine.subscribe(heard)

@@ -87,6 +87,8 @@ class Changed(msgspec.Struct, frozen=True):
 
     workflow_id: str
     status: WorkflowStatus
+    inner: bool = False
+    """Whether more has changed than tasks of workers: a wait has begun, an execution inside it."""
 
 
 class Answer(msgspec.Struct, frozen=True):

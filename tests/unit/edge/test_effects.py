@@ -79,3 +79,11 @@ def test_a_wide_fork_is_not_searched_for_each_of_its_branches() -> None:
 
     assert count == len(effects.queued)
     assert _Counted.compared <= 2 * count
+
+
+def test_what_goes_from_worker_to_worker_is_nothing_inner() -> None:
+    """Other tasks are: somebody may wait for a wait to begin, or for what is inside it."""
+    wait = msgspec.structs.replace(TASK, kind="WAIT", queue=None)
+
+    assert set() == _seen(TASK, queued=(1,)).inner
+    assert 1 == len(_seen(TASK, wait, queued=(1,)).inner)
