@@ -103,7 +103,6 @@ class Engine:
             disclosure,
             self.figures,
             payloads=payloads,
-            load=self.load,
             terms=terms,
         )
         disk.polls = self.hand_over
@@ -268,7 +267,9 @@ class Engine:
             Overloaded: what has begun comes first.
         """
         commits = self._commits
-        refusal = self.load.refusal(commits.oldest_start_ms(), commits.rested_ms())
+        refusal = self.load.refusal(
+            commits.oldest_start_ms(), commits.rested_ms(), self.hand_over.behind_ms()
+        )
         if refusal is not None:
             raise Overloaded(refusal)
 

@@ -18,7 +18,6 @@ from edge.disclosure import Disclosure
 from edge.effects import Effects
 from edge.figures import Figures
 from edge.folded import FoldedDatabase
-from edge.load import Load
 from edge.model.decision import Lease
 from edge.model.errors import PayloadLost, RowDamaged
 from edge.model.executions import Pinned, Task, TaskStatus, Workflow, parse_uuid, task_key
@@ -49,6 +48,12 @@ _PAGE = 500
 _ASKED_LATELY_MS = 10_000
 """A queue counts as served when somebody has asked it for work within this time, as in Conductor."""
 
+_SERVED_MS = 2_000
+"""Workers that have asked for work within this time are at work on a queue."""
+
+_LOOK_MS = 100
+"""For so long it is not looked again which queue is furthest behind."""
+
 _QUEUES_KNOWN = 5_000
 """Queues of which it is remembered who polled them; whoever polls makes up their names."""
 
@@ -62,7 +67,6 @@ class HandOver:
         disclosure: fills in what only the worker may see.
         figures: polls and waiting times are counted there.
         payloads: has what is not in the rows.
-        load: is told how long tasks wait.
         terms: say what the settings of tasks allow.
     """
 
@@ -74,10 +78,8 @@ class HandOver:
         figures: Figures,
         *,
         payloads: Payloads,
-        load: Load,
         terms: KnownTerms,
     ) -> None:
-        self._load = load
         self._database = database
         self._clock = clock
         self._disclosure = disclosure
@@ -101,6 +103,8 @@ class HandOver:
         self._polled: OrderedDict[str, tuple[int, str | None, int]] = OrderedDict()
         """Monotonic time of the last poll of each queue, who polled, and the time of day as it was
         shown; 0 = it has not been. The latest stands last."""
+        self._behind = (-_LOOK_MS, 0)
+        """When it was looked which queue is furthest behind, and how far that was."""
 
     async def take_up(self, *, alone: bool = False) -> None:
         """Queue whatever waited for a worker when the database was closed, oldest first.
@@ -312,7 +316,6 @@ class HandOver:
         monotonic_ms = self._clock.monotonic_ms()
         passed_ms = self._clock.jumps.passed_ms(started_ms, now_ms)
         self._figures.waits.see((monotonic_ms - place.since_ms) / 1000)
-        self._load.handed_over(monotonic_ms - place.since_ms)
         self.leases.grant(
             (view.workflow.id, task.ordinal),
             Held(
@@ -439,6 +442,23 @@ class HandOver:
             return True
         polled = self._polled.get(queue)
         return polled is not None and (self._clock.monotonic_ms() - polled[0] <= _ASKED_LATELY_MS)
+
+    def behind_ms(self) -> int:
+        """How far workers are behind with what they ask for; 0 = they are not.
+
+        That is how long the foremost task of a queue has waited, in milliseconds. In a queue that
+        nobody asks for work tasks may wait for days, and nobody is behind.
+        """
+        now_ms = self._clock.monotonic_ms()
+        if now_ms - self._behind[0] >= _LOOK_MS:
+            oldest_ms = now_ms
+            for queue, (polled_ms, *_) in reversed(self._polled.items()):
+                if now_ms - polled_ms > _SERVED_MS:
+                    break
+                since_ms = self.queues.foremost_since_ms(queue)
+                oldest_ms = min(oldest_ms, since_ms or now_ms)
+            self._behind = (now_ms, now_ms - oldest_ms)
+        return self._behind[1]
 
     def _note_poll(self, queue: str, worker: str | None) -> None:
         self.polls += 1

@@ -13,16 +13,13 @@ out."""
 _SPAN_MS = 1_000
 """Of time that the averages look back over, roughly."""
 
-_BUSY = 0.6
+_BUSY = 0.8
 """Share of the time that there is something to do, syncs left out, above which the processor is what
 is short. A disk that is slow, or a device with few and slow workers, never comes near."""
 
-_BEHIND_MS = 1_000
-"""Waiting time of tasks, on average, above which workers are behind; it only counts on a device that
-is busy, for workers may take as long as they like on one that is not."""
-
-_TASKS = 64
-"""Hand-overs that this average looks back over, roughly."""
+_BEHIND_MS = 2_000
+"""A task that workers ask for may have waited so long. It only counts on a device that is busy, for
+workers may take as long as they like on one that is not."""
 
 
 class Load:
@@ -33,8 +30,6 @@ class Load:
         """Share of the time that there was something to do, syncs left out, of late."""
         self.commit_ms = 0.0
         """From the moment that a batch is taken on until its callers are answered, on average."""
-        self.tasks_wait_ms = 0.0
-        """How long tasks wait for their worker, on average; waits beyond what matters are cut."""
         self.refused = 0
         """Starts that were refused."""
 
@@ -57,11 +52,9 @@ class Load:
         self.busy += (worked_ms / span_ms - self.busy) * weight
         self.commit_ms += (took_ms - self.commit_ms) * weight
 
-    def handed_over(self, waited_ms: float) -> None:
-        """A task has waited this long until a worker got it."""
-        self.tasks_wait_ms += (min(waited_ms, 2.0 * _BEHIND_MS) - self.tasks_wait_ms) / _TASKS
-
-    def refusal(self, oldest_start_ms: float, rested_ms: float = 0.0) -> str | None:
+    def refusal(
+        self, oldest_start_ms: float, rested_ms: float = 0.0, behind_ms: float = 0.0
+    ) -> str | None:
         """Why a start is refused now; None = it may come.
 
         Results and polls are never asked: what has begun is carried on with.
@@ -70,12 +63,14 @@ class Load:
             oldest_start_ms: how long the foremost of the starts has waited that wait; 0 = none
                 does.
             rested_ms: since the last commit, while none is under way: nobody else tells of rest.
+            behind_ms: how long the foremost task has waited of the queue that is furthest behind,
+                of those that workers ask for work.
         """
         if oldest_start_ms > _STARTS_WAIT_MS + 2 * self.commit_ms:
             self.refused += 1
             return f"Starts wait for the disk since {oldest_start_ms:.0f} ms; send this one later."
         busy = self.busy * max(0.0, 1.0 - rested_ms / _SPAN_MS)
-        if busy > _BUSY and self.tasks_wait_ms > _BEHIND_MS:
+        if busy > _BUSY and behind_ms > _BEHIND_MS:
             self.refused += 1
             return "The device is busy with what has begun, and behind; send this start later."
         return None

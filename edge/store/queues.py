@@ -285,6 +285,11 @@ class Queues:
             found[place.queue] = (size + 1, since_ms)
         return found
 
+    def foremost_since_ms(self, queue: str) -> int:
+        """Since when (monotonic) the next task waits that no limit holds back; 0 = there is none."""
+        first = self._first(self._ready.get(queue))
+        return 0 if first is None else self._where[first[2]].since_ms
+
     # Lines.
 
     def _known_line(self, queue: str, limit: Limit) -> _Line | None:

@@ -270,3 +270,17 @@ def test_a_poller_that_goes_away_wakes_the_next() -> None:
         return await stays
 
     assert asyncio.run(main())
+
+
+def test_since_when_the_foremost_waits() -> None:
+    """Of those that may go; one that was withdrawn waits no more, and one that is held back may not."""
+    queues = Queues()
+    assert 0 == queues.foremost_since_ms("q")
+    _put(queues, 1, now_ms=5)
+    _put(queues, 2, now_ms=7)
+    _put(queues, 3, queue="held", limit=Limit("h", at_once=1), now_ms=9)
+
+    assert 5 == queues.foremost_since_ms("q")
+    queues.withdraw(_task(1))
+    assert 7 == queues.foremost_since_ms("q")
+    assert 0 == queues.foremost_since_ms("held")
