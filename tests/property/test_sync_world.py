@@ -21,7 +21,7 @@ from sync.control_plane import projection, truth
 from sync.database import in_transaction
 from sync.receiver import Arrival
 from sync.records import Lane, Record, WorkflowRecord, encode_body
-from sync.session import Message, Session, State
+from sync.session import WINDOW_FRAMES, Message, Session, State
 from sync.topics import Address
 
 ADDRESS = Address("default", "roof")
@@ -281,6 +281,22 @@ def test_nothing_is_lost_and_nothing_is_twice(seed: int) -> None:
         assert sorted(expected) == cloud.stored(1, lane)
         assert expected == cloud.bodies(1, lane)
     assert cloud.disk.execute("SELECT COUNT(*) FROM gap").fetchone() == (0,)
+
+
+@pytest.mark.timeout(120)
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(min_value=0, max_value=2**32), backlog=st.sampled_from([0, 4_000]))
+def test_what_is_in_memory_does_not_grow_with_the_backlog(seed: int, backlog: int) -> None:
+    """I-19: a session holds what is under way and one batch to come, whatever waits on the disk."""
+    world = World(seed)
+    device = world.device
+    for _ in range(backlog):
+        device.write(Lane.HISTORY)
+    for _ in range(60):
+        world.step()
+        for lane, side in device.session._lanes.items():
+            assert len(side.flights) <= WINDOW_FRAMES[lane]
+            assert len(side.offered) <= frames.MAX_RECORDS
 
 
 @pytest.mark.timeout(120)
