@@ -130,9 +130,9 @@ class Caller(msgspec.Struct, frozen=True):
     expires_ms: int = 0
     """0 = never."""
 
-    def may(self, role: Role, area: Area) -> bool:
-        """Whether a request that needs this role in this area is the caller's to make."""
-        return self.role.covers(role) and (not self.areas or area in self.areas)
+    def may(self, role: Role, area: Area | None) -> bool:
+        """Whether a request that needs this role in this area, or in any, is the caller's to make."""
+        return self.role.covers(role) and (area is None or not self.areas or area in self.areas)
 
 
 ANYBODY = Caller("anonymous", ALL, Role.ADMIN)
@@ -210,6 +210,14 @@ def put_tenant(connection: Connection, tenant: str, title: str, *, now_ms: int) 
 def tenants(connection: Connection) -> list[Tenant]:
     """All tenants: those that were made, and those that devices have spoken of."""
     return [Tenant(**row) for row in named_rows(connection, _TENANTS)]
+
+
+def tenant_names(connection: Connection) -> list[str]:
+    """The names of all tenants, at most 1,000, without counting their devices."""
+    rows = connection.execute(
+        "SELECT tenant FROM tenant UNION SELECT tenant FROM device ORDER BY tenant LIMIT 1000"
+    ).fetchall()
+    return [str(row[0]) for row in rows]
 
 
 def _token(row: dict[str, Any]) -> Token:

@@ -67,6 +67,12 @@ class Self(msgspec.Struct, frozen=True, rename="camel"):
     """Empty = all areas."""
     token_id: str
     """Empty where nobody is asked for a token."""
+    expires_ms: int
+    """0 = never."""
+    present_tenant: str
+    """Whose devices this request means."""
+    tenants: list[str]
+    """That may be named in ``tenant``."""
 
 
 class AccessApi:
@@ -83,7 +89,8 @@ class AccessApi:
         access_, audit_ = Area.ACCESS, Area.AUDIT
         page = ("after", "limit", "tenant")
         return [
-            Operation("GET", "/api/v1/self", self.self, access_, answer=Self),
+            Operation("GET", "/api/v1/self", self.self, access_, query=("tenant",), answer=Self,
+                      any_area=True),
             Operation("POST", "/api/v1/session", self.open_session, None, body=SessionBody,
                       answer=Self),
             Operation("DELETE", "/api/v1/session", self.end_session, None),
@@ -100,8 +107,8 @@ class AccessApi:
         ]  # fmt: skip
 
     async def self(self, call: Call) -> Response:
-        """Who the caller is: the name of the token, its tenant, its role."""
-        return json_answer(_self(call.caller))
+        """Who the caller is: the name of the token, its tenants, its role."""
+        return json_answer(await self._self(call, call.caller))
 
     async def open_session(self, call: Call) -> Response:
         """Keep a token in a cookie for this site's own pages, which no script can read.
@@ -112,13 +119,26 @@ class AccessApi:
         caller = await self._guard.caller_of(token)
         if caller is None:
             raise HTTPException(401, "token: it is none, it has expired, or it was revoked")
-        answer = json_answer(_self(caller))
+        answer = json_answer(
+            await self._self(Call(call.request, caller, call.default_tenant), caller)
+        )
         secure = call.request.url.scheme == "https"
         answer.set_cookie(
             COOKIE, token, max_age=_SESSION_S, path="/", httponly=True, samesite="strict",
             secure=secure,
         )  # fmt: skip
         return answer
+
+    async def _self(self, call: Call, caller: Caller) -> Self:
+        known = [caller.tenant]
+        if caller.tenant == ALL:
+            # The one that is meant where nothing is said is there before its first device.
+            named = await self._ledger.read(access.tenant_names)
+            known = sorted({call.default_tenant, *named})
+        return Self(
+            caller.name, caller.tenant, caller.role, sorted(caller.areas), caller.token_id,
+            caller.expires_ms, call.tenant, known,
+        )  # fmt: skip
 
     async def end_session(self, _: Call) -> Response:
         """Forget the cookie."""
@@ -247,7 +267,3 @@ def note(
 def _own(caller: Caller) -> str | None:
     """The tenant that a caller is held to; None = to none."""
     return None if caller.tenant == ALL else caller.tenant
-
-
-def _self(caller: Caller) -> Self:
-    return Self(caller.name, caller.tenant, caller.role, sorted(caller.areas), caller.token_id)

@@ -19,6 +19,7 @@ from sync.control_plane.answers import REFUSALS, Rim, refuse
 from sync.control_plane.calls import Call, Operation
 from sync.control_plane.conductor_routes import ConductorApi
 from sync.control_plane.dashboard import DASHBOARD_FOLDER
+from sync.control_plane.device_routes import DeviceApi
 from sync.control_plane.execution_routes import ExecutionApi
 from sync.control_plane.fleet_routes import FleetApi
 from sync.control_plane.guard import Guard
@@ -54,6 +55,7 @@ def build_app(
     orders = OrderApi(ledger, now_ms)
     table = [
         *fleet.operations(),
+        *DeviceApi(ledger, now_ms).operations(),
         *ExecutionApi(ledger, now_ms).operations(),
         *orders.operations(),
         *WantedApi(ledger, now_ms).operations(),

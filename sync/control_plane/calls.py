@@ -43,7 +43,8 @@ class Call:
     def __init__(self, request: Request, caller: Caller, default_tenant: str) -> None:
         self.request = request
         self.caller = caller
-        self._default_tenant = default_tenant
+        self.default_tenant = default_tenant
+        """Whose devices are meant when nothing is said."""
 
     @property
     def tenant(self) -> str:
@@ -59,7 +60,7 @@ class Call:
             raise HTTPException(403, f"tenant: this token is for the tenant {own}")
         if own != ALL:
             return own
-        return checked_name("tenant", said) if said else self._default_tenant
+        return checked_name("tenant", said) if said else self.default_tenant
 
     def part(self, name: str) -> str:
         """A part of the path."""
@@ -129,6 +130,8 @@ class Operation(msgspec.Struct, frozen=True):
     """Type of the body; None = there is none."""
     answer: Any = None
     """Type of the answer; None = it is described in words."""
+    any_area: bool = False
+    """Whether a token that is held to other areas may ask, too."""
 
 
 def spoken(error: msgspec.ValidationError) -> str:

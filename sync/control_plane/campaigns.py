@@ -55,10 +55,22 @@ GROUP BY 1, 2
 _SHOWN_MEMBERS = """
 SELECT m.place, d.device, m.order_id FROM campaign_member m
 JOIN device d ON d.device_id = m.device_id
-WHERE m.campaign_id = :campaign_id AND m.place > :after
+LEFT JOIN device_order o ON o.order_id = m.order_id
+WHERE m.campaign_id = :campaign_id AND m.place > :after AND {condition}
 ORDER BY m.place
 LIMIT :limit
 """
+
+STATES = {
+    "waiting": "m.order_id IS NULL",
+    "queued": "o.ended IS NULL AND o.cseq = 0",
+    "sent": "o.ended IS NULL AND o.cseq > 0",
+    "done": "o.ended = 'done'",
+    "failed": "o.ended = 'failed'",
+    "expired": "o.ended = 'expired'",
+    "superseded": "o.ended = 'superseded'",
+}
+"""In which the order of a member can be, as `Progress` counts them, and how that is asked."""
 
 _WITHDRAW = """
 UPDATE device_order SET ended = 'superseded', ended_ms = :now_ms, reason = 'the campaign was stopped'
@@ -108,7 +120,7 @@ class Progress(msgspec.Struct, frozen=True):
     """Taken back, or a newer one has taken their place."""
 
 
-class Member(msgspec.Struct, frozen=True):
+class Member(msgspec.Struct, frozen=True, rename="camel"):
     """One device of a campaign."""
 
     place: int
@@ -119,7 +131,7 @@ class Member(msgspec.Struct, frozen=True):
     order_id: str | None
 
 
-class Preview(msgspec.Struct, frozen=True):
+class Preview(msgspec.Struct, frozen=True, rename="camel"):
     """Whom orders would hit."""
 
     devices: int
@@ -313,10 +325,19 @@ def progress(connection: Connection, campaign: Campaign) -> Progress:
     return Progress(**counts)
 
 
-def members(connection: Connection, campaign: Campaign, *, after: int, limit: int) -> list[Member]:
-    """Some devices of a campaign, in the order of their turns."""
+def members(
+    connection: Connection,
+    campaign: Campaign,
+    *,
+    after: int,
+    limit: int,
+    state: str | None = None,
+) -> list[Member]:
+    """Some devices of a campaign, in the order of their turns; state None = in any."""
+    condition = "1 = 1" if state is None else STATES[state]
     rows = connection.execute(
-        _SHOWN_MEMBERS, {"campaign_id": campaign.campaign_id, "after": after, "limit": limit}
+        _SHOWN_MEMBERS.format(condition=condition),
+        {"campaign_id": campaign.campaign_id, "after": after, "limit": limit},
     ).fetchall()
     found = []
     for place, device, order_id in rows:

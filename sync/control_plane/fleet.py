@@ -356,6 +356,14 @@ def find(connection: Connection, tenant: str, device: str) -> FleetRow | None:
     return _row(rows[0], tags_of(connection, [rows[0]["device_id"]]).get(rows[0]["device_id"], []))
 
 
+def takes_orders(connection: Connection, device_id: int) -> bool:
+    """Whether a device has said that it takes orders of a control plane."""
+    row = connection.execute(
+        "SELECT keys FROM order_line WHERE device_id = ?", (device_id,)
+    ).fetchone()
+    return row is not None and row[0] != ""
+
+
 def count(connection: Connection, *, tenant: str, terms: list[Term], now_ms: int) -> int:
     """How many devices terms find. Raises QueryError."""
     values: dict[str, Any] = {}

@@ -54,6 +54,8 @@ class DeviceList(msgspec.Struct, frozen=True):
     """Give this back as ``after`` for the following page; null at the end."""
     states: dict[str, int]
     """How many of all devices of the tenant are in each state."""
+    total: int | None = None
+    """How many the query finds; null when it was not asked for with ``count=true``."""
 
 
 class GapList(msgspec.Struct, frozen=True):
@@ -161,7 +163,7 @@ class FleetApi:
         """The lines of the route table."""
         area, operator = Area.DEVICES, Role.OPERATOR
         one, group = "/api/v1/devices/{device}", "/api/v1/groups/{group}"
-        page = ("q", "sort", "after", "limit", "tenant")
+        page = ("q", "sort", "count", "after", "limit", "tenant")
         return [
             Operation("GET", "/api/v1/devices", self.devices, area, query=page, answer=DeviceList),
             Operation("POST", "/api/v1/devices", self.register, area, operator, body=NewDevice,
@@ -171,7 +173,7 @@ class FleetApi:
                       answer=ShownDevice),
             Operation("GET", one + "/gaps", self.gaps, area, answer=GapList),
             Operation("GET", "/api/v1/notices", self.notices, area,
-                      query=("after", "limit", "tenant"), answer=NoticeList),
+                      query=("device", "newest", "after", "limit", "tenant"), answer=NoticeList),
             Operation("GET", "/api/v1/tags", self.tags, area, answer=TagList),
             Operation("GET", "/api/v1/groups", self.groups, area, answer=GroupList),
             Operation("GET", group, self.group, area, answer=ShownGroup),
@@ -198,19 +200,24 @@ class FleetApi:
             raise HTTPException(400, f"sort must be one of {', '.join(ORDERS)}")
         after, limit = call.text("after"), call.limit(500)
 
-        def read(connection: Connection) -> tuple[list[ShownDevice], str | None]:
+        counted = call.text("count") == "true"
+
+        def read(connection: Connection) -> tuple[list[ShownDevice], str | None, int | None]:
             page = fleet.page(
                 connection, tenant=tenant, terms=terms, now_ms=now_ms, order=order, after=after,
                 limit=limit,
             )  # fmt: skip
-            return self._with_recent(connection, page.rows), page.next
+            total = None
+            if counted:
+                total = fleet.count(connection, tenant=tenant, terms=terms, now_ms=now_ms)
+            return self._with_recent(connection, page.rows), page.next, total
 
-        shown, following = await self._ask(read)
+        shown, following, total = await self._ask(read)
         states = self._states.fresh(tenant)
         if states is None:
             found = await self._ledger.read(lambda c: fleet.states(c, tenant))
             states = self._states.keep(tenant, found)
-        return json_answer(DeviceList(shown, following, states))
+        return json_answer(DeviceList(shown, following, states, total))
 
     async def device(self, call: Call) -> Response:
         """One device."""
@@ -227,8 +234,9 @@ class FleetApi:
         """What a person should know of devices, such as two under one name; oldest first."""
         after = call.number("after", default=0, least=0, most=2**53)
         found = await self._ledger.notices(
-            tenant=call.tenant, after_ms=after, limit=call.limit(100)
-        )
+            tenant=call.tenant, after_ms=after, limit=call.limit(100), device=call.text("device"),
+            newest_first=call.text("newest") == "true",
+        )  # fmt: skip
         return json_answer(NoticeList(found))
 
     async def register(self, call: Call) -> Response:

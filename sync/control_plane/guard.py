@@ -58,7 +58,7 @@ class Guard:
                 "Authorization: Bearer; an administrator makes one at POST /api/v1/tokens",
                 headers={"www-authenticate": "Bearer"},
             )
-        if not caller.may(operation.role, operation.area):
+        if not caller.may(operation.role, None if operation.any_area else operation.area):
             raise HTTPException(
                 403,
                 f"{caller.name} is {caller.role.value}"

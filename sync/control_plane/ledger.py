@@ -327,6 +327,8 @@ class Ledger:
         *,
         tenant: str | None = DEFAULT_TENANT,
         open_only: bool = False,
+        kind: str | None = None,
+        ended: str | None = None,
         after: int | None = None,
         limit: int = 100,
     ) -> OrderPage:
@@ -337,6 +339,8 @@ class Ledger:
                 tenant=tenant,
                 device=device,
                 open_only=open_only,
+                kind=kind,
+                ended=ended,
                 after=after,
                 limit=limit,
             )
@@ -447,12 +451,27 @@ class Ledger:
         )
 
     async def notices(
-        self, *, tenant: str = DEFAULT_TENANT, after_ms: int = 0, limit: int = 100
+        self,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        after_ms: int = 0,
+        limit: int = 100,
+        device: str | None = None,
+        newest_first: bool = False,
     ) -> list[NoticeView]:
-        """What a person should know of devices, that came or came again after a moment."""
+        """What a person should know of devices, that came or came again after a moment.
+
+        With ``newest_first`` the newest ones, whenever they came.
+        """
+        if newest_first:
+            return await self._database.read(
+                lambda connection: notices.newest(
+                    connection, tenant=tenant, limit=limit, device=device
+                )
+            )
         return await self._database.read(
             lambda connection: notices.read(
-                connection, tenant=tenant, after_ms=after_ms, limit=limit
+                connection, tenant=tenant, after_ms=after_ms, limit=limit, device=device
             )
         )
 

@@ -23,11 +23,20 @@ WHERE d.tenant = :tenant AND n.last_ms > :after_ms AND n.last_ms <= (
   SELECT MAX(last_ms) FROM (
     SELECT notice.last_ms FROM notice JOIN device ON device.device_id = notice.device_id
     WHERE device.tenant = :tenant AND notice.last_ms > :after_ms
+      AND (:device IS NULL OR device.device = :device)
     ORDER BY notice.last_ms
     LIMIT :limit
   ) AS page
-)
+) AND (:device IS NULL OR d.device = :device)
 ORDER BY n.last_ms, n.notice_id
+"""
+
+_NEWEST = """
+SELECT n.notice_id, d.tenant, d.device, n.kind, n.text, n.first_ms, n.last_ms, n.times
+FROM notice n JOIN device d ON d.device_id = n.device_id
+WHERE d.tenant = :tenant AND (:device IS NULL OR d.device = :device)
+ORDER BY n.last_ms DESC, n.notice_id DESC
+LIMIT :limit
 """
 
 
@@ -37,11 +46,27 @@ def note(connection: Connection, device_id: int, notice: Notice, *, now_ms: int)
     connection.execute(_NOTE, row)
 
 
-def read(connection: Connection, *, tenant: str, after_ms: int, limit: int) -> list[NoticeView]:
-    """Notices that came, or came again, after a moment; oldest first.
+def newest(
+    connection: Connection, *, tenant: str, limit: int, device: str | None = None
+) -> list[NoticeView]:
+    """The newest notices, of one device or with None of all, newest first."""
+    keys = {"tenant": tenant, "limit": limit, "device": device}
+    return [NoticeView(*row) for row in connection.execute(_NEWEST, keys).fetchall()]
+
+
+def read(
+    connection: Connection,
+    *,
+    tenant: str,
+    after_ms: int,
+    limit: int,
+    device: str | None = None,
+) -> list[NoticeView]:
+    """Notices that came, or came again, after a moment; oldest first. Device None = of all.
 
     There are more than ``limit`` when the last ones came in one millisecond: whoever goes on from
     there would not get those that were left out.
     """
-    rows = connection.execute(_READ, {"tenant": tenant, "after_ms": after_ms, "limit": limit})
+    keys = {"tenant": tenant, "after_ms": after_ms, "limit": limit, "device": device}
+    rows = connection.execute(_READ, keys)
     return [NoticeView(*row) for row in rows.fetchall()]

@@ -18,6 +18,7 @@ from typing import Any, get_args
 import msgspec
 from starlette.responses import Response
 
+from sync.control_plane.access import Area
 from sync.control_plane.calls import Call, Operation
 
 Json = dict[str, Any]
@@ -43,12 +44,16 @@ _TEXTS = {
     "device": "Name of a device.",
     "workflow_id": "Id of an execution.",
     "group": "Name of a group.",
+    "count": "`true`: say how many the query finds.",
+    "newest": "`true`: newest first.",
+    "ended": "done, failed, expired or superseded.",
+    "revision": "Number of a version.",
     "open": "`true`: only those that have come to nothing yet.",
     "left": "An execution as DEVICE/ID.",
     "right": "An execution as DEVICE/ID.",
     "action": "pause, resume, retry, restart or terminate.",
-    "kind": "workflow, task or config.",
-    "state": "pending, firing or resolved.",
+    "kind": "Of what is wanted workflow, task or config; of an order its kind.",
+    "state": "Of alerts pending, firing or resolved; of a campaign's devices what it counts.",
     "hours": "How far back.",
     "lastEventId": "For browsers, which cannot set the header Last-Event-ID themselves.",
     "key": "Key that the task has kept the file under.",
@@ -118,7 +123,9 @@ def describe(table: list[Operation], release: str) -> Json:
 def _operation(one: Operation, shapes: list[tuple[Any, Json]]) -> Json:
     words = _SPACE.sub(" ", inspect.getdoc(one.endpoint) or "").strip().replace("``", "`")
     need = "Needs no token."
-    if one.area is not None:
+    if one.any_area:
+        need = "Needs a token, of any area."
+    elif one.area is not None:
         need = f"Needs {one.role.value} in {one.area.value}."
     owner = getattr(one.endpoint, "__self__", None)
     prefix = type(owner).__name__.removesuffix("Api").lower()
@@ -129,7 +136,7 @@ def _operation(one: Operation, shapes: list[tuple[Any, Json]]) -> Json:
         "description": f"{words} {need}",
         "parameters": [
             *(_parameter(name, "path") for name in _PLACE.findall(one.path)),
-            *(_parameter(name, "query") for name in one.query),
+            *(_parameter(name, "query") for name in _query(one)),
         ],
         "security": [] if one.area is None else [{"token": []}, {"bearer": []}],
         "responses": {
@@ -146,6 +153,12 @@ def _operation(one: Operation, shapes: list[tuple[Any, Json]]) -> Json:
         content = {_JSON: {"schema": _schema(one.body, shapes)}}
         found["requestBody"] = {"required": True, "content": content}
     return found
+
+
+def _query(one: Operation) -> tuple[str, ...]:
+    """Its parameters of the query; all that is of one tenant can be asked of another's."""
+    of_tenant = one.area not in (None, Area.ACCESS, Area.AUDIT)
+    return (*one.query, "tenant") if of_tenant and "tenant" not in one.query else one.query
 
 
 def _short(one: Operation) -> str:

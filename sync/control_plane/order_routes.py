@@ -24,7 +24,7 @@ from sync.control_plane.dialect import Connection
 from sync.control_plane.ledger import Ledger
 from sync.control_plane.search_terms import QueryError, Term, parse
 from sync.control_plane.views import OrderView
-from sync.orders import Kind
+from sync.orders import Kind, State
 
 T = TypeVar("T")
 
@@ -34,6 +34,8 @@ ACTIONS = {
     "terminate": Kind.TERMINATE,
 }  # fmt: skip
 """What can be done with an execution, by the last word of the path."""
+
+_ENDS = tuple(state.value for state in State if state not in wire.OPEN)
 
 ExpiresIn = Annotated[int, msgspec.Meta(ge=1, le=wire.LONGEST_MS // 1_000)]
 Rate = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
@@ -183,7 +185,7 @@ class OrderApi:
         area, operator = Area.ORDERS, Role.OPERATOR
         of_device, one = "/api/v1/devices/{device}/orders", "/api/v1/orders/{order}"
         many, campaign = "/api/v1/campaigns", "/api/v1/campaigns/{campaign}"
-        page = ("open", "after", "limit", "tenant")
+        page = ("open", "kind", "ended", "after", "limit", "tenant")
         steer = "/api/v1/executions/{device}/{workflow_id}/actions/{action}"
         return [
             Operation("POST", of_device, self.give, area, operator, body=NewOrderBody,
@@ -201,7 +203,7 @@ class OrderApi:
                       answer=CampaignList),
             Operation("GET", campaign, self.campaign, area, answer=ShownCampaign),
             Operation("GET", campaign + "/members", self.members, area,
-                      query=("after", "limit", "tenant"), answer=MemberList),
+                      query=("state", "after", "limit", "tenant"), answer=MemberList),
             Operation("POST", campaign + "/stop", self.stop, area, operator, answer=ShownCampaign),
         ]  # fmt: skip
 
@@ -273,9 +275,14 @@ class OrderApi:
 
     async def _page(self, call: Call, device: str | None) -> Response:
         after = call.number("after", default=0, least=1, most=2**53)
+        kind, ended = call.text("kind"), call.text("ended")
+        if kind is not None:
+            wire.kind_of(kind)
+        if ended is not None and ended not in _ENDS:
+            raise HTTPException(400, f"ended must be one of {', '.join(_ENDS)}")
         page = await self._ledger.orders_of(
-            device, tenant=call.tenant, open_only=call.text("open") == "true",
-            after=after or None, limit=call.limit(),
+            device, tenant=call.tenant, open_only=call.text("open") == "true", kind=kind,
+            ended=ended, after=after or None, limit=call.limit(),
         )  # fmt: skip
         return json_answer(OrderList([shown_order(row) for row in page.rows], page.next))
 
@@ -375,12 +382,17 @@ class OrderApi:
         """The devices of a campaign in the order of their turns, each with its order."""
         tenant, campaign_id, limit = call.tenant, call.part("campaign"), call.limit()
         after = call.number("after", default=0, least=0, most=2**53)
+        state = call.text("state")
+        if state is not None and state not in campaigns.STATES:
+            raise HTTPException(400, f"state must be one of {', '.join(campaigns.STATES)}")
 
         def read(connection: Connection) -> MemberList:
             campaign = campaign_of(connection, tenant, campaign_id)
-            found = campaigns.members(connection, campaign, after=after, limit=limit)
-            more = found and found[-1].place < campaign.members
-            return MemberList(found, found[-1].place if more else None)
+            found = campaigns.members(
+                connection, campaign, after=after, limit=limit + 1, state=state
+            )
+            shown = found[:limit]
+            return MemberList(shown, shown[-1].place if len(found) > limit else None)
 
         return json_answer(await self._ledger.read(read))
 

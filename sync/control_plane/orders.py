@@ -292,6 +292,8 @@ def page(
     open_only: bool,
     after: int | None,
     limit: int,
+    kind: str | None = None,
+    ended: str | None = None,
 ) -> OrderPage:
     """Orders, newest first.
 
@@ -299,6 +301,8 @@ def page(
         connection: to the ledger.
         tenant, device: None = of all.
         open_only: only those that have come to nothing yet.
+        kind: only those; None = of all kinds.
+        ended: only those that have ended so; None = all.
         after: `next` of the page before.
         limit: of the page.
     """
@@ -306,12 +310,21 @@ def page(
         ("d.tenant = :tenant", tenant is not None),
         ("d.device = :device", device is not None),
         ("o.ended IS NULL", open_only),
+        ("o.kind = :kind", kind is not None),
+        ("o.ended = :ended", ended is not None),
         ("o.order_key < :after", after is not None),
     ]
     where = " AND ".join(text for text, given in wanted if given) or "1 = 1"
     rows = connection.execute(
         f"{_COLUMNS} WHERE {where} ORDER BY o.order_key DESC LIMIT :limit",
-        {"tenant": tenant, "device": device, "after": after, "limit": limit + 1},
+        {
+            "tenant": tenant,
+            "device": device,
+            "after": after,
+            "limit": limit + 1,
+            "kind": kind,
+            "ended": ended,
+        },
     ).fetchall()
     more = len(rows) > limit
     shown = rows[:limit]

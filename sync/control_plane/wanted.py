@@ -17,6 +17,22 @@ _COLUMNS = """
 SELECT revision, kind, name, body, created_ms, created_by, campaign_id, rollback_to FROM wanted
 """
 
+_BARE_COLUMNS = """
+SELECT revision, kind, name, created_ms, created_by, campaign_id, rollback_to FROM wanted
+"""
+
+# The newest version of each thing, where this device is among those that it is meant for.
+_MEANT_FOR = """
+SELECT w.kind, w.name, w.subject, w.revision, m.place FROM wanted w
+JOIN device d ON d.tenant = w.tenant AND d.device = :device
+JOIN campaign_member m ON m.campaign_id = w.campaign_id AND m.device_id = d.device_id
+WHERE w.tenant = :tenant AND w.revision = (
+  SELECT MAX(n.revision) FROM wanted n WHERE n.tenant = w.tenant AND n.subject = w.subject
+)
+ORDER BY w.kind, w.name
+LIMIT 200
+"""
+
 _ADD = """
 INSERT INTO wanted (tenant, subject, revision, kind, name, body, created_ms, created_by,
                     campaign_id, rollback_to)
@@ -63,7 +79,7 @@ class Version(msgspec.Struct, frozen=True):
     kind: str
     name: str
     body: bytes
-    """Of the order."""
+    """Of the order; empty where it was not asked for."""
     created_ms: int
     created_by: str
     campaign_id: str
@@ -83,6 +99,20 @@ class Drift(msgspec.Struct, frozen=True, rename="camel"):
     """``in-step``, ``pending`` (its order is under way, or its turn has not come) or ``drifted``."""
     reason: str | None
     """Why the last order that failed did."""
+
+
+class DeviceDrift(msgspec.Struct, frozen=True):
+    """One thing that a device is wanted to have, and what it has of it."""
+
+    kind: str
+    name: str
+    wanted: int
+    """Revision."""
+    reported: int
+    """Revision that the device has reported as done; 0 = none."""
+    state: str
+    """As of `Drift`."""
+    reason: str | None
 
 
 class Listed(msgspec.Struct, frozen=True, rename="camel"):
@@ -110,13 +140,49 @@ def listed(connection: Connection, tenant: str) -> list[Listed]:
 
 
 def versions(connection: Connection, tenant: str, subject: str) -> list[Version]:
-    """The versions of one thing, newest first."""
+    """The versions of one thing, newest first; only the newest brings its body."""
     rows = named_rows(
         connection,
-        f"{_COLUMNS} WHERE tenant = :tenant AND subject = :subject ORDER BY revision DESC LIMIT 500",
+        f"{_BARE_COLUMNS} WHERE tenant = :tenant AND subject = :subject"
+        " ORDER BY revision DESC LIMIT 500",
         {"tenant": tenant, "subject": subject},
     )
-    return [Version(**(row | {"body": bytes(row["body"])})) for row in rows]
+    first = newest(connection, tenant, subject)
+    return [first, *(Version(**(row | {"body": b""})) for row in rows[1:])] if first else []
+
+
+def newest(connection: Connection, tenant: str, subject: str) -> Version | None:
+    """The newest version of one thing; None = there is none."""
+    rows = named_rows(
+        connection,
+        f"{_COLUMNS} WHERE tenant = :tenant AND subject = :subject ORDER BY revision DESC LIMIT 1",
+        {"tenant": tenant, "subject": subject},
+    )
+    return Version(**(rows[0] | {"body": bytes(rows[0]["body"])})) if rows else None
+
+
+def find_version(
+    connection: Connection, tenant: str, subject: str, revision: int
+) -> Version | None:
+    """One version with its body; None = there is none of this number."""
+    rows = named_rows(
+        connection,
+        f"{_COLUMNS} WHERE tenant = :tenant AND subject = :subject AND revision = :revision",
+        {"tenant": tenant, "subject": subject, "revision": revision},
+    )
+    return Version(**(rows[0] | {"body": bytes(rows[0]["body"])})) if rows else None
+
+
+def of_device(connection: Connection, tenant: str, device: str) -> list[DeviceDrift]:
+    """Everything that one device is meant to have, and what it has reported; at most 200."""
+    rows = connection.execute(_MEANT_FOR, {"tenant": tenant, "device": device}).fetchall()
+    found = []
+    for kind, name, subject, revision, place in rows:
+        version = find_version(connection, tenant, subject, revision)
+        assert version is not None, "it has just been found"
+        (one,), _ = drift(connection, subject, version, after=place - 1, limit=1)
+        found.append(DeviceDrift(kind, name, one.wanted, one.reported, one.state, one.reason))
+    return found
 
 
 def next_revision(connection: Connection, tenant: str, subject: str) -> int:

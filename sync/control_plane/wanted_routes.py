@@ -23,7 +23,7 @@ from sync.control_plane.campaigns import Progress
 from sync.control_plane.dialect import Connection
 from sync.control_plane.ledger import Ledger
 from sync.control_plane.order_routes import ExpiresIn, Rate, Target, asked, campaign_of, terms_of
-from sync.control_plane.wanted import Drift, Listed, Version
+from sync.control_plane.wanted import DeviceDrift, Drift, Listed, Version
 from sync.orders import Kind
 
 PUSHED = {"workflow": Kind.PUT_WORKFLOW, "task": Kind.PUT_TASK, "config": Kind.PUT_CONFIG}
@@ -49,6 +49,7 @@ class ShownVersion(msgspec.Struct, frozen=True, rename="camel"):
 
     revision: int
     content: msgspec.Raw
+    """Of the newest, and of one that was asked for; else null."""
     created_ms: int
     created_by: str
     campaign: str
@@ -69,6 +70,12 @@ class WantedList(msgspec.Struct, frozen=True):
     """Everything that devices are wanted to have."""
 
     wanted: list[Listed]
+
+
+class DeviceWanted(msgspec.Struct, frozen=True):
+    """What one device is wanted to have."""
+
+    wanted: list[DeviceDrift]
 
 
 class DriftList(msgspec.Struct, frozen=True):
@@ -93,6 +100,10 @@ class WantedApi:
             Operation("GET", "/api/v1/wanted", self.wanted, area, answer=WantedList),
             Operation("PUT", thing, self.push, area, operator, body=Push, answer=ShownWanted),
             Operation("GET", thing, self.thing, area, answer=ShownWanted),
+            Operation("GET", thing + "/versions/{revision}", self.version, area,
+                      answer=ShownVersion),
+            Operation("GET", "/api/v1/devices/{device}/wanted", self.of_device, area,
+                      answer=DeviceWanted),
             Operation("GET", thing + "/drift", self.drift, area,
                       query=("after", "limit", "tenant"), answer=DriftList),
         ]  # fmt: skip
@@ -118,7 +129,8 @@ class WantedApi:
                 expires_ms=now_ms + push.expires_in_s * 1_000, created_by=call.caller.name,
                 now_ms=now_ms,
             )  # fmt: skip
-            for earlier in wanted.versions(connection, tenant, subject)[:1]:
+            earlier = wanted.newest(connection, tenant, subject)
+            if earlier is not None:
                 # Its devices that are still waiting for it get this one, if they are meant.
                 campaigns.stop(connection, tenant, earlier.campaign_id, now_ms=now_ms)
             wanted.add(
@@ -144,6 +156,32 @@ class WantedApi:
             )
         )
 
+    async def version(self, call: Call) -> Response:
+        """One version with its content."""
+        kind, name, tenant, number = (
+            _pushed(call),
+            call.part("name"),
+            call.tenant,
+            call.part("revision"),
+        )
+        if not number.isdecimal() or len(number) > 15:
+            raise HTTPException(400, "revision: name it by its number")
+
+        def read(connection: Connection) -> ShownVersion:
+            subject = _subject(connection, tenant, kind, name)
+            found = wanted.find_version(connection, tenant, subject, int(number))
+            if found is None:
+                raise HTTPException(404, f"revision: there is no revision {number} of {name[:100]}")
+            return _shown_version(found)
+
+        return json_answer(await self._ledger.read(read))
+
+    async def of_device(self, call: Call) -> Response:
+        """What one device is wanted to have, and what it has reported to have."""
+        tenant, device = call.tenant, call.part("device")
+        found = await self._ledger.read(lambda c: wanted.of_device(c, tenant, device))
+        return json_answer(DeviceWanted(found))
+
     async def drift(self, call: Call) -> Response:
         """Devices that the newest version is meant for, and what each has reported to have."""
         kind, name, tenant = _pushed(call), call.part("name"), call.tenant
@@ -152,7 +190,8 @@ class WantedApi:
 
         def read(connection: Connection) -> DriftList:
             subject = _subject(connection, tenant, kind, name)
-            newest = wanted.versions(connection, tenant, subject)[0]
+            newest = wanted.newest(connection, tenant, subject)
+            assert newest is not None, "a subject is found among versions"
             found, following = wanted.drift(connection, subject, newest, after=after, limit=limit)
             return DriftList(found, following)
 
@@ -178,12 +217,10 @@ def _version(
         if push.definition is not None or push.variables is not None:
             raise HTTPException(400, "rollbackTo: it brings its own content")
         subject = _subject(connection, tenant, kind, name)
-        for old in wanted.versions(connection, tenant, subject):
-            if old.revision == push.rollback_to:
-                content = msgspec.json.decode(old.body)
-                break
-        else:
+        old = wanted.find_version(connection, tenant, subject, push.rollback_to)
+        if old is None:
             raise HTTPException(404, f"rollbackTo: there is no revision {push.rollback_to}")
+        content = msgspec.json.decode(old.body)
     elif kind is Kind.PUT_CONFIG:
         if push.variables is None or push.definition is not None:
             raise HTTPException(400, "variables: a configuration is a map of texts")
@@ -224,7 +261,7 @@ def _shown_wanted(
 def _shown_version(version: Version) -> ShownVersion:
     return ShownVersion(
         revision=version.revision,
-        content=msgspec.Raw(version.body),
+        content=msgspec.Raw(version.body or b"null"),
         created_ms=version.created_ms,
         created_by=version.created_by,
         campaign=version.campaign_id,

@@ -128,7 +128,7 @@ def test_a_campaign_is_previewed_and_keeps_its_pace(where: Path | str) -> None:
         await world.connect("deaf")
         preview = await world.ask("POST", "/api/v1/campaigns/preview", {"query": "state:online"})
         assert (8, {"online": 8}, 1) == tuple(
-            preview[name] for name in ("devices", "states", "without_orders")
+            preview[name] for name in ("devices", "states", "withoutOrders")
         )
         assert "d0" in preview["sample"]
         body = {**START, "target": {"query": "d"}, "perMinute": 2, "title": "scan all", "id": "c",
