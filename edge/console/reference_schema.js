@@ -66,7 +66,7 @@ function Inside({ api, schema, above }) {
 
 export function Parameters({ operation }) {
   if (!operation.parameters.length) return null;
-  return html`<h3>Parameters</h3><ul class="fields">
+  return html`<h2 class="part">Parameters</h2><ul class="fields">
     ${operation.parameters.map((one) => html`<li key=${`${one.in} ${one.name}`}>
       <span class="name">${one.name}</span>
       <span class="kind">${one.in} · ${one.schema.type === "array" ? "list" : one.schema.type}</span>
@@ -86,7 +86,7 @@ export function firstContent(content) {
 export function Body({ api, operation }) {
   if (!operation.requestBody) return null;
   const { type, schema } = firstContent(operation.requestBody.content);
-  return html`<h3>Body <span class="soft">${type} · ${kindOf(api, schema)}</span></h3>
+  return html`<h2 class="part">Body <span class="soft">${type} · ${kindOf(api, schema)}</span></h2>
     <${Schema} api=${api} schema=${schema} />`;
 }
 

@@ -105,12 +105,13 @@ export function announce(change) {
  *
  * The browser resumes by itself and sends Last-Event-ID. When the server refuses for a while
  * (a restart behind a proxy), a new stream is opened and the id goes along as a query instead.
+ * Nor can it send a header: what says whose changes are meant stands in `query`, too.
  */
-export function followStream(path, names) {
+export function followStream(path, names, query = {}) {
   let delayMs = RETRY_FIRST_MS;
   let lastId = "";
   const open = () => {
-    const source = new EventSource(withQuery(path, { lastEventId: lastId }));
+    const source = new EventSource(withQuery(path, { ...query, lastEventId: lastId }));
     source.onopen = () => {
       delayMs = RETRY_FIRST_MS;
       streamState.value = "live";
@@ -142,10 +143,10 @@ const LEAST_PAUSE_MS = 400;
  *
  * Args: `load(abort)` gives a promise; `key` names what is shown, a new key clears what was there;
  * `affects(change)` says whether a change from the stream calls for a reload; `everyMs` polls as
- * well, for figures the stream does not carry. At most one request at a time and one each 400 ms:
+ * well, for figures the stream does not carry. At most one request at a time and one each `leastMs`:
  * a burst of a thousand changes costs two requests, not a thousand.
  */
-export function useResource(load, key, { affects = () => false, everyMs = 0 } = {}) {
+export function useResource(load, key, { affects = () => false, everyMs = 0, leastMs = LEAST_PAUSE_MS } = {}) {
   const [state, setState] = useState({ key, data: null, error: null });
   const run = useRef(() => {});
   const latest = useRef({ load, affects });
@@ -174,7 +175,7 @@ export function useResource(load, key, { affects = () => false, everyMs = 0 } = 
         timer = setTimeout(() => {
           busy = false;
           if (again) fetchNow();
-        }, LEAST_PAUSE_MS);
+        }, leastMs);
       }
     };
     run.current = fetchNow;

@@ -12,23 +12,57 @@ export function Ago({ at }) {
   return html`<time title=${dateTime(at)}>${ago(at, now.value)}</time>`;
 }
 
+/** How wide a box is, as `[ref, pixels]`; 0 until it is drawn. */
+export function useWidth() {
+  const box = useRef(null);
+  const [width, setWidth] = useState(0);
+  useLayoutEffect(() => {
+    setWidth(box.current.clientWidth);
+    const observer = new ResizeObserver(() => setWidth(box.current?.clientWidth ?? 0));
+    observer.observe(box.current);
+    return () => observer.disconnect();
+  }, []);
+  return [box, width];
+}
+
+/** The box before the name of a row, or before the title of the first column for all of them. */
+function Pick({ label, checked, onChange }) {
+  return html`<input type="checkbox" class="pick" aria-label=${label} checked=${checked}
+    onChange=${(event) => onChange(event.currentTarget.checked)} />`;
+}
+
 /**
  * A table that becomes a list of cards on a narrow screen.
  *
- * Args: columns `{title, cell(row), num, grow, bare}` (`bare`: a card needs no name beside it);
- * `href(row)` makes the first cell the row's link.
+ * Args: columns `{title, cell(row), num, grow, bare, keep}` (`bare`: a card needs no name beside it;
+ * `keep`: in one line, cut off where it is too long);
+ * `href(row)` makes the first cell the row's link; `picked`, a Set of keys, and `onPick(keys)`
+ * make rows that can be chosen.
  */
-export function Table({ label, columns, rows, keyOf, href }) {
-  return html`<table role="table" aria-label=${label}>
+export function Table({ label, columns, rows, keyOf, href, picked, onPick }) {
+  const keys = rows.map(keyOf);
+  const pickAll = (yes) => onPick(new Set(yes ? keys : []));
+  const pickOne = (key, yes) => {
+    const next = new Set(picked);
+    if (yes) next.add(key);
+    else next.delete(key);
+    onPick(next);
+  };
+  return html`<table role="table">
+    <caption class="unseen">${label}</caption>
     <thead role="rowgroup"><tr role="row">
-      ${columns.map((column) => html`<th role="columnheader" scope="col" key=${column.title}
-        class=${column.num ? "num" : ""}>${column.title}</th>`)}
+      ${columns.map((column, index) => html`<th role="columnheader" scope="col" key=${column.title}
+        class=${column.num ? "num" : ""}>${index === 0 && onPick && html`<${Pick} onChange=${pickAll}
+          label="Choose all on this page" checked=${keys.every((key) => picked.has(key))} />`
+        }${column.title}</th>`)}
     </tr></thead>
     <tbody role="rowgroup">
       ${rows.map((row) => html`<tr role="row" key=${keyOf(row)} class=${href ? "linked" : ""}>
         ${columns.map((column, index) => html`<td role="cell" key=${column.title}
           data-label=${column.bare ? null : column.title}
-          class=${`${column.num ? "num" : ""} ${column.grow ? "grow" : ""}`}>
+          class=${`${column.num ? "num" : ""} ${column.grow ? "grow" : ""} ${column.keep ? "keep" : ""}`}>
+          ${index === 0 && onPick && html`<${Pick} label=${`Choose ${keyOf(row)}`}
+            checked=${picked.has(keyOf(row))} onChange=${(yes) => pickOne(keyOf(row), yes)} />`}
           ${index === 0 && href
             ? html`<a class="rowlink" href=${href(row)}>${column.cell(row)}</a>`
             : column.cell(row)}
@@ -39,13 +73,13 @@ export function Table({ label, columns, rows, keyOf, href }) {
 }
 
 /** One figure with its name; a link when there is more behind it. */
-export function Figure({ label, value, note, status, href }) {
+export function Figure({ label, value, note, status, href, current = false }) {
   const inside = html`
     <span class="label">${status && html`<${Shape} status=${status} />`}${label}</span>
     <span class="figure">${typeof value === "number" ? count(value) : value}</span>
     ${note && html`<span class="note">${note}</span>`}`;
   return href
-    ? html`<a class="tile" href=${href}>${inside}</a>`
+    ? html`<a class="tile" href=${href} aria-current=${current ? "true" : null}>${inside}</a>`
     : html`<div class="tile">${inside}</div>`;
 }
 
@@ -152,18 +186,18 @@ export function Notice() {
 }
 
 /** Previous and next, with what is being looked at between them. */
-export function Pager({ text, previous, next }) {
+export function Pager({ text, previous, next, words = ["Newer", "Older"] }) {
   return html`<nav class="pager" aria-label="Pages">
-    <button type="button" disabled=${!previous} onClick=${previous}>Newer</button>
+    <button type="button" disabled=${!previous} onClick=${previous}>${words[0]}</button>
     <span class="soft" aria-live="polite">${text}</span>
-    <button type="button" disabled=${!next} onClick=${next}>Older</button>
+    <button type="button" disabled=${!next} onClick=${next}>${words[1]}</button>
   </nav>`;
 }
 
 const STREAM_WORDS = { live: "Live", connecting: "Connecting", lost: "Reconnecting" };
 
 /** The frame around every page: brand, the way to the pages, the state of the stream. */
-export function Frame({ title, pages, children, strip, aside }) {
+export function Frame({ title, pages, children, strip, aside, live = true }) {
   const here = place.value.parts[0] ?? pages[0].path;
   return html`
     <a class="skip" href="#main" onClick=${skipToMain}>Skip to content</a>
@@ -174,11 +208,11 @@ export function Frame({ title, pages, children, strip, aside }) {
         <nav aria-label="Pages of this console">
           ${pages.map((page) => html`<a key=${page.path} href=${link([page.path])}
             aria-current=${(page.also ?? []).concat(page.path).includes(here) ? "page" : null}
-            >${page.title}</a>`)}
+            >${page.title}${page.badge && html`<span class="badge">${page.badge}</span>`}</a>`)}
         </nav>
-        <span class=${`stream ${streamState.value}`} role="status">
+        ${live && html`<span class=${`stream ${streamState.value}`} role="status">
           <${Shape} status=${streamState.value} />${STREAM_WORDS[streamState.value]}
-        </span>
+        </span>`}
         ${aside}
       </div>
       ${strip}

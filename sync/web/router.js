@@ -25,9 +25,17 @@ addEventListener("hashchange", () => {
   place.value = read();
 });
 
+const carried = new Set();
+
+/** A name of the query that every address of these pages carries on, such as whose data is shown. */
+export function carry(name) {
+  carried.add(name);
+}
+
 /** The address of a page: `link(["workflows", id], {task})`. */
 export function link(parts, query = {}) {
-  const filled = Object.entries(query).filter(([, value]) => value !== "" && value != null);
+  const present = [...carried].map((name) => [name, place.value.query[name]]);
+  const filled = Object.entries({ ...Object.fromEntries(present), ...query }).filter(([, value]) => value !== "" && value != null);
   const text = new URLSearchParams(filled).toString();
   return `#/${parts.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
 }

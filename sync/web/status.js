@@ -21,9 +21,27 @@ const LOOKS = {
   online: ["good", "dot"],
   lagging: ["warn", "bars"],
   offline: ["idle", "ring"],
+  never: ["idle", "dash"],
   connecting: ["warn", "ring"],
   lost: ["bad", "cross"],
   broken: ["bad", "cross"],
+  // Orders, and what many of them come to.
+  queued: ["idle", "ring"],
+  sent: ["busy", "play"],
+  received: ["busy", "bars"],
+  done: ["good", "check"],
+  failed: ["bad", "cross"],
+  expired: ["warn", "clock"],
+  superseded: ["idle", "dash"],
+  running: ["busy", "play"],
+  stopped: ["idle", "square"],
+  finished: ["good", "check"],
+  "in-step": ["good", "check"],
+  drifted: ["bad", "cross"],
+  // Alerts.
+  firing: ["bad", "cross"],
+  pending: ["warn", "clock"],
+  resolved: ["good", "check"],
   // The uplink.
   waiting: ["warn", "bars"],
   greeting: ["warn", "ring"],
@@ -61,10 +79,12 @@ export function Shape({ status }) {
   </svg>`;
 }
 
+const WORDS = { never: "Never seen", "in-step": "In step" };
+
 /** Shape and word. */
 export function Status({ value, label }) {
   if (!value) return html`<span class="soft">–</span>`;
   return html`<span class=${`status tone-${toneOf(value)}`}>
-    <${Shape} status=${value} />${label ?? words(value)}
+    <${Shape} status=${value} />${label ?? WORDS[value] ?? words(value)}
   </span>`;
 }

@@ -1,9 +1,10 @@
 // The tasks of one execution over time, drawn as SVG: one row a reference, one bar an attempt.
 // No request stands here; what a row means is told by the words in its label as well.
 
-import { html, useEffect, useLayoutEffect, useRef, useState } from "./dom.js";
+import { html, useEffect, useRef, useState } from "./dom.js";
 import { dateTime, duration, toMillis, words } from "./format.js";
 import { now } from "./live.js";
+import { useWidth } from "./parts.js";
 import { Shape, toneOf } from "./status.js";
 
 const ROW_PX = 26;
@@ -58,18 +59,6 @@ function rowLabel(row, span) {
   const times = row.attempts.length > 1 ? `, ${row.attempts.length} attempts` : "";
   return `${row.ref}, ${last.taskType}, ${words(last.status)}, ${duration(span.ended - span.begin)}`
     + `${times}, starts ${dateTime(span.begin)}`;
-}
-
-function useWidth() {
-  const box = useRef(null);
-  const [width, setWidth] = useState(0);
-  useLayoutEffect(() => {
-    setWidth(box.current.clientWidth);
-    const observer = new ResizeObserver(() => setWidth(box.current?.clientWidth ?? 0));
-    observer.observe(box.current);
-    return () => observer.disconnect();
-  }, []);
-  return [box, width];
 }
 
 /**

@@ -11,6 +11,17 @@
   if (document.querySelectorAll("main h1").length !== 1 && !document.querySelector(".empty")) {
     faults.push("not exactly one h1");
   }
+  let level = 1;
+  for (const heading of document.querySelectorAll("main :is(h1, h2, h3, h4)")) {
+    const next = Number(heading.tagName[1]);
+    if (next > level + 1) faults.push(`h${next} after h${level}: ${heading.textContent}`);
+    level = next;
+  }
+  for (const table of document.querySelectorAll("table")) {
+    if (!table.caption?.textContent.trim()) faults.push("a table without a caption");
+  }
+  const ids = [...document.querySelectorAll("[id]")].map((one) => one.id);
+  for (const id of ids.filter((one, index) => ids.indexOf(one) !== index)) faults.push(`twice: #${id}`);
   const width = document.documentElement.scrollWidth;
   if (width > innerWidth) faults.push(`wider than the screen: ${width} > ${innerWidth}`);
 

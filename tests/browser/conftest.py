@@ -88,21 +88,26 @@ class Fleet(Served):
 
     ledger: Ledger
 
-    def __init__(self, path: Path, *, seeded: bool, port: int = 0) -> None:
-        self._path = path
+    def __init__(
+        self, path: Path, *, seeded: bool, port: int = 0, authenticate: bool = False
+    ) -> None:
+        self.path = path
 
         async def build() -> Starlette:
             self.ledger = await Ledger.open(path, now_ms=wall_ms)
             if seeded:
                 await seed_fleet(self.ledger, wall_ms(), picture())
-            self.app = build_app(self.ledger, now_ms=wall_ms, broker_connected=lambda: True)
+            self.app = build_app(
+                self.ledger, now_ms=wall_ms, broker_connected=lambda: True,
+                authenticate=authenticate,
+            )  # fmt: skip
             return self.app
 
         super().__init__(build, port=port)
 
     def again(self) -> Fleet:
         """Another process on the same file and port, after this one was stopped."""
-        return Fleet(self._path, seeded=False, port=self.port)
+        return Fleet(self.path, seeded=False, port=self.port)
 
     def stop(self) -> None:
         """End the open streams, then the server."""
@@ -163,6 +168,38 @@ class Tab:
         if SCREENSHOTS:
             self.page.wait_for_timeout(350)
             self.page.screenshot(path=str(Path(SCREENSHOTS) / f"{name}.png"), full_page=True)
+
+
+_FOCUSED = """() => {
+  const at = document.activeElement;
+  if (!at || at === document.body) return null;
+  const style = getComputedStyle(at);
+  const box = at.getBoundingClientRect();
+  window.passed ??= new Set();
+  window.passed.add(at);
+  const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+  const drawn = at.matches(".row") && at.querySelector(".back") !== null;
+  return { text: at.outerHTML.slice(0, 90), seen: (outlined || drawn) && box.width > 0 };
+}"""
+_PASSED_OVER = """() => [...document.querySelectorAll("button, a[href], input, select, textarea")]
+  .filter((one) => one.checkVisibility() && !one.disabled && !window.passed?.has(one)
+    && !(one.type === "radio" && !one.checked))
+  .map((one) => one.outerHTML.slice(0, 90))"""
+
+
+def unreached(page: Page, *, most: int = 250) -> list[str]:
+    """What Tab does not come to on a page, or comes to without showing it."""
+    page.evaluate("document.querySelector('.skip').focus()")
+    page.evaluate(_FOCUSED)
+    found: list[str] = []
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        at = page.evaluate(_FOCUSED)
+        if at is None:
+            break
+        if not at["seen"]:
+            found.append(f"no sign of the focus: {at['text']}")
+    return found + [f"not reached: {text}" for text in page.evaluate(_PASSED_OVER)]
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ FACES = [CONSOLE_FOLDER, DASHBOARD_FOLDER]
 _IMPORT = re.compile(rb'(?:from|import)\s*"(\.[^"]+)"')
 
 
-def _reachable(face: Path) -> set[str]:
-    """Every module that app.js needs, by the path it is served under."""
+def _reachable(face: Path, first: str = "/app.js") -> set[str]:
+    """Every module that one needs, by the path it is served under."""
     pages = read_pages(face)
     found: set[str] = set()
-    waiting = ["/app.js"]
+    waiting = [first]
     while waiting:
         module = waiting.pop()
         if module not in found:
@@ -50,7 +50,11 @@ def test_the_page_asks_early_for_all_it_needs(face: Path) -> None:
 def test_the_files_stay_below_the_limit(face: Path) -> None:
     """Page, style, icon and modules together weigh at most 80 KB gzipped."""
     pages = read_pages(face)
-    needed = {"/", "/web/style.css", "/web/icon.svg", *_reachable(face)}
+    index = pages["/"].content.decode()
+    styles = {f"/{path}" for path in re.findall(r'rel="stylesheet" href="([^"]+)"', index)}
+    needed = {"/", "/web/icon.svg", *styles, *_reachable(face)}
+    if face == DASHBOARD_FOLDER:
+        needed |= _reachable(face, "/overview.js")
     weight = sum(len(pages[path].gzipped) for path in needed)
 
     assert FIRST_LOAD_LIMIT_BYTES >= weight
@@ -72,6 +76,21 @@ def test_a_browser_loads_no_more_than_the_limit(
 
         assert 10_000 < weight <= FIRST_LOAD_LIMIT_BYTES
         assert all(one["name"].startswith(url) for one in entries)
+
+
+def test_every_page_of_the_dashboard_is_small_and_there() -> None:
+    """Each module that is fetched when its page is opened has all that it needs, and no other is."""
+    pages = read_pages(DASHBOARD_FOLDER)
+    lazy = re.findall(rb'import\("\.(/[^"]+)"\)', pages["/app.js"].content)
+    reached = _reachable(DASHBOARD_FOLDER)
+    for module in lazy:
+        needed = _reachable(DASHBOARD_FOLDER, module.decode())
+        assert FIRST_LOAD_LIMIT_BYTES >= sum(len(pages[one].gzipped) for one in needed)
+        reached |= needed
+
+    ours = {path for path in pages if path.endswith(".js") and not path.startswith("/web/")}
+    assert len(lazy) > 20
+    assert ours <= reached
 
 
 @pytest.mark.parametrize("face", FACES, ids=["console", "dashboard"])

@@ -1,25 +1,73 @@
-// One execution of one device, as far as its history has arrived.
+// One execution of one device, as far as its history has arrived, and what can be ordered about it.
 
-import { evidenceUrl, getExecution } from "./api.js";
+import { evidenceUrl, getExecution, steer } from "./api.js";
+import { ActionLink } from "./kit.js";
+import { FollowOrder } from "./order_parts.js";
+import { quoted } from "./searchbox.js";
+import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { ExecutionView } from "./web/execution_view.js";
-import { bytes } from "./web/format.js";
+import { bytes, duration } from "./web/format.js";
 import { useResource } from "./web/live.js";
-import { Ago, Waiting } from "./web/parts.js";
-import { go, link } from "./web/router.js";
+import { Ago, Waiting, ask, tell } from "./web/parts.js";
+import { go, link, place } from "./web/router.js";
 
-export function Execution({ device, workflowId, selected }) {
+const ENDED = new Set(["COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED"]);
+
+/** What can be ordered about an execution in a status, each with what it asks first. */
+const ACTIONS = [
+  { action: "pause", title: "Pause", fits: (status) => status === "RUNNING",
+    text: "No further step begins until it is resumed; steps that run go on." },
+  { action: "resume", title: "Resume", fits: (status) => status === "PAUSED", text: "It goes on where it stands." },
+  { action: "retry", title: "Retry", fits: (status) => ENDED.has(status) && status !== "COMPLETED",
+    text: "What has failed is tried once more; what is done stays done." },
+  { action: "restart", title: "Restart", fits: (status) => ENDED.has(status),
+    text: "It runs again from its beginning, under the same id." },
+  { action: "terminate", title: "Terminate", fits: (status) => !ENDED.has(status), danger: true,
+    field: "Reason", text: "It ends here; steps that have not begun never will." },
+];
+
+export function Page({ device, workflowId, selected, query }) {
   const found = useResource((abort) => getExecution(device, workflowId, abort), workflowId, {
     affects: (change) => change.workflowId === workflowId && change.device === device,
   });
-  const onSelect = (taskId) => go(
-    ["executions", device, workflowId, ...(taskId ? ["task", taskId] : [])], {}, { replace: true },
-  );
+  const here = ["executions", device, workflowId];
+  const onSelect = (taskId) => go([...here, ...(taskId ? ["task", taskId] : [])], query, { replace: true });
+  const onOrder = (order) => go(place.value.parts, { ...query, order }, { replace: true });
   return html`<p class="small"><a href=${link(["executions"])}>Executions</a> ·${" "}
-      <a href=${link(["executions"], { device })}>${device}</a></p>
+      <a href=${link(["devices", device])}>${device}</a></p>
+    ${query.order && may("orders") && html`<${FollowOrder} key=${query.order} id=${query.order} />`}
     <${Waiting} resource=${found}>${() => html`<${ExecutionView} execution=${found.data}
-      facts=${[["Device", device], ["Updated", html`<${Ago} at=${found.data.updateTime} />`]]}
+      facts=${[["Device", html`<a href=${link(["devices", device])}>${device}</a>`],
+        ["Updated", html`<${Ago} at=${found.data.updateTime} />`], clockFact(found.data.corrected)]}
+      actions=${html`<${Actions} execution=${found.data} device=${device} onOrder=${onOrder} />`}
       filesOf=${filesOf(device, found.data)} selected=${selected} onSelect=${onSelect} />`}<//>`;
+}
+
+/** How right the times are, which the device wrote by its own clock. */
+function clockFact({ errorMs }) {
+  return ["Times right to", errorMs < 0 ? "not known" : `± ${duration(errorMs)}`];
+}
+
+function Actions({ execution, device, onOrder }) {
+  const { status, workflowId, workflowName } = execution;
+  const act = async ({ action, title, text, danger, field }) => {
+    const said = await ask({ title: `${title} ${workflowName} on ${device}?`, action: title, danger, field,
+      text: `${text} This is an order: it is carried out when the device is there.` });
+    if (!said) return;
+    try {
+      const order = await steer(device, workflowId, action, said.text ? { reason: said.text } : {});
+      onOrder(order.id);
+    } catch (error) {
+      tell(error.message, { bad: true });
+    }
+  };
+  return html`
+    ${may("orders", "operator") && ACTIONS.filter((one) => one.fits(status)).map((one) => html`<button
+      type="button" key=${one.action} class=${one.danger ? "danger" : ""}
+      onClick=${() => act(one)}>${one.title}</button>`)}
+    <${ActionLink} href=${link(["compare"], { left: `${device}/${workflowId}`,
+      q: `workflow:${quoted(workflowName)}` })}>Compare<//>`;
 }
 
 /** The files that came with a task, with how much of each is here. */

@@ -1,0 +1,108 @@
+// A new order: start a workflow on devices, on a group, or on what a search finds.
+// All fields stand in the address as far as they are short, so that a half-written order can be passed on.
+
+import { getAllWanted, getFigures, giveOrder, makeCampaign } from "./api.js";
+import { JsonField, readJson } from "./json_field.js";
+import { Choice, Field, Head, Tick } from "./kit.js";
+import { may } from "./session.js";
+import { TargetField, targetOf, usePreview } from "./target_field.js";
+import { html, useState } from "./web/dom.js";
+import { count } from "./web/format.js";
+import { useResource } from "./web/live.js";
+import { Empty, Trouble, tell } from "./web/parts.js";
+import { go, link } from "./web/router.js";
+
+const MONTH_H = 24 * 31;
+export const EXPIRIES = [["900", "15 minutes"], ["3600", "An hour"], ["86400", "A day"], ["604800", "A week"],
+  ["2592000", "30 days"]];
+
+export function Page({ query }) {
+  if (!may("orders", "operator")) {
+    return html`<${Head} title="New order" /><${Empty} title="This token only looks">
+      Orders need the role operator in the area orders.<//>`;
+  }
+  return html`<${Head} title="New order" path=${html`<a href=${link(["orders"])}>Orders</a>`} />
+    <${NewOrder} query=${query} />`;
+}
+
+/** Names of workflows that are known here: what ran lately, and what was pushed. */
+function useNames() {
+  const ran = useResource((abort) => (may("devices") ? getFigures({ hours: MONTH_H }, abort)
+    : Promise.resolve({ workflows: [] })), "names");
+  const pushed = useResource(getAllWanted, "pushed");
+  return [...new Set([...(ran.data?.workflows ?? []).map((one) => one.name),
+    ...(pushed.data?.wanted ?? []).filter((one) => one.kind === "put-workflow").map((one) => one.name)])].sort();
+}
+
+function NewOrder({ query }) {
+  const [target, setTarget] = useState({ to: query.to, devices: query.devices, group: query.group, query: query.query });
+  const [order, setOrder] = useState({ name: query.workflow ?? "", version: "", input: "{}", correlationId: "",
+    notRunning: false, expiresInS: "86400", perMinute: "60", title: "" });
+  const [problem, setProblem] = useState(null);
+  const [busy, setBusy] = useState(false);
+  const preview = usePreview(target);
+  const names = useNames();
+  const input = readJson(order.input);
+  const set = (field) => (value) => setOrder({ ...order, [field]: value });
+  const meant = targetOf(target);
+  const one = meant?.devices?.length === 1;
+  const devices = preview.data?.devices ?? 0;
+  const submit = async (event) => {
+    event.preventDefault();
+    setProblem(null);
+    if (input.problem) return setProblem(new Error(`The input is not right yet. ${input.problem}`));
+    if (!meant || !devices) return setProblem(new Error("Choose at least one device that is known here."));
+    setBusy(true);
+    try {
+      await give(order, input.value, meant, one, devices);
+    } catch (error) {
+      setProblem(error);
+    }
+    return setBusy(false);
+  };
+  return html`<form class="panel stack" onSubmit=${submit}>
+    <${TargetField} fields=${target} set=${(change) => setTarget({ ...target, ...change })} preview=${preview} />
+    <fieldset><legend>What they are to start</legend>
+      <div class="fields">
+        <${Field} label="Workflow" value=${order.name} onText=${set("name")} required maxlength="255" list="workflows" />
+        <${Field} label="Version" value=${order.version} onText=${set("version")} inputmode="numeric" pattern="[0-9]*"
+          hint="Empty: the latest on the device" />
+        <${Field} label="Correlation id" value=${order.correlationId} onText=${set("correlationId")} maxlength="255" />
+      </div>
+      <datalist id="workflows">${names.map((name) => html`<option key=${name} value=${name} />`)}</datalist>
+      <${JsonField} id="input" label="Input" value=${order.input} onText=${set("input")} problem=${input.problem} />
+      <${Tick} label="Only where no execution of this workflow is under way" checked=${order.notRunning}
+        onTick=${set("notRunning")} />
+    </fieldset>
+    <fieldset><legend>When</legend><div class="fields">
+      <${Choice} label="Good for" value=${order.expiresInS} onText=${set("expiresInS")} options=${EXPIRIES}
+        hint="Not carried out later than that" />
+      ${!one && html`<${Field} label="Orders in a minute" value=${order.perMinute} onText=${set("perMinute")}
+          type="number" min="1" max="100000" required hint="At most" />
+        <${Field} label="Title" value=${order.title} onText=${set("title")} maxlength="200" hint="For the list of campaigns" />`}
+    </div></fieldset>
+    <${Trouble} error=${problem} />
+    <div class="buttons"><button type="submit" class="primary" disabled=${busy}>
+      ${one ? "Give the order" : `Give the order to ${count(devices)} ${devices === 1 ? "device" : "devices"}`}</button></div>
+  </form>`;
+}
+
+async function give(order, input, target, one, devices) {
+  const body = { name: order.name.trim(), input };
+  if (order.version) body.version = Number(order.version);
+  if (order.correlationId) body.correlationId = order.correlationId;
+  const asked = { kind: "start", body, expiresInS: Number(order.expiresInS) };
+  if (order.notRunning) asked.condition = { notRunning: true };
+  if (one) {
+    const given = await giveOrder(target.devices[0], asked);
+    tell("The order is given");
+    go(["orders", given.id]);
+    return;
+  }
+  const made = await makeCampaign({
+    ...asked, target, title: order.title || `Start ${body.name}`, perMinute: Number(order.perMinute),
+    expectedDevices: devices,
+  });
+  tell(`Orders to ${count(made.members)} devices are under way`);
+  go(["campaigns", made.id]);
+}
