@@ -8,6 +8,7 @@ away with it, so that nothing of a broken connection can leak into the next.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -429,6 +430,10 @@ class Link:
                 pass
         self._drop("closed")
 
+    def cut(self, reason: str) -> None:
+        """Let go without a word, as when the network fails: the broker finds out and speaks the will."""
+        self._drop(reason)
+
     def _flush(self) -> None:
         while self._waiting and len(self._tickets) < self._window and not self._lost:
             one = self._waiting.popleft()
@@ -460,6 +465,11 @@ class Link:
     def _tick(self) -> None:
         """Let paho send its pings and find a broker that has gone silent."""
         if self._lost or self._loop is None:
+            return
+        # A loop may give up watching a socket that has an error, and tell nobody (uvloop does).
+        broken = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if self._socket else 0
+        if broken:
+            self._drop(os.strerror(broken))
             return
         self._guard(self._client.loop_misc)
         self._misc = self._loop.call_later(1.0, self._tick)
@@ -565,7 +575,11 @@ class Link:
     def _on_register_write(self, _c: Client, _u: Any, opened: Any) -> None:
         # While the connecting thread runs nothing is written: `open` takes over from there.
         if self._opened and self._loop is not None and not self._lost:
-            self._loop.add_writer(opened, self._writable)
+            try:
+                self._loop.add_writer(opened, self._writable)
+            except RuntimeError as error:
+                # The same; whoever is sending just now finds out in its turn, with all others.
+                self._loop.call_soon(self._drop, str(error))
 
     def _on_unregister_write(self, _c: Client, _u: Any, opened: Any) -> None:
         if self._loop is not None and opened.fileno() >= 0:

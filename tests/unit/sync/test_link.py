@@ -1,10 +1,16 @@
-"""The back-off between connections; real brokers are met in the integration tests."""
+"""The back-off, and connections that break; real brokers are met in the integration tests."""
 
 from __future__ import annotations
 
+import asyncio
 import random
+import socket
+import struct
+import threading
 
-from sync.link import Backoff, Broker
+import pytest
+
+from sync.link import Backoff, Broker, Dialect, Link, LinkEvent, Lost
 
 
 def test_waits_are_spread_and_bounded() -> None:
@@ -35,3 +41,47 @@ def test_a_broker_is_named_for_people() -> None:
 def make(seed: int) -> Backoff:
     """A back-off of one device."""
     return Backoff(random.Random(seed))
+
+
+def _reset_when_told(server: socket.socket, told: threading.Event) -> None:
+    """Greet one client as a broker of MQTT 5 does, answer pings that it has not sent, and reset."""
+    one, _ = server.accept()
+    one.recv(1_000)
+    one.sendall(b"\x20\x03\x00\x00\x00")
+    assert told.wait(20)
+    # The error comes while there is something to read, which a loop may take for all there is.
+    one.sendall(b"\xd0\x00" * 20)
+    # Closed with a linger of nothing, which sends a reset.
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    one.close()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("speaks", [True, False], ids=["who speaks", "who is silent"])
+def test_a_connection_that_is_reset_is_lost(loop: str, speaks: bool) -> None:
+    """Whatever the loop: nothing is raised at who sends, and the loss is news within moments."""
+
+    async def scenario() -> None:
+        told = threading.Event()
+        server = socket.create_server(("127.0.0.1", 0))
+        resetting = threading.Thread(target=_reset_when_told, args=(server, told))
+        resetting.start()
+        broker = Broker(port=server.getsockname()[1], protocol="5")
+        news = asyncio.Event()
+        link = Link(broker, client_id="x", dialect=Dialect(broker), on_news=news.set)
+        await link.open()
+        told.set()
+        found: list[LinkEvent] = []
+        async with asyncio.timeout(20):
+            while not any(isinstance(event, Lost) for event in found):
+                if speaks:
+                    link.publish("some/topic", b"x")
+                await asyncio.sleep(0.001)
+                found += link.news()
+        await link.close()
+        resetting.join()
+        server.close()
+
+    factory = None if loop == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(scenario())
