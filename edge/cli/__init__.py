@@ -20,6 +20,7 @@ Start a device, register a folder of workflows, run one:
 _COMMANDS = {
     "run": "edge.cli.run:run",
     "cloud": "edge.cli.cloud:cloud",
+    "simulate-fleet": "edge.cli.simulate_fleet:simulate_fleet",
     "check": "edge.cli.run:check",
     "auth": "edge.cli.auth:auth",
     "storage": "edge.cli.storage:storage",

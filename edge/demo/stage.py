@@ -18,6 +18,8 @@ _STOP_WITHIN_S = 15.0
 
 EMBEDDED = "embedded broker"
 
+_BATON = [sys.executable, "-m", "edge.cli"]
+
 _MOSQUITTO = """\
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -111,18 +113,25 @@ class Stage:
         Raises:
             StageError: a process ended or was not ready in time.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        broker_port, cloud_port, device_port = free_port(18830), free_port(8090), free_port(8080)
-        self.broker_port = broker_port
+        device_port = free_port(8080)
+        self.start_plane(embedded_broker=embedded_broker)
         self._write("devices.toml", _DEVICES)
-        self._write("device.toml", _DEVICE.format(port=device_port, broker=broker_port))
-        self._write("cloud.toml", _CLOUD.format(port=cloud_port, broker=broker_port))
-        self._start_broker(broker_port, embedded=embedded_broker)
-        baton = [sys.executable, "-m", "edge.cli"]
-        self._run("cloud", [*baton, "cloud", "--config", "cloud.toml"], "ready on ")
-        self._run("device", [*baton, "run", "--config", "device.toml"], "ready on ")
-        self.cloud_url = f"http://127.0.0.1:{cloud_port}"
+        self._write("device.toml", _DEVICE.format(port=device_port, broker=self.broker_port))
+        self._run("device", [*_BATON, "run", "--config", "device.toml"], "ready on ")
         self.device_url = f"http://127.0.0.1:{device_port}"
+
+    def start_plane(self, *, embedded_broker: bool = False) -> None:
+        """Start the broker and the control plane, and no device; as `start` otherwise.
+
+        Raises:
+            StageError: a process ended or was not ready in time.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.broker_port, cloud_port = free_port(18830), free_port(8090)
+        self._write("cloud.toml", _CLOUD.format(port=cloud_port, broker=self.broker_port))
+        self._start_broker(self.broker_port, embedded=embedded_broker)
+        self._run("cloud", [*_BATON, "cloud", "--config", "cloud.toml"], "ready on ")
+        self.cloud_url = f"http://127.0.0.1:{cloud_port}"
 
     def stop(self) -> None:
         """Stop in reverse order: the device's last records meet a control plane that is there."""

@@ -33,6 +33,7 @@ _CHANCE = re.compile(
 _TESTED_AS_A_WHOLE = {
     "edge.cli": "a verb is what is tested: typed, as a person would",
     "edge.demo": "the demonstration is a play: it is run from beginning to end",
+    "edge.simulated_fleet": "what speaks is run over real brokers; what is computed has unit tests",
     "devices.scenes": "a film is what is tested: its truth against its pictures",
     "edge.decider.operators": "an operator is driven through decide, as the engine drives it",
 }
