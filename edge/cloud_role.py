@@ -198,6 +198,7 @@ class ControlPlane:
         self._now_ms = clock.now_ms
         self._broker = broker(settings.sync)
         cloud = settings.cloud
+        self._fetched_days = cloud.fetched_days
         self._mail = Mail(
             cloud.mail_server, cloud.mail_sender, cloud.mail_username, cloud.mail_password_file
         )
@@ -233,6 +234,7 @@ class ControlPlane:
                 self._ledger, self._now_ms, mail=self._mail, broker=self._broker
             ),
             rounds.old_things_are_removed(self._ledger, self._now_ms),
+            rounds.fetched_is_removed(self._ledger, self._now_ms, days=self._fetched_days),
         ]
 
     async def alive(self) -> None:

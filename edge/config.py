@@ -47,9 +47,10 @@ class Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_dir: str = ""
     """Folder of the database and the evidence; empty = under the user's state home."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    journal_mb: int = 8
+    """What the log may take on a device's own disk, for who asks later; 0 = none is kept there."""
     allow_remote: bool = False
-    """Whether ``listen`` may name an address that others can reach. Without ``[auth]`` the API asks
-    nobody who they are."""
+    """Whether others may reach ``listen``; without ``[auth]`` nobody is asked who he is."""
 
 
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,8 +137,7 @@ class SyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How history reaches the control plane."""
 
     enabled: bool = False
-    """Whether history is recorded for sending. A file with a ``[sync]`` section that does not say
-    so means true: without a control plane, nobody would ever take the history away."""
+    """Whether history is kept for sending; a file with a ``[sync]`` that does not say means true."""
     broker: str = "mqtt://127.0.0.1:1883"
     """``mqtt://`` or, with TLS, ``mqtts://``; a broker that is down is not an error."""
     tenant: str = "default"
@@ -152,6 +152,10 @@ class SyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What history may take until it is acknowledged; beyond it is sealed, then the oldest shed."""
     bytes_per_s: int = 0
     """What may be sent in the long run, but for what is urgent; 0 = no cap."""
+    fetch_most_mb: int = 32
+    """What a control plane may fetch with one order; 0 = nothing."""
+    fetch_budget_mb: int = 128
+    """What all answers may take on the disk until they have arrived."""
     order_keys: list[str] = []
     """Public keys of control planes whose orders are obeyed, 64 hexadecimal digits each."""
 
@@ -168,14 +172,15 @@ class CloudSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mail_sender: str = "baton@localhost"
     mail_username: str = ""
     mail_password_file: str = ""
+    fetched_days: float = 30.0
+    """What was fetched from devices is removed after so long."""
 
 
 class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How messages of events travel over MQTT, and how many are taken."""
 
     broker: str = ""
-    """``mqtt://`` or ``mqtts://``; empty = the broker of ``[sync]``, with all that is said of it
-    there, when that section is enabled, and no MQTT otherwise."""
+    """As under ``[sync]``; empty = that one, with its credentials, if ``[sync]`` is enabled."""
     username: str = ""
     password_file: str = ""
     ca_file: str = ""
@@ -558,6 +563,7 @@ def _check(settings: Settings) -> None:
         ("engine.body_limit_bytes", settings.engine.body_limit_bytes, 1_024, 2**30),
         ("engine.script_time_limit_s", settings.engine.script_time_limit_s, 0.01, 60),
         ("engine.handler_threads", settings.engine.handler_threads, 1, 64),
+        ("cloud.fetched_days", settings.cloud.fetched_days, 0.01, 36_500),
         ("cloud.ingesters", settings.cloud.ingesters, -1, 64),
         ("events.max_message_bytes", settings.events.max_message_bytes, 1, 10_000_000),
         ("events.messages_per_s", settings.events.messages_per_s, 0.01, 100_000),
@@ -571,6 +577,9 @@ def _check(settings: Settings) -> None:
         ("payloads.upload_budget_mb", payloads.upload_budget_mb, 1, 1_000_000),
         ("files.most_mb", settings.files.most_mb, 1, 100_000),
         ("sync.bytes_per_s", settings.sync.bytes_per_s, 0, 10**9),
+        ("sync.fetch_most_mb", settings.sync.fetch_most_mb, 0, 1_000),
+        ("sync.fetch_budget_mb", settings.sync.fetch_budget_mb, 1, 1_000_000),
+        ("daemon.journal_mb", settings.daemon.journal_mb, 0, 10_000),
         ("sync.history_mb", settings.sync.history_mb, 1, 1_000_000),
         ("storage.reserve_mb", settings.storage.reserve_mb, 0, 100_000),
         ("files.budget_mb", settings.files.budget_mb, 1, 10_000_000),

@@ -41,6 +41,8 @@ class DataDir:
         self.database = root / "baton.db"
         self.ledger = root / "ledger.db"
         self.evidence = root / "evidence"
+        self.fetched = root / "fetched"
+        self.journal = root / "journal"
         self.identity = root / "identity"
         self.secret_key = root / "secret.key"
         self.token_key = root / "token.key"

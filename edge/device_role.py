@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from devices.capabilities import Surroundings
 from devices.inventory import Inventory
+from edge import device_links
 from edge.api.app import build_app
 from edge.api.guard import Guard
 from edge.api.house import House
@@ -25,19 +26,20 @@ from edge.config import (
     Settings,
     TriggerSettings,
     WrongValue,
-    publishes_for_itself,
     secret_key_file,
     shown,
 )
 from edge.console import CONSOLE_FOLDER
 from edge.data_dir import DataDir
-from edge.durable import FILES
+from edge.device_links import Fetches, Uplink
 from edge.effects import Effects
 from edge.engine import Engine
 from edge.equipment import Equipment
 from edge.event_queue import EventQueue
 from edge.history_budget import HistoryBudget
 from edge.imports import installed
+from edge.journal import forget, keep_with
+from edge.journal_file import JournalFile
 from edge.listeners import Listeners, is_sink
 from edge.lookups import Lookups
 from edge.model.errors import (
@@ -88,16 +90,6 @@ class _Hosted(Protocol):
     async def stop(self) -> None: ...
     def answers_at(self, url: str) -> None: ...
     def statuses(self) -> list[dict[str, Any]]: ...
-
-
-class _Uplink(Protocol):
-    async def run(self) -> None: ...
-    def wake(self) -> None: ...
-    def status(self) -> Any: ...
-
-
-class _EventLink(_Uplink, Protocol):
-    def filters_changed(self) -> None: ...
 
 
 async def open_role(settings: Settings, data: DataDir) -> Device:
@@ -183,10 +175,21 @@ class Device:
         add_other_executions(self._workers, engine)
         for bundle in self._bundles:
             self._add_handlers(bundle)
-        self._uplink = _uplink(settings, data, engine, scripts) if settings.sync.enabled else None
+        self._journal = _journal(settings, data)
+        if self._journal is not None:
+            keep_with(self._journal.take)
+        self._fetches: Fetches | None = None
+        self._uplink: Uplink | None = None
+        if settings.sync.enabled:
+            self._fetches = device_links.fetches(
+                settings, data, engine, self._journal, lambda: self._house
+            )
+            self._uplink = device_links.uplink(settings, data, engine, scripts, self._fetches)
         self._guard = _guard(settings, data, engine) if settings.auth.enabled else None
         self._hosted = _hosted(settings, engine, self._guard) if settings.worker else None
-        self._event_link = _event_link(settings, engine) if settings.events.broker else None
+        self._event_link = (
+            device_links.event_link(settings, engine) if settings.events.broker else None
+        )
         self._history_budget = (
             HistoryBudget(engine, settings.sync.history_mb * KB * KB)
             if settings.sync.enabled
@@ -235,7 +238,9 @@ class Device:
         ]
         if self._history_budget is not None:
             loops.append(self._history_budget.run())
-        others = [self._hosted, self._uplink, self._event_link]
+        if self._journal is not None:
+            loops.append(self._journal.run())
+        others = [self._hosted, self._uplink, self._event_link, self._fetches]
         return [*loops, *(one.run() for one in others if one is not None)]
 
     async def alive(self) -> None:
@@ -271,6 +276,9 @@ class Device:
             await self._engine.close()
             self._storage_watch.close()
             await asyncio.to_thread(self._scripts.close)
+            if self._journal is not None:
+                forget(self._journal.take)
+                await asyncio.to_thread(self._journal.flush)
 
     def _furnish(self, data: DataDir) -> House:
         settings = self._settings
@@ -532,36 +540,9 @@ def _hosted(settings: Settings, engine: Engine, guard: Guard | None) -> _Hosted:
     return HostedWorkers(settings.worker, engine, env)
 
 
-def _uplink(settings: Settings, data: DataDir, engine: Engine, scripts: Evaluators) -> _Uplink:
-    """Imported here: a device that keeps its history to itself has no use for MQTT in memory."""
-    from edge.lineage import Lineage
-    from edge.links import Dice, broker, run_id
-    from edge.orders import EngineOrders
-    from edge.outbox import EngineOutbox, EnginePublications
-    from sync import identity
-    from sync.uplink import Uplink
-
-    return Uplink(
-        broker=broker(settings.sync),
-        identity=identity.load(
-            data.identity,
-            device=settings.sync.device,
-            tenant=settings.sync.tenant,
-            files=FILES,
-        ),
-        outbox=EngineOutbox(engine),
-        publications=None if publishes_for_itself(settings) else EnginePublications(engine),
-        evidence_root=data.evidence,
-        boot=engine.boot.boot,
-        version=installed("baton"),
-        now_ms=engine.clock.now_ms,
-        chance=Dice(),
-        chronicle=Lineage(engine, data.identity),
-        run_id=run_id(),
-        cap_bytes_per_s=settings.sync.bytes_per_s,
-        orders=EngineOrders(engine, scripts.syntax_error),
-        order_keys=identity.pinned(settings.sync.order_keys),
-    )
+def _journal(settings: Settings, data: DataDir) -> JournalFile | None:
+    megabytes = settings.daemon.journal_mb
+    return JournalFile(data.journal, megabytes * KB * KB) if megabytes else None
 
 
 def _listeners(settings: ListenerSettings) -> Listeners:
@@ -572,21 +553,3 @@ def _listeners(settings: ListenerSettings) -> Listeners:
                 f"listener.{name}: {sink!r} is not mqtt:TOPIC, conductor:NAME or http(s)://HOST/..."
             )
     return Listeners(settings.workflow_sink, settings.task_sink)
-
-
-def _event_link(settings: Settings, engine: Engine) -> _EventLink:
-    """Imported here for the same reason."""
-    from edge.inbound import EngineInbox
-    from edge.links import Dice, broker
-    from edge.outbox import EnginePublications
-    from sync.event_link import EventLink
-
-    return EventLink(
-        broker=broker(settings.events),
-        client_id=f"baton-{settings.sync.tenant}-{settings.sync.device}-events",
-        inbox=EngineInbox(engine),
-        publications=EnginePublications(engine) if publishes_for_itself(settings) else None,
-        chance=Dice(),
-        max_bytes=settings.events.max_message_bytes,
-        per_s=settings.events.messages_per_s,
-    )

@@ -5,7 +5,7 @@ Nothing is written or sent here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -49,6 +49,17 @@ def records_of(
         yield Lane.HISTORY, _task_record(workflow_id, task_id, shown)
         if task.status.terminal and b'"evidence"' in task.output:
             yield from _evidence_records(workflow_id, task_id, task)
+
+
+def records_again(
+    workflow: Workflow, tasks: Iterable[Task]
+) -> Iterator[WorkflowRecord | TaskRecord]:
+    """An execution and its tasks as they are now, for a control plane that has not got them all."""
+    workflow_id = workflow_uuid(workflow.id)
+    yield _workflow_record(workflow_id, masked_workflow(workflow), started=True)
+    for task in tasks:
+        shown = masked_task(task, workflow.masked_fields)
+        yield _task_record(workflow_id, task_uuid(workflow.id, task.ordinal), shown)
 
 
 def _workflow_record(workflow_id: str, workflow: Workflow, *, started: bool) -> WorkflowRecord:

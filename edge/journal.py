@@ -1,4 +1,4 @@
-"""How the daemon writes its log: one JSON line a fact on standard output.
+"""How the daemon writes its log: one JSON line a fact on standard output, and to who keeps them.
 
 What is logged stands where it happens.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 import msgspec
@@ -22,6 +23,20 @@ imports.lazily(
 # that nobody makes: 16 MB and 80 ms.
 with imports.without("rich", "colorama", "greenlet"):
     import structlog
+
+
+_keepers: list[Callable[[str], None]] = []
+"""Who is told every line that is written. The log is the process's, and so is this."""
+
+
+def keep_with(keeper: Callable[[str], None]) -> None:
+    """Tell somebody every line from now on."""
+    _keepers.append(keeper)
+
+
+def forget(keeper: Callable[[str], None]) -> None:
+    """Tell him no more."""
+    _keepers.remove(keeper)
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
@@ -67,4 +82,7 @@ class _Forward(logging.Handler):
 
 
 def _line(facts: dict[str, object], **_: object) -> str:
-    return msgspec.json.encode(facts, enc_hook=str).decode()
+    line = msgspec.json.encode(facts, enc_hook=str).decode()
+    for keeper in _keepers:
+        keeper(line)
+    return line

@@ -21,7 +21,8 @@ from edge.model.requests import StartRequest
 from edge.model.validation import parse_task_definition, parse_workflow_definition
 from edge.model.variables import checked_name, checked_value
 from edge.registration import Posted, register_task, register_workflow
-from edge.store import order_inbox, outbox, search, variables
+from edge.store import fetches, order_inbox, outbox, search, variables
+from edge.store.fetches import Fetch
 from edge.store.order_inbox import Dealt, Ordered
 from edge.transactions import Transaction
 from sync import orders
@@ -31,6 +32,9 @@ from sync.orders import (
     Condition,
     ConfigBody,
     DefinitionBody,
+    ExecutionBody,
+    FileBody,
+    JournalBody,
     Kind,
     Order,
     OrderInvalid,
@@ -39,6 +43,7 @@ from sync.orders import (
     StartBody,
     State,
     SteerBody,
+    TaskLogsBody,
     TerminateBody,
 )
 from sync.records import KINDS, OrderRecord, encode_body
@@ -53,6 +58,9 @@ _REMEMBERED = 100_000
 
 _KEPT_LONGER_MS = 86_400_000
 """An order is remembered for so long beyond its time, as clocks differ."""
+
+_FETCHES = 200
+"""Things to be fetched at a time, with those that are still on their way."""
 
 _VARIABLE = "environment variable"
 
@@ -71,11 +79,18 @@ class EngineOrders:
     Args:
         engine: whose executions and definitions they are about.
         check_script: says what is wrong with a JavaScript text; None = nothing.
+        on_fetch: told when something is to be fetched; None = nothing is fetched here.
     """
 
-    def __init__(self, engine: Engine, check_script: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        check_script: Callable[[str], str | None],
+        on_fetch: Callable[[], None] | None = None,
+    ) -> None:
         self._engine = engine
         self._check_script = check_script
+        self._on_fetch = on_fetch
 
     async def position(self) -> tuple[int, str]:
         """Place and id of the last order that was dealt with."""
@@ -96,6 +111,8 @@ class EngineOrders:
         """
         for at in range(0, len(given), TOGETHER):
             await self._deal_with(given[at : at + TOGETHER], server_ms)
+        if self._on_fetch is not None and any(one.kind in orders.FETCHES for one in given):
+            self._on_fetch()
         return await self.position()
 
     async def _deal_with(self, some: Sequence[Order], server_ms: int) -> None:
@@ -203,6 +220,9 @@ class EngineOrders:
                 return _start(transaction, order, body, condition)
             case DefinitionBody() | ConfigBody():
                 return self._put(transaction, kind, body, condition)
+            case JournalBody() | TaskLogsBody() | FileBody() | ExecutionBody():
+                self._fetch(transaction, order)
+                return None
         key = parse_workflow_id(body.workflow_id)
         status = transaction.snapshot(key).workflow.status.value
         if condition.status and status not in condition.status:
@@ -219,6 +239,15 @@ class EngineOrders:
                 failure_workflow = body.trigger_failure_workflow
                 transaction.decide(key, Terminate(body.reason, failure_workflow=failure_workflow))
         return None
+
+    def _fetch(self, transaction: Transaction, order: Order) -> None:
+        """Note that something is to be looked for."""
+        if self._on_fetch is None:
+            raise _Failed(State.FAILED, "nothing is fetched here: sync.fetch_most_mb is 0")
+        if fetches.count(transaction.connection) >= _FETCHES:
+            raise _Failed(State.FAILED, f"{_FETCHES} things are still on their way")
+        noted = Fetch(order.id, order.kind, order.body, transaction.now_ms)
+        fetches.put(transaction.connection, noted)
 
     def _put(
         self,

@@ -116,7 +116,7 @@ class Disk:
         self.storage = Storage(clock.monotonic_ms)
         self.metadata = Metadata()
         self.executions = Executions(self.metadata, payloads)
-        self._outbox = OutboxWriter()
+        self.outbox = OutboxWriter()
         self._departures = Departures()
         self._timeline = Timeline()
         self._listeners = listeners or Listeners()
@@ -170,7 +170,7 @@ class Disk:
             self.executions.flush(connection)
             self._timeline.flush(connection, self._clock.kept())
             self.outputs.flush(connection, self._clock.now_ms())
-            self._effects.outbox |= self._outbox.flush(connection)
+            self._effects.outbox |= self.outbox.flush(connection)
             written = self._departures.flush(connection, self._clock.now_ms())
             self._effects.messages, self._effects.deliveries = written
             written_s = stopwatch_s()
@@ -225,7 +225,7 @@ class Disk:
         """The request has gone well: what it staged belongs to the batch."""
         for step in self._steps:
             if step.decision.publications:
-                self._outbox.publish(step.decision.publications)
+                self.outbox.publish(step.decision.publications)
                 self._departures.publish(step.decision.publications)
             if step.decision.kept:
                 self.outputs.add(step.decision.kept)
@@ -258,7 +258,7 @@ class Disk:
         roll_back(connection)
         self.executions.forget_all()
         self.metadata.forget_all()
-        self._outbox.forget_all()
+        self.outbox.forget_all()
         self._departures.forget_all()
         self.outputs.forget_all()
         self._admission.forget_all()
@@ -271,7 +271,7 @@ class Disk:
         now_ms = self._clock.now_ms()
         for lane, body in records_of(step.workflow, step.decision, started=step.started):
             kind = KINDS[type(body)]
-            self._outbox.add(
+            self.outbox.add(
                 connection, lane, kind, encode_body(body), now_ms=now_ms, boot=self._boot
             )
 
@@ -490,6 +490,7 @@ class Transaction:
         self.executions = disk.executions
         self.outputs = disk.outputs
         self.mailboxes = disk.mailboxes
+        self.outbox = disk.outbox
 
     @property
     def connection(self) -> sqlite3.Connection:

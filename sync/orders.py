@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -32,6 +32,8 @@ _CONTEXT = b"baton-orders-1\x00"
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 WorkflowId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+FetchBytes = Annotated[int, msgspec.Meta(ge=1_000, le=2**32)]
+"""The device has a bound of its own besides."""
 Revision = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
@@ -64,6 +66,16 @@ class Kind(StrEnum):
     PUT_WORKFLOW = "put-workflow"
     PUT_TASK = "put-task"
     PUT_CONFIG = "put-config"
+    FETCH_JOURNAL = "fetch-journal"
+    FETCH_TASK_LOGS = "fetch-task-logs"
+    FETCH_FILE = "fetch-file"
+    FETCH_EXECUTION = "fetch-execution"
+
+
+FETCHES = frozenset(
+    {Kind.FETCH_JOURNAL, Kind.FETCH_TASK_LOGS, Kind.FETCH_FILE, Kind.FETCH_EXECUTION}
+)
+"""Kinds that are done when the device has taken them on: what it finds follows in its own records."""
 
 
 class State(StrEnum):
@@ -161,7 +173,64 @@ class ConfigBody(
     rollback: bool = False
 
 
-Body = StartBody | SteerBody | RetryBody | RestartBody | TerminateBody | DefinitionBody | ConfigBody
+class JournalBody(
+    msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename="camel"
+):
+    """Fetch lines of what the device has logged."""
+
+    from_ms: Millis = 0
+    """On the device's clock."""
+    to_ms: Millis = 0
+    """0 = to the end."""
+    level: Literal["debug", "info", "warning", "error"] = "debug"
+    """The least; what the device does not log at all is not in its journal either."""
+    contains: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    """A text that stands in the line, in any case."""
+    last: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    """How many lines, the newest of those that match; 0 = all."""
+    max_bytes: FetchBytes = 1_000_000
+    """Older lines than fit are left out."""
+
+
+class TaskLogsBody(
+    msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename="camel"
+):
+    """Fetch what a task's worker has logged."""
+
+    task_id: WorkflowId
+    max_bytes: FetchBytes = 1_000_000
+    """Older lines than fit are left out."""
+
+
+class FileBody(
+    msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename="camel"
+):
+    """Fetch a file."""
+
+    store: Literal["evidence", "files", "input", "output"]
+    """``evidence``: what tasks keep; ``files``: what workers hand each other; ``input`` and
+    ``output``: the payload of a task or an execution."""
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=1_024)]
+    """Of evidence its path, of a file its name, of a payload the id of the task or execution."""
+    max_bytes: FetchBytes = 100_000_000
+    """A larger file is refused, and its size told."""
+
+
+class ExecutionBody(
+    msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename="camel"
+):
+    """Have an execution and its tasks sent once more, as far as the device still has them."""
+
+    workflow_id: WorkflowId
+    max_bytes: FetchBytes = 10_000_000
+    """Payloads that go beyond are left out."""
+
+
+FetchBody = JournalBody | TaskLogsBody | FileBody | ExecutionBody
+Body = (
+    StartBody | SteerBody | RetryBody | RestartBody | TerminateBody | DefinitionBody | ConfigBody
+    | FetchBody
+)  # fmt: skip
 
 _BODIES: dict[Kind, type[Body]] = {
     Kind.START: StartBody,
@@ -173,6 +242,10 @@ _BODIES: dict[Kind, type[Body]] = {
     Kind.PUT_WORKFLOW: DefinitionBody,
     Kind.PUT_TASK: DefinitionBody,
     Kind.PUT_CONFIG: ConfigBody,
+    Kind.FETCH_JOURNAL: JournalBody,
+    Kind.FETCH_TASK_LOGS: TaskLogsBody,
+    Kind.FETCH_FILE: FileBody,
+    Kind.FETCH_EXECUTION: ExecutionBody,
 }
 
 

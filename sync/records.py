@@ -51,7 +51,7 @@ class Record(msgspec.Struct, frozen=True):
     seq: int
     """From 1, gapless within one epoch and lane."""
     kind: str
-    """What the body is: `workflow`, `task`, `evidence`, `order`, `gap`, `clock`, ..."""
+    """What the body is: `workflow`, `task`, `evidence`, `order`, `gap`, `clock`, `fetched`, ..."""
     recorded_ms: int
     """The device's wall clock when the fact was written."""
     boot: int
@@ -218,7 +218,70 @@ class ClockRecord(
     before `since` were right already. Oldest first."""
 
 
-Body = WorkflowRecord | TaskRecord | EvidenceRecord | OrderRecord | GapRecord | ClockRecord
+class FetchedRecord(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "order_id": "i", "state": "s", "reason": "r", "name": "n", "media_type": "m",
+        "size_bytes": "z", "sha256": "h", "count": "c", "first_seq": "a", "cut": "t",
+    },
+):  # fmt: skip
+    """What a device has found that it was ordered to fetch, in the control lane."""
+
+    order_id: str
+    state: str
+    """`found`; `gone`: it is not there, or not any more; `refused`: it is more than may be sent."""
+    reason: str | None = None
+    """For people; of what was found None."""
+    name: str = ""
+    """Of a file."""
+    media_type: str = ""
+    """Of a file; empty where the answer is records of an execution."""
+    size_bytes: Count = 0
+    """Of the whole answer."""
+    sha256: str = ""
+    """Hexadecimal digest of the whole file."""
+    count: Count = 0
+    """Records in the bulk lane that the answer consists of."""
+    first_seq: Count = 0
+    """The sequence of the first of them; the others follow without a hole."""
+    cut: bool = False
+    """Whether something was left out to keep to the bound."""
+
+
+class PartRecord(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "order_id": "i", "index": "x", "count": "c", "sha256": "h", "content": "b", "missing": "g",
+    },
+):  # fmt: skip
+    """One chunk of a file that was fetched, in the bulk lane."""
+
+    order_id: Annotated[str, msgspec.Meta(max_length=64)]
+    index: Annotated[int, msgspec.Meta(ge=0, lt=100_000)]
+    count: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    """The file is cut into `count` chunks of EVIDENCE_CHUNK_BYTES, the last one shorter."""
+    sha256: bytes = b""
+    """Digest of this chunk, 32 bytes."""
+    content: bytes = b""
+    """Empty in the device's outbox: read from the file when the record is sent."""
+    missing: bool = False
+    """True when the chunk was gone, or another, by the time of sending."""
+
+
+Body = (
+    WorkflowRecord
+    | TaskRecord
+    | EvidenceRecord
+    | OrderRecord
+    | GapRecord
+    | ClockRecord
+    | FetchedRecord
+    | PartRecord
+)
 
 KINDS: dict[type[Body], str] = {
     WorkflowRecord: "workflow",
@@ -227,6 +290,8 @@ KINDS: dict[type[Body], str] = {
     OrderRecord: "order",
     GapRecord: "gap",
     ClockRecord: "clock",
+    FetchedRecord: "fetched",
+    PartRecord: "part",
 }
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -274,7 +339,7 @@ def shrink(record: Record) -> Record:
         return msgspec.structs.replace(record, body=b"")
     if isinstance(body, GapRecord | ClockRecord):
         return record
-    if isinstance(body, EvidenceRecord):
+    if isinstance(body, EvidenceRecord | PartRecord):
         small: Body = msgspec.structs.replace(body, content=b"", missing=True)
     elif isinstance(body, WorkflowRecord):
         small = msgspec.structs.replace(
@@ -284,6 +349,8 @@ def shrink(record: Record) -> Record:
             definition=None,
             reason=_clip(body.reason),
         )
+    elif isinstance(body, FetchedRecord):
+        small = msgspec.structs.replace(body, name=body.name[:1000], reason=_clip(body.reason))
     elif isinstance(body, OrderRecord):
         small = msgspec.structs.replace(body, output=_note(body.output), reason=_clip(body.reason))
     else:

@@ -10,7 +10,6 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -18,7 +17,7 @@ import structlog
 
 from sync import frames, topics
 from sync.clock_watch import ClockWatch
-from sync.evidence_files import with_contents
+from sync.evidence_files import NAMING, Folders, with_contents
 from sync.frames import FrameError
 from sync.identity import Identity
 from sync.link import (
@@ -171,7 +170,7 @@ class Uplink:
         identity: Identity,
         outbox: Outbox,
         publications: Publications | None,
-        evidence_root: Path,
+        folders: Folders,
         boot: int,
         version: str,
         now_ms: Callable[[], int],
@@ -190,7 +189,7 @@ class Uplink:
             identity: who we are.
             outbox: the history.
             publications: what workflows publish; None when nothing does.
-            evidence_root: the folder that evidence records name files in.
+            folders: where the files are that records name.
             boot: the present boot's number.
             version: this release, shown in the control plane.
             now_ms: the wall clock, which never steps back.
@@ -219,7 +218,7 @@ class Uplink:
         self._identity = identity
         self._outbox = outbox
         self._publisher = None if publications is None else Publisher(publications)
-        self._evidence_root = evidence_root
+        self._folders = folders
         self._boot = boot
         self._version = version
         self._now_ms = now_ms
@@ -528,9 +527,9 @@ class Uplink:
 
     async def _with_contents(self, records: Sequence[Record]) -> Sequence[Record]:
         """The records with the bytes of the files that evidence records name."""
-        if all(record.kind != "evidence" for record in records):
+        if all(record.kind not in NAMING for record in records):
             return records
-        return await asyncio.to_thread(with_contents, records, self._evidence_root, READ_BYTES)
+        return await asyncio.to_thread(with_contents, records, self._folders, READ_BYTES)
 
     def _note_taken(self, session: Session, taken: Taken) -> None:
         ours = self._publisher is not None and self._publisher.note(taken)

@@ -240,15 +240,20 @@ class OutboxWriter:
         boot: int,
     ) -> None:
         """Give a record its sequence and keep it until the flush; see ``put_control``, too."""
-        assert lane is not Lane.CONTROL, "its sequences are read from the table each time"
-        if self._next is None:
-            self._next = {row[0]: row[2] for row in connection.execute(_LANES)}
-        seq = self._next.get(lane, 1)
+        seq = self.next_seq(connection, lane)
+        assert self._next is not None
         self._next[lane] = seq + 1
         key = _key(lane, seq)
         checked = with_checksum(body, seed_of(key, kind, now_ms, boot))
         self._given[int(lane)] = self._given.get(int(lane), 0) + len(checked) + ROW_BYTES
         self._rows.append((key, kind, now_ms, boot, checked))
+
+    def next_seq(self, connection: sqlite3.Connection, lane: Lane) -> int:
+        """The sequence that the next record of a lane gets."""
+        assert lane is not Lane.CONTROL, "its sequences are read from the table each time"
+        if self._next is None:
+            self._next = {row[0]: row[2] for row in connection.execute(_LANES)}
+        return self._next.get(lane, 1)
 
     def publish(self, publications: Iterable[Publication]) -> None:
         """Keep the messages for the broker until the flush; the others are not for this table."""

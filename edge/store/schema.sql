@@ -401,3 +401,13 @@ CREATE TABLE IF NOT EXISTS redo (
   key  INTEGER PRIMARY KEY,
   body BLOB NOT NULL
 ) STRICT;
+
+-- What a control plane has ordered to be fetched. last_seq = NULL: it has still to be looked for; else
+-- the last record of the answer in the bulk lane, and when that is acknowledged the row goes.
+CREATE TABLE IF NOT EXISTS fetch (
+  order_id TEXT PRIMARY KEY,
+  kind     TEXT NOT NULL,
+  body     BLOB NOT NULL,
+  given_ms INTEGER NOT NULL,
+  last_seq INTEGER
+) STRICT;

@@ -72,6 +72,8 @@ class Area(StrEnum):
     DEVICES = "devices"
     EXECUTIONS = "executions"
     ORDERS = "orders"
+    LOGS = "logs"
+    """What is fetched from devices: their logs, files and payloads."""
     ALERTS = "alerts"
     ACCESS = "access"
     AUDIT = "audit"

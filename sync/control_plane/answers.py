@@ -111,20 +111,24 @@ def file_answer(
     request: Request, key: str, media_type: str, sha256: str, content: bytes
 ) -> Response:
     """A kept file: pictures in place, all else a download; not again when the browser has it."""
+    headers = file_headers(key, media_type, sha256)
+    if headers["etag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers)
+
+
+def file_headers(key: str, media_type: str, sha256: str) -> dict[str, str]:
+    """What is said of a kept file: whatever a device has sent, it runs nothing here."""
     # The media type was said by a device: only a well-formed one is passed on.
     declared = media_type.lower()
     safe_type = declared if _MEDIA_TYPE.fullmatch(declared) else "application/octet-stream"
     inline = safe_type in _INLINE_MEDIA
     name = re.sub(r"[^A-Za-z0-9._-]", "_", key.rsplit("/", 1)[-1])[-100:] or "evidence"
-    etag = f'"{sha256[:64]}"'
-    headers = {
+    return {
         "content-type": safe_type,
         "content-disposition": f'{"inline" if inline else "attachment"}; filename="{name}"',
         # Opened by itself, a file may run nothing and reach nothing.
         "content-security-policy": "default-src 'none'; sandbox",
         "cache-control": "private, no-cache",
-        "etag": etag,
+        "etag": f'"{sha256[:64]}"',
     }
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    return Response(content, headers=headers)

@@ -21,6 +21,7 @@ from sync.control_plane.conductor_routes import ConductorApi
 from sync.control_plane.dashboard import DASHBOARD_FOLDER
 from sync.control_plane.device_routes import DeviceApi
 from sync.control_plane.execution_routes import ExecutionApi
+from sync.control_plane.fetch_routes import FetchApi
 from sync.control_plane.fleet_routes import FleetApi
 from sync.control_plane.guard import Guard
 from sync.control_plane.ledger import DEFAULT_TENANT, Ledger
@@ -59,6 +60,7 @@ def build_app(
         *ExecutionApi(ledger, now_ms).operations(),
         *orders.operations(),
         *WantedApi(ledger, now_ms).operations(),
+        *FetchApi(ledger, now_ms).operations(),
         *AlertApi(ledger, now_ms).operations(),
         *ConductorApi(ledger, orders, guard, now_ms).operations(),
         *AccessApi(ledger, guard, now_ms).operations(),

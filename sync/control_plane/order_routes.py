@@ -212,6 +212,7 @@ class OrderApi:
     async def give(self, call: Call) -> Response:
         """Give a device an order; it is sent as soon as the device is there."""
         body = await call.body(NewOrderBody)
+        _refuse_fetch(body.kind)
         shown = await self.order(
             call, call.part("device"), body.kind, body.body, condition=body.condition,
             expires_in_s=body.expires_in_s, order_id=body.id,
@@ -327,7 +328,7 @@ class OrderApi:
     async def make(self, call: Call) -> Response:
         """Give orders to many devices, so many a minute; who they are is frozen now."""
         new, now_ms, tenant = await call.body(NewCampaign), self._now_ms(), call.tenant
-        kind = wire.kind_of(new.kind)
+        kind = _refuse_fetch(new.kind)
         body = wire.json_of(wire.parse_body(kind, new.body))
         condition = b""
         if new.condition is not None:
@@ -455,6 +456,21 @@ def terms_of(target: Target, now_ms: int) -> tuple[list[Term], str]:
         return parse(query, fleet.FIELDS, now_ms=now_ms), query
     except QueryError as error:
         raise HTTPException(400, f"target.{error}") from error
+
+
+def _refuse_fetch(kind: str) -> Kind:
+    """The kind, unless it fetches something, for which a token needs another area.
+
+    Raises:
+        OrderInvalid: it does, or there is none of this name.
+    """
+    found = wire.kind_of(kind)
+    if found in wire.FETCHES:
+        raise wire.OrderInvalid(
+            f"kind: {kind} is given to one device by POST /api/v1/devices/DEVICE/logs, /task-logs, "
+            "/files or /histories"
+        )
+    return found
 
 
 def _campaign_id(tenant: str, new: NewCampaign, now_ms: int) -> str:

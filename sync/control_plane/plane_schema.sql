@@ -255,3 +255,49 @@ CREATE TABLE IF NOT EXISTS alert_delivery (
 
 -- Serves the look for what is to be sent.
 CREATE INDEX IF NOT EXISTS alert_delivery_due ON alert_delivery (due_ms) WHERE done_ms = 0;
+
+-- Truth: what was fetched and is not to be kept any more. Its content is taken out of the segments.
+CREATE TABLE IF NOT EXISTS fetch_removed (
+  order_id TEXT PRIMARY KEY,
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  removed_ms INTEGER NOT NULL
+) STRICT;
+
+-- Serves the list of what has been ordered to be fetched.
+CREATE INDEX IF NOT EXISTS device_order_fetches ON device_order (order_key)
+WHERE kind IN ('fetch-journal', 'fetch-task-logs', 'fetch-file', 'fetch-execution');
+
+-- Projection: what devices have found that they were ordered to fetch.
+CREATE TABLE IF NOT EXISTS fetched (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  order_id TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  reason TEXT,
+  name TEXT NOT NULL,
+  media_type TEXT NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  -- Records of the bulk lane that the answer consists of, and the sequence of the first.
+  count INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL,
+  cut INTEGER NOT NULL CHECK (cut IN (0, 1)),
+  ver BLOB NOT NULL,
+  PRIMARY KEY (device_id, order_id)
+) STRICT, WITHOUT ROWID;
+
+-- Projection: where each chunk of a file that was fetched lies; the bytes stay in the segment.
+CREATE TABLE IF NOT EXISTS fetched_part (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  order_id TEXT NOT NULL,
+  part INTEGER NOT NULL,
+  missing INTEGER NOT NULL CHECK (missing IN (0, 1)),
+  segment_id INTEGER NOT NULL REFERENCES segment (segment_id),
+  seq INTEGER NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  ver BLOB NOT NULL,
+  PRIMARY KEY (device_id, order_id, part)
+) STRICT, WITHOUT ROWID;
+
+-- Serves the removal of content.
+CREATE INDEX IF NOT EXISTS fetched_part_here ON fetched_part (order_id, device_id) WHERE missing = 0;

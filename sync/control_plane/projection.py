@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Any, NamedTuple, assert_never
 
 from sync import frames
-from sync.control_plane import clocks, gaps, orders, scrub, tally
+from sync.control_plane import clocks, fetches, gaps, orders, scrub, tally
 from sync.control_plane.changes import take_changes
 from sync.control_plane.clocks import Seen
 from sync.control_plane.dialect import Connection
@@ -24,9 +24,11 @@ from sync.records import (
     Body,
     ClockRecord,
     EvidenceRecord,
+    FetchedRecord,
     GapRecord,
     MalformedBody,
     OrderRecord,
+    PartRecord,
     Record,
     RecordError,
     TaskRecord,
@@ -157,7 +159,7 @@ WHERE device_id = :device_id AND workflow_id = :workflow_id
 def forget(connection: Connection) -> None:
     """Throw every projection away; `project` makes them again from the first segment on."""
     for table in ("execution", "task", "evidence", "unread", "lag", "tally", "device_hour", "shed",
-                  "clock"):  # fmt: skip
+                  "clock", "fetched", "fetched_part"):  # fmt: skip
         connection.execute(f"DELETE FROM {table}")
     connection.execute("UPDATE counter SET value = 0 WHERE name = 'projected'")
 
@@ -229,6 +231,8 @@ class _Batch:
         self._results: list[Result] = []
         self._shed: list[Shed] = []
         self._clocks: list[Seen] = []
+        self._fetched: list[fetches.Told] = []
+        self._parts: list[fetches.Part] = []
         self._lag: Counter[tuple[int, int]] = Counter()
         # A dict for its order: the change feed tells things in the order they came.
         self._touched: dict[tuple[int, str], None] = {}
@@ -273,6 +277,15 @@ class _Batch:
             case ClockRecord():
                 self._clocks.append(Seen(device_id, epoch, body))
                 return
+            case FetchedRecord():
+                version = _version(record, epoch, record.recorded_ms, 0)
+                self._fetched.append(fetches.Told(device_id, epoch, version, body))
+                return
+            case PartRecord():
+                version = _version(record, epoch, record.recorded_ms, 0)
+                part = fetches.Part(device_id, version, segment_id, record.seq, body)
+                self._parts.append(part)
+                return
             case _:
                 assert_never(body)
         self._touched[device_id, workflow_id] = None
@@ -301,6 +314,8 @@ class _Batch:
         )
         if self._clocks:
             clocks.note(connection, self._clocks)
+        if self._fetched or self._parts:
+            fetches.note(connection, self._fetched, self._parts)
         if self._shed:
             gaps.note(connection, self._shed)
         if self._results:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from sync.control_plane import alerts
+from sync.control_plane import alerts, fetches
 from sync.control_plane.dialect import StorageUnavailable
 from sync.control_plane.ledger import Ledger, LedgerUnavailable
 from sync.control_plane.messengers import Mail, send
@@ -20,6 +20,9 @@ CAMPAIGN_EVERY_S = 1.0
 RULES_EVERY_S = 10.0
 MESSAGES_EVERY_S = 1.0
 TRIM_EVERY_S = 3_600.0
+FETCHED_EVERY_S = 30.0
+_SEGMENTS_AT_ONCE = 20
+_DAY_MS = 86_400_000
 SCRUB_EVERY_S = 86_400.0
 _MOST_S = 60.0
 """A round that keeps failing is tried again so often at least, unless it is a rarer one."""
@@ -105,3 +108,19 @@ async def old_things_are_removed(ledger: Ledger, now_ms: Callable[[], int]) -> N
         await ledger.write(lambda connection: alerts.trim(connection, now_ms=now_ms()))
 
     await every(TRIM_EVERY_S, step, "removal")
+
+
+async def fetched_is_removed(ledger: Ledger, now_ms: Callable[[], int], *, days: float) -> None:
+    """Remove what was fetched and has become too old, or was deleted, until cancelled."""
+    await every(FETCHED_EVERY_S, lambda: remove_fetched(ledger, now_ms(), days=days), "fetched")
+
+
+async def remove_fetched(ledger: Ledger, now_ms: int, *, days: float) -> None:
+    """Do so once, in short transactions."""
+    before_ms = int(now_ms - days * _DAY_MS)
+    while await ledger.write(
+        lambda connection: fetches.remove_old(connection, before_ms=before_ms, now_ms=now_ms)
+    ):
+        continue
+    while await ledger.write(lambda connection: fetches.empty(connection, limit=_SEGMENTS_AT_ONCE)):
+        continue

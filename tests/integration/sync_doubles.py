@@ -34,6 +34,7 @@ from edge.engine import Engine
 from edge.orders import EngineOrders
 from edge.outbox import EngineOutbox
 from sync import identity
+from sync.evidence_files import Folders
 from sync.link import Broker
 from sync.publishing import Publication
 from sync.records import (
@@ -337,7 +338,7 @@ def make_uplink(
         identity=identity.load(folder / "identity", device="roof", files=FILES),
         outbox=outbox,
         publications=publications,
-        evidence_root=folder / "evidence",
+        folders=Folders(folder / "evidence", folder / "fetched"),
         boot=boot,
         version="test",
         now_ms=now_ms,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import sqlite3
 
@@ -15,7 +16,9 @@ from sync.records import (
     KINDS,
     Body,
     EvidenceRecord,
+    FetchedRecord,
     Lane,
+    PartRecord,
     Record,
     TaskRecord,
     WorkflowRecord,
@@ -70,6 +73,24 @@ _EVIDENCE = st.builds(
     missing=st.booleans(),
 )
 
+_FETCHED = st.builds(
+    FetchedRecord,
+    order_id=st.sampled_from(["o1", "o2"]),
+    state=st.sampled_from(["found", "gone"]),
+    size_bytes=_SMALL,
+    count=_SMALL,
+    first_seq=_SMALL,
+)
+_PARTS = st.builds(
+    PartRecord,
+    order_id=st.sampled_from(["o1", "o2"]),
+    index=st.integers(0, 1),
+    count=st.just(2),
+    sha256=st.sampled_from([hashlib.sha256(one).digest() for one in (b"", b"a", b"b")]),
+    content=st.sampled_from([b"", b"a", b"b"]),
+    missing=st.booleans(),
+)
+
 
 def shown(order: list[tuple[Lane, bytes]]) -> list[object]:
     """What the pages would show after these frames came in this order."""
@@ -93,9 +114,13 @@ def shown(order: list[tuple[Lane, bytes]]) -> list[object]:
     ]
     lag = disk.execute("SELECT * FROM lag ORDER BY 1, 2").fetchall()
     tasks = disk.execute("SELECT * FROM task ORDER BY 1, 2, 3").fetchall()
+    fetched = disk.execute("SELECT * FROM fetched ORDER BY 1, 2").fetchall()
+    parts = disk.execute(
+        "SELECT order_id, part, missing, seq, size_bytes, ver FROM fetched_part ORDER BY 1, 2"
+    ).fetchall()
     rows = sorted(page.rows, key=lambda row: row.workflow_id)
     disk.close()
-    return [rows, views, evidence, lag, tasks]
+    return [rows, views, evidence, lag, tasks, fetched, parts]
 
 
 def cut(records: list[Record], rng: random.Random) -> list[tuple[Lane, bytes]]:
@@ -109,7 +134,9 @@ def cut(records: list[Record], rng: random.Random) -> list[tuple[Lane, bytes]]:
 
 @settings(max_examples=80, deadline=None)
 @given(
-    bodies=st.lists(st.one_of(_WORKFLOWS, _TASKS, _EVIDENCE), min_size=1, max_size=14),
+    bodies=st.lists(
+        st.one_of(_WORKFLOWS, _TASKS, _EVIDENCE, _FETCHED, _PARTS), min_size=1, max_size=14
+    ),
     seed=st.integers(0, 2**32),
 )
 def test_every_order_shows_the_same(bodies: list[Body], seed: int) -> None:

@@ -25,6 +25,7 @@ from edge.storage_watch import StorageWatch
 from edge.store.reserve import Reserve
 from edge.timekeeper import Timekeeper
 from edge.workers import Workers
+from sync.evidence_files import Folders
 from sync.identity import Identity
 from sync.link import Broker
 from sync.uplink import Uplink
@@ -215,7 +216,7 @@ class Device(Machine):
             identity=identity,
             outbox=EngineOutbox(engine),
             publications=EnginePublications(engine),
-            evidence_root=self._folder / f"evidence{self.number}",
+            folders=Folders(self._folder / f"evidence{self.number}"),
             boot=engine.boot.boot,
             version="sim",
             now_ms=engine.clock.now_ms,

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from sync import evidence_files, frames, topics, uplink
+from sync.evidence_files import Folders
 from sync.frames import Ack
 from sync.identity import Identity
 from sync.link import Broker, NotTaken, Wire
@@ -30,7 +31,7 @@ def evidence(path: str, index: int = 0, size_bytes: int = SIZE_BYTES) -> Record:
 
 def filled(record: Record, root: Path) -> EvidenceRecord:
     """The body after its content was looked for."""
-    body = decode_body("evidence", evidence_files.with_content(record, root).body)
+    body = decode_body("evidence", evidence_files.with_content(record, Folders(root)).body)
     assert isinstance(body, EvidenceRecord)
     return body
 
@@ -70,14 +71,14 @@ def test_what_is_no_evidence_is_left_alone(root: Path) -> None:
     """Unreadable bodies travel as they are; the control plane sets them aside."""
     record = msgspec.structs.replace(evidence("w1/a.jpg"), body=b"\xc1")
 
-    assert record == evidence_files.with_content(record, root)
+    assert record == evidence_files.with_content(record, Folders(root))
 
 
 def test_memory_is_bounded_by_what_one_read_may_fill(root: Path) -> None:
     """However many chunks wait, only some 400 KB of them are held at once."""
     records = [evidence("w1/a.jpg", index % 2) for index in range(500)]
 
-    taken = evidence_files.with_contents(records, root, uplink.READ_BYTES)
+    taken = evidence_files.with_contents(records, Folders(root), uplink.READ_BYTES)
 
     assert uplink.READ_BYTES <= sum(len(one.body) for one in taken) < uplink.READ_BYTES + 61_000
 
@@ -115,7 +116,7 @@ def _uplink(outbox: uplink.Outbox, chronicle: uplink.Chronicle | None = None) ->
         identity=Identity("default", "roof", bytes(32)),
         outbox=outbox,
         publications=None,
-        evidence_root=Path(),
+        folders=Folders(Path()),
         boot=1,
         version="1",
         now_ms=lambda: 0,
