@@ -13,6 +13,7 @@ from edge.simulated_fleet.device import VirtualDevice
 from edge.simulated_fleet.fleet import Fleet
 from edge.simulated_fleet.history import BOOT
 from edge.simulated_fleet.obeying import Obedience
+from sync.evidence_files import Folders
 from sync.identity import Identity
 from sync.link import Broker, Chance, Wiring
 from sync.orders import Verify
@@ -85,7 +86,7 @@ class Uplinks:
             identity=Identity(self._fleet.tenant, self._fleet.name(number), bytes(32)),
             outbox=device,
             publications=None,
-            evidence_root=_NO_EVIDENCE,
+            folders=Folders(_NO_EVIDENCE),
             boot=BOOT,
             version=VERSION,
             now_ms=device.now_ms,
