@@ -12,10 +12,10 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from edge import imports
+from edge.responses import Response
 
 with imports.bare("uvicorn"):
     from uvicorn.protocols.http.httptools_impl import (

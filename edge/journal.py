@@ -15,9 +15,7 @@ import msgspec
 from edge import imports
 
 # Before any library: each of them is imported by one of them, and needed by none here.
-imports.lazily(
-    "bz2", "calendar", "http.client", "http.cookies", "logging.config", "lzma", "anyio.to_thread"
-)
+imports.lazily("bz2", "calendar", "http.client", "http.cookies", "logging.config", "lzma")
 
 # structlog takes these where there are some, for a console nobody looks at here, and for threads
 # that nobody makes: 16 MB and 80 ms.

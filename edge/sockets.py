@@ -46,9 +46,11 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         CannotListen: the address is in use, or is none of this machine.
     """
+    # A name in plain letters needs none of the tables for those of other scripts.
+    name = host.encode() if host.isascii() else host
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
         try:

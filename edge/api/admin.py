@@ -9,11 +9,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from starlette.responses import Response
-
 from edge.api import answers, metrics, work_figures
 from edge.api.call import Call
 from edge.model.errors import NotFound
+from edge.responses import Response
 from edge.store import damage
 
 _MOST_IDS = 20
@@ -68,7 +67,9 @@ async def version(call: Call) -> Response:
 async def figures(call: Call) -> Response:
     """Everything that is counted, for Prometheus."""
     statuses = await call.house.engine.status_counts()
-    return Response(metrics.render(_families(call, statuses)), media_type=metrics.CONTENT_TYPE)
+    return Response(
+        metrics.render(_families(call, statuses)).encode(), media_type=metrics.CONTENT_TYPE
+    )
 
 
 async def devices(call: Call) -> Response:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
+
+from edge.responses import Response
 
 _encoder = msgspec.json.Encoder()
 
@@ -26,7 +27,6 @@ class Plain(Response):
 
     def __init__(self, body: bytes, kind: tuple[bytes, bytes]) -> None:
         self.status_code = 200
-        self.background = None
         self.body = body
         self.raw_headers = [(b"content-length", b"%d" % len(body)), kind]
 

@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import Any
 
 import structlog
-from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from edge.api import (
@@ -48,6 +47,7 @@ from edge.api.routing import Match, MethodNotAllowed, Route, Table
 from edge.direct import Answers
 from edge.model.access import Permission
 from edge.model.errors import BatonError, RowDamaged
+from edge.responses import Response
 
 _log = structlog.get_logger(__name__)
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
-from starlette.responses import Response
 
 from edge import tokens
 from edge.api import answers
@@ -26,6 +25,7 @@ from edge.model.access import (
 )
 from edge.model.errors import AccessDenied
 from edge.model.tags import merged, parse_tags, without
+from edge.responses import Response
 from edge.store import access
 from edge.transactions import Transaction
 

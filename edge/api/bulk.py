@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from starlette.responses import Response
-
 from edge.api import answers, executions, removal
 from edge.api.call import Call
 from edge.model.errors import BatonError, InvalidInput
+from edge.responses import Response
 
 _MAX_BULK = 1_000
 """Conductor's limit of ids in one bulk call."""

@@ -5,13 +5,12 @@ What is nobody else's business belongs into a secret, not here.
 
 from __future__ import annotations
 
-from starlette.responses import Response
-
 from edge.api import answers
 from edge.api.call import Call
 from edge.api.secrets import posted_text, put_tags_of, remove_tags_of, tags_of
 from edge.model.errors import InvalidInput
 from edge.model.variables import checked_name, checked_value
+from edge.responses import Response
 from edge.store import variables
 from edge.store.variables import ENVIRONMENT
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from edge.api.call import malformed
 from edge.api.routing import MethodNotAllowed
@@ -21,6 +20,7 @@ from edge.model.errors import (
     Unauthenticated,
     ValidationFailed,
 )
+from edge.responses import Response
 
 _RETRY_AFTER_S = 5
 """When to ask a disk in trouble again; it is tried every other second."""

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from edge import events
 from edge.api import answers
@@ -22,6 +21,7 @@ from edge.model.events import EventExecution, EventHandler, Message, parse_event
 from edge.model.executions import TaskStatus
 from edge.model.requests import TaskResult
 from edge.model.tags import Tag, merged, parse_tags, without
+from edge.responses import Response
 from edge.store import events as store
 from edge.transactions import Transaction
 

@@ -9,7 +9,6 @@ import zlib
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from edge import wire
 from edge.api import answers
@@ -17,6 +16,7 @@ from edge.api.call import Call
 from edge.api.house import House
 from edge.model.errors import InvalidInput, NotFound
 from edge.model.executions import TaskStatus, Workflow, parse_workflow_id
+from edge.responses import Response
 from edge.store import archive
 
 ARCHIVED = {"X-Workflow-Archived": "true"}
@@ -128,5 +128,5 @@ async def _record_of_copy(house: House, workflow_id: str) -> Workflow | None:
 
 def _archived(value: Any) -> Response:
     response = answers.json(value)
-    response.headers.update(ARCHIVED)
+    response.add(ARCHIVED)
     return response

@@ -10,13 +10,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
-from starlette.responses import FileResponse, Response
 
 from edge.api import answers
 from edge.api.call import Call, decode
 from edge.clock import new_request_id
 from edge.model.errors import FieldError, InvalidInput, NotFound, ValidationFailed
 from edge.model.masking import masked
+from edge.responses import FileResponse, Response
 from edge.store.payload_files import digest_of
 from edge.store.payloads import digest_of_path, is_needed, masked_fields_of
 

@@ -10,13 +10,13 @@ import re
 from typing import Any
 
 import msgspec
-from starlette.responses import FileResponse, Response
 
 from edge.api import answers
 from edge.api.call import Call
 from edge.api.tickets import VALID_MS
 from edge.clock import new_request_id
 from edge.model.errors import AccessDenied, Conflict, IllegalState, InvalidInput, NotFound
+from edge.responses import FileResponse, Response
 from edge.store.files import StoredFile, are_related, put_file, read_file
 from edge.transactions import Transaction
 from edge.uploads import Taken, Uploads

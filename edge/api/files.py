@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from starlette.responses import FileResponse, Response
-
 from edge.api.call import Call
 from edge.kept_files import find, media_type_of
 from edge.model.errors import NotFound
+from edge.responses import FileResponse, Response
 
 _EVIDENCE_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 """Evidence comes from handlers; a page among it must not run scripts in the console's name."""

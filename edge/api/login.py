@@ -5,13 +5,12 @@ What an operation needs is judged by the guard.
 
 from __future__ import annotations
 
-from starlette.responses import Response
-
 from edge.api import answers
 from edge.api.call import Call
 from edge.api.people import shown_application
 from edge.model.access import Credentials, parse_access
 from edge.model.errors import InvalidInput
+from edge.responses import Response
 
 
 async def create_token(call: Call) -> Response:

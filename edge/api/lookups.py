@@ -9,7 +9,6 @@ import contextlib
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from edge import wire
 from edge.api import answers, executions, summaries
@@ -19,6 +18,7 @@ from edge.model.errors import InvalidInput, NotFound
 from edge.model.executions import workflow_uuid
 from edge.model.fields import Found, FoundTask
 from edge.model.requests import TaskView
+from edge.responses import Response
 from edge.searches import Ask
 from edge.store import metadata
 

@@ -5,12 +5,11 @@ Who takes it stands in the decider.
 
 from __future__ import annotations
 
-from starlette.responses import Response
-
 from edge import mailbox
 from edge.api import answers
 from edge.api.call import Call
 from edge.clock import new_request_id
+from edge.responses import Response
 
 
 async def push(call: Call) -> Response:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from edge.api import answers
 from edge.api.call import Call
@@ -21,6 +20,7 @@ from edge.registration import Posted, register_tasks, register_workflow, registe
 from edge.registration import remove_task as remove_task_definition
 from edge.registration import remove_workflow as remove_workflow_version
 from edge.registration import replace_task as replace_task_definition
+from edge.responses import Response
 from edge.store import tags
 from edge.store.tags import Tagged
 from edge.wire import definition_document

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from starlette.responses import Response
-
 from edge.api import answers
 from edge.api.call import Call
 from edge.clock import new_request_id
@@ -36,6 +34,7 @@ from edge.model.access import (
     shown_role,
 )
 from edge.model.errors import AccessDenied, Conflict, InvalidInput, NotFound
+from edge.responses import Response
 from edge.store import access
 from edge.store.access import Connection, Directory
 from edge.transactions import Transaction

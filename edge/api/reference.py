@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.responses import RedirectResponse, Response
-
 from edge.api.call import Call
 from edge.console import CONSOLE_FOLDER
+from edge.responses import RedirectResponse, Response
 from sync.web.pages import SECURITY_HEADERS
 
 _PAGE = CONSOLE_FOLDER / "reference.html"

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from edge.api import answers, workflows
 from edge.api.call import Call
 from edge.model.errors import IllegalState, InvalidInput
 from edge.model.validation import parse_start_request, shaped
 from edge.rehearsal import Mock, Rehearsal
+from edge.responses import Response
 
 _MAX_DEPTH = 20
 """Sub-workflow requests inside each other."""

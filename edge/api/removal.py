@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable
 
 import msgspec
-from starlette.responses import Response
 
 from edge.api import answers
 from edge.api.call import Call
@@ -18,6 +17,7 @@ from edge.api.house import House
 from edge.model.errors import Conflict, InvalidInput, NotFound
 from edge.model.executions import Workflow, parse_workflow_id
 from edge.model.requests import ExecutionView
+from edge.responses import Response
 from edge.store import archive, executions
 from edge.store import search as store
 from edge.transactions import Transaction

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import unquote
 
 import msgspec
-from starlette.responses import Response
 
 from edge.api.call import Call
 from edge.model.errors import NotFound
+from edge.responses import Response
 
 Endpoint = Callable[[Call], Awaitable[Response]]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from edge.api import answers, bulk, definitions, schedule_query
 from edge.api.call import Call
@@ -22,6 +21,7 @@ from edge.model.schedules import (
     read_zone,
 )
 from edge.model.tags import parse_tags, without
+from edge.responses import Response
 from edge.store.schedules import ExecutionQuery, ScheduleQuery, Timed
 
 _FEW = 5

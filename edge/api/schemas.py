@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from edge.api import answers
 from edge.api.call import Call
 from edge.model.definitions import without_nulls
 from edge.model.errors import FieldError, InvalidInput, ValidationFailed
 from edge.model.schemas import SchemaDefinition, parse_schema
+from edge.responses import Response
 from edge.store import schemas
 from edge.transactions import Transaction
 

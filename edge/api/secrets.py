@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 
 import msgspec
-from starlette.responses import Response
 
 from edge.api import answers
 from edge.api.call import Call
 from edge.model.errors import InvalidInput
 from edge.model.tags import without
 from edge.model.variables import checked_name, checked_tags, checked_value
+from edge.responses import Response
 from edge.store import variables
 from edge.store.variables import SECRETS
 from edge.transactions import Transaction
@@ -39,7 +39,7 @@ async def get(call: Call) -> Response:
         raise variables.not_found(SECRETS, name)
     response = answers.text(value)
     # No proxy and no browser may keep it.
-    response.headers["Cache-Control"] = "no-store"
+    response.add({"Cache-Control": "no-store"})
     return response
 
 

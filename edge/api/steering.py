@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from edge.api import answers, executions, runs, tasks, workflows
 from edge.api.call import Call
@@ -18,6 +17,7 @@ from edge.model.errors import InvalidInput, NotFound
 from edge.model.masking import masked_workflow
 from edge.model.requests import StartRequest
 from edge.model.validation import parse_start_request, shaped
+from edge.responses import Response
 
 _MAX_WAIT_S = 3_600
 """Longest time that a caller may be made to wait."""

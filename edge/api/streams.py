@@ -5,9 +5,8 @@ What is sent stands in ``hints``.
 
 from __future__ import annotations
 
-from starlette.responses import Response, StreamingResponse
-
 from edge.api.call import Call
+from edge.responses import Response, StreamingResponse
 
 
 async def stream(call: Call) -> Response:

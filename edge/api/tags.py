@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import Response
-
 from edge import registration
 from edge.api import answers
 from edge.api.call import Call
 from edge.model.errors import InvalidInput
 from edge.model.tags import parse_tags
+from edge.responses import Response
 from edge.store import tags
 from edge.store.tags import Tagged
 

@@ -9,7 +9,6 @@ import contextlib
 from collections import Counter
 
 import msgspec
-from starlette.responses import Response
 
 from edge import wire
 from edge.api import answers, external
@@ -18,6 +17,7 @@ from edge.model.errors import InvalidInput
 from edge.model.executions import TaskStatus
 from edge.model.requests import PollData, TaskResult, TaskView
 from edge.model.validation import PostedResult, parse_task_result
+from edge.responses import Response
 
 _MAX_POLL_MS = 5_000
 """Conductor's limit of a long poll."""

@@ -5,12 +5,11 @@ No execution is steered here.
 
 from __future__ import annotations
 
-from starlette.responses import Response
-
 from edge.api import answers, executions, lookups
 from edge.api.call import Call
 from edge.model.executions import parse_uuid, task_uuid
 from edge.model.fields import FoundTask
+from edge.responses import Response
 from edge.searches import Ask
 
 _MAX_PAGE = 5_000

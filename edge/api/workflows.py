@@ -6,13 +6,13 @@ None is shown, searched or removed here.
 from __future__ import annotations
 
 import msgspec
-from starlette.responses import Response
 
 from edge.api import answers, definitions, external
 from edge.api.call import Call
 from edge.api.idempotency import with_idempotency
 from edge.model.requests import StartRequest
 from edge.model.validation import PostedStart, parse_start_request
+from edge.responses import Response
 
 _encode = msgspec.json.Encoder().encode
 

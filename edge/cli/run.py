@@ -11,7 +11,12 @@ from typing import Any
 
 import click
 
+from edge import imports
 from edge.cli import output
+
+# Taken where it is there, for what this release of Python has itself: a megabyte.
+with imports.without("typing_extensions"):
+    import msgspec  # noqa: F401
 from edge.config import ConfigError, Settings, load, to_toml
 
 UNUSABLE = 78

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import msgspec
-from starlette.responses import Response
 
 from edge.api import answers
 from edge.api.call import Call
+from edge.responses import Response
 
 _DEFAULT = 7
 

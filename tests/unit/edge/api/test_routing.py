@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from starlette.responses import Response
 
 from edge.api.call import Call
 from edge.api.routing import MethodNotAllowed, Route, Table
 from edge.model.errors import NotFound
+from edge.responses import Response
 
 
 async def endpoint(_: Call) -> Response:
