@@ -15,7 +15,7 @@ from sync import orders as wire
 from sync.control_plane import audit, fleet, orders
 from sync.control_plane.dialect import Connection, named_rows
 from sync.control_plane.orders import NewOrder, OrderConflict
-from sync.control_plane.search_terms import Term
+from sync.control_plane.search_terms import QueryError, Term
 from sync.orders import Kind
 from sync.topics import Address
 
@@ -305,14 +305,31 @@ def find(connection: Connection, tenant: str, campaign_id: str) -> Campaign | No
     return Campaign(**rows[0]) if rows else None
 
 
-def newest(connection: Connection, tenant: str, *, limit: int) -> list[Campaign]:
-    """The newest campaigns of a tenant."""
+def newest(
+    connection: Connection, tenant: str, *, limit: int, after: str | None = None
+) -> tuple[list[Campaign], str | None]:
+    """Campaigns of a tenant, newest first, and the mark that leads on; None = at the end.
+
+    Raises:
+        QueryError: the mark is none.
+    """
+    keys: dict[str, Any] = {"tenant": tenant, "limit": limit + 1}
+    where = "tenant = :tenant"
+    if after is not None:
+        created, _, campaign_id = after.partition("~")
+        if not created.isdecimal() or len(created) > 16:
+            raise QueryError("after: give back what `next` of the page before was")
+        where += " AND (created_ms, campaign_id) < (:created_ms, :campaign_id)"
+        keys |= {"created_ms": int(created), "campaign_id": campaign_id}
     rows = named_rows(
         connection,
-        f"{_COLUMNS} WHERE tenant = :tenant ORDER BY created_ms DESC, campaign_id LIMIT :limit",
-        {"tenant": tenant, "limit": limit},
+        f"{_COLUMNS} WHERE {where} ORDER BY created_ms DESC, campaign_id DESC LIMIT :limit",
+        keys,
     )
-    return [Campaign(**row) for row in rows]
+    found = [Campaign(**row) for row in rows[:limit]]
+    if len(rows) <= limit:
+        return found, None
+    return found, f"{found[-1].created_ms}~{found[-1].campaign_id}"
 
 
 def progress(connection: Connection, campaign: Campaign) -> Progress:

@@ -208,7 +208,7 @@ class FleetApi:
                 limit=limit,
             )  # fmt: skip
             total = None
-            if counted:
+            if counted and terms:
                 total = fleet.count(connection, tenant=tenant, terms=terms, now_ms=now_ms)
             return self._with_recent(connection, page.rows), page.next, total
 
@@ -217,6 +217,9 @@ class FleetApi:
         if states is None:
             found = await self._ledger.read(lambda c: fleet.states(c, tenant))
             states = self._states.keep(tenant, found)
+        if counted and not terms:
+            # All of them are counted already.
+            total = sum(states.values())
         return json_answer(DeviceList(shown, following, states, total))
 
     async def device(self, call: Call) -> Response:

@@ -53,7 +53,8 @@ _TEXTS = {
     "right": "An execution as DEVICE/ID.",
     "action": "pause, resume, retry, restart or terminate.",
     "kind": "Of what is wanted workflow, task or config; of an order its kind.",
-    "state": "Of alerts pending, firing or resolved; of a campaign's devices what it counts.",
+    "state": "Of alerts pending, firing or resolved; of a campaign's devices what it counts; of "
+    "drift in-step, pending or drifted.",
     "hours": "How far back.",
     "lastEventId": "For browsers, which cannot set the header Last-Event-ID themselves.",
     "key": "Key that the task has kept the file under.",

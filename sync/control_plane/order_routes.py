@@ -161,9 +161,11 @@ class ShownCampaign(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class CampaignList(msgspec.Struct, frozen=True):
-    """The newest campaigns."""
+    """A page of campaigns, newest first."""
 
     campaigns: list[ShownCampaign]
+    next: str | None
+    """Give this back as ``after`` for the following page; null at the end."""
 
 
 class MemberList(msgspec.Struct, frozen=True):
@@ -199,7 +201,7 @@ class OrderApi:
             Operation("POST", many + "/preview", self.preview, area, body=Target, answer=Preview),
             Operation("POST", many, self.make, area, operator, body=NewCampaign,
                       answer=ShownCampaign),
-            Operation("GET", many, self.campaigns, area, query=("limit", "tenant"),
+            Operation("GET", many, self.campaigns, area, query=("after", "limit", "tenant"),
                       answer=CampaignList),
             Operation("GET", campaign, self.campaign, area, answer=ShownCampaign),
             Operation("GET", campaign + "/members", self.members, area,
@@ -361,14 +363,15 @@ class OrderApi:
         return json_answer(shown, status=201)
 
     async def campaigns(self, call: Call) -> Response:
-        """The newest campaigns."""
-        tenant, limit = call.tenant, call.limit(20)
+        """Campaigns, newest first."""
+        tenant, limit, after = call.tenant, call.limit(20), call.text("after")
 
         def read(connection: Connection) -> CampaignList:
-            found = campaigns.newest(connection, tenant, limit=limit)
-            return CampaignList([_shown_campaign(connection, one) for one in found])
+            found, following = campaigns.newest(connection, tenant, limit=limit, after=after)
+            shown = [_shown_campaign(connection, one) for one in found]
+            return CampaignList(shown, following)
 
-        return json_answer(await self._ledger.read(read))
+        return json_answer(await asked(self._ledger.read, read))
 
     async def campaign(self, call: Call) -> Response:
         """One campaign, and how far its orders have come."""

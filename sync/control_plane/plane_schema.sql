@@ -182,6 +182,9 @@ CREATE TABLE IF NOT EXISTS campaign_member (
   PRIMARY KEY (campaign_id, place)
 ) STRICT, WITHOUT ROWID;
 
+-- Serves what one device is meant for.
+CREATE INDEX IF NOT EXISTS campaign_member_by_device ON campaign_member (device_id, campaign_id);
+
 -- Versions of what devices are wanted to have.
 CREATE TABLE IF NOT EXISTS wanted (
   tenant TEXT NOT NULL,

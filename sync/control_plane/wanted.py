@@ -71,6 +71,12 @@ LIMIT :limit
 """
 
 
+_LOOKS = 20
+"""That one page of devices in a state takes through all of them: at most 10,000 devices."""
+
+STATES = ("in-step", "pending", "drifted")
+
+
 class Version(msgspec.Struct, frozen=True):
     """One version of something that devices are wanted to have."""
 
@@ -241,6 +247,26 @@ def drift(
         reason = row["reason"] if state == "drifted" else None
         found.append(Drift(row["device"], newest.revision, reported, state, reason))
     return found, rows[limit - 1]["place"] if len(rows) > limit else None
+
+
+def drift_in(
+    connection: Connection, subject: str, newest: Version, *, state: str, after: int, limit: int
+) -> tuple[list[Drift], int | None]:
+    """Devices in one state of `Drift`, and where to go on; a page looks at so many, and no more.
+
+    It may hold fewer than ``limit``, or none, and lead on all the same.
+    """
+    found: list[Drift] = []
+    place: int | None = after
+    for _ in range(_LOOKS):
+        assert place is not None, "the loop ends with the places"
+        page, place = drift(
+            connection, subject, newest, after=place, limit=max(1, limit - len(found))
+        )
+        found += [one for one in page if one.state == state]
+        if place is None or len(found) >= limit:
+            break
+    return found, place
 
 
 def find_subject(connection: Connection, tenant: str, kind: Kind, name: str) -> str | None:

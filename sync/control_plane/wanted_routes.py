@@ -105,7 +105,7 @@ class WantedApi:
             Operation("GET", "/api/v1/devices/{device}/wanted", self.of_device, area,
                       answer=DeviceWanted),
             Operation("GET", thing + "/drift", self.drift, area,
-                      query=("after", "limit", "tenant"), answer=DriftList),
+                      query=("state", "after", "limit", "tenant"), answer=DriftList),
         ]  # fmt: skip
 
     async def wanted(self, call: Call) -> Response:
@@ -186,13 +186,22 @@ class WantedApi:
         """Devices that the newest version is meant for, and what each has reported to have."""
         kind, name, tenant = _pushed(call), call.part("name"), call.tenant
         after = call.number("after", default=0, least=0, most=2**53)
-        limit = call.limit()
+        limit, state = call.limit(), call.text("state")
+        if state is not None and state not in wanted.STATES:
+            raise HTTPException(400, f"state must be one of {', '.join(wanted.STATES)}")
 
         def read(connection: Connection) -> DriftList:
             subject = _subject(connection, tenant, kind, name)
             newest = wanted.newest(connection, tenant, subject)
             assert newest is not None, "a subject is found among versions"
-            found, following = wanted.drift(connection, subject, newest, after=after, limit=limit)
+            if state is None:
+                found, following = wanted.drift(
+                    connection, subject, newest, after=after, limit=limit
+                )
+            else:
+                found, following = wanted.drift_in(
+                    connection, subject, newest, state=state, after=after, limit=limit
+                )
             return DriftList(found, following)
 
         return json_answer(await self._ledger.read(read))

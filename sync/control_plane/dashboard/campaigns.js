@@ -2,7 +2,7 @@
 
 import { getCampaigns } from "./api.js";
 import { Progress } from "./charts.js";
-import { ActionLink, Head } from "./kit.js";
+import { ActionLink, Head, MarkPager } from "./kit.js";
 import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { count } from "./web/format.js";
@@ -11,7 +11,8 @@ import { Ago, Empty, Table, Waiting } from "./web/parts.js";
 import { link } from "./web/router.js";
 import { Status } from "./web/status.js";
 
-const SHOWN = 100;
+// How far each has come is counted anew each time, so a page of them is short.
+const PAGE_ROWS = 20;
 
 const COLUMNS = [
   { title: "Campaign", grow: true, cell: (row) => row.title || row.kind },
@@ -25,10 +26,9 @@ const COLUMNS = [
   { title: "By", keep: true, cell: (row) => row.createdBy },
 ];
 
-export function Page() {
-  const found = useResource((abort) => getCampaigns({ limit: SHOWN }, abort), "campaigns", {
-    affects: (change) => change.name === "device", everyMs: 5000, leastMs: 2000,
-  });
+export function Page({ query }) {
+  const asked = { after: query.after, limit: PAGE_ROWS };
+  const found = useResource((abort) => getCampaigns(asked, abort), JSON.stringify(asked), { everyMs: 5000 });
   return html`<${Head} title="Campaigns" path=${html`<a href=${link(["orders"])}>Orders</a>`}>
       ${may("orders", "operator") && html`<${ActionLink} primary href=${link(["orders", "new"], { to: "group" })}>
         New campaign<//>`}
@@ -38,7 +38,8 @@ export function Page() {
       return html`<section class="panel flush" aria-label="The newest campaigns">${rows.length
         ? html`<${Table} label="Campaigns" columns=${COLUMNS} rows=${rows} keyOf=${(row) => row.id}
             href=${(row) => link(["campaigns", row.id])} />
-          ${rows.length === SHOWN && html`<p class="soft looked">The newest ${SHOWN} are shown.</p>`}`
+          <${MarkPager} parts=${["campaigns"]} query=${query} rows=${rows.length} next=${found.data.next}
+            order="newest first" />`
         : html`<${Empty} title="No campaign was made yet">A campaign gives one order to many devices, so many
             a minute. <a href=${link(["orders", "new"], { to: "group" })}>Make one</a>.<//>`}
       </section>`;

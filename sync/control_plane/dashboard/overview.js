@@ -114,8 +114,8 @@ function Orders() {
 }
 
 function Campaigns() {
-  const found = useResource((abort) => getCampaigns({ limit: 50 }, abort), "campaigns",
-    { everyMs: 5000 });
+  const found = useResource((abort) => getCampaigns({ limit: 2 * ROWS }, abort), "campaigns",
+    { everyMs: 15_000 });
   const running = () => found.data.campaigns.filter((one) => one.state === "running"
     || one.progress.queued + one.progress.sent > 0).slice(0, ROWS);
   return html`<${Some} title="Campaigns under way" resource=${found} all=${link(["campaigns"])}

@@ -2,17 +2,18 @@
 
 import { getDrift, getVersion, getWanted, push } from "./api.js";
 import { Progress } from "./charts.js";
-import { ActionLink, FormBox, Head, MarkPager, Tick } from "./kit.js";
+import { ActionLink, Choice, FormBox, Head, MarkPager, ask } from "./kit.js";
 import { may } from "./session.js";
 import { TargetField, targetOf, usePreview } from "./target_field.js";
 import { html, useState } from "./web/dom.js";
 import { JsonView } from "./web/json_view.js";
 import { useResource } from "./web/live.js";
 import { Ago, Empty, Panel, Table, Waiting, tell } from "./web/parts.js";
-import { go, link } from "./web/router.js";
+import { link } from "./web/router.js";
 import { Status } from "./web/status.js";
 
 const PAGE_ROWS = 50;
+const STATES = [["", "Any"], ["in-step", "In step"], ["pending", "Pending"], ["drifted", "Drifted"]];
 
 const DRIFT = [
   { title: "Device", grow: true, cell: (row) => row.device },
@@ -68,20 +69,19 @@ function Content({ kind, name, newest, revision }) {
 }
 
 function Drift({ kind, name, query, here }) {
-  const asked = { after: query.after, limit: PAGE_ROWS };
-  const found = useResource((abort) => getDrift(kind, name, asked, abort), `${kind} ${name} ${query.after}`, {
+  const asked = { after: query.after, state: query.state, limit: PAGE_ROWS };
+  const found = useResource((abort) => getDrift(kind, name, asked, abort), JSON.stringify([kind, name, asked]), {
     affects: (change) => change.name === "device", everyMs: 5000, leastMs: 1000,
   });
-  const only = query.only === "differing";
   return html`<section class="panel flush" aria-label="Who has it">
-    <div class="toolbar"><h2>Who has it</h2><${Tick} label="Only who differs" checked=${only}
-      onTick=${(yes) => go(here, { ...query, only: yes ? "differing" : "" }, { replace: true })} /></div>
+    <div class="toolbar"><h2>Who has it</h2>
+      <${Choice} label="State" value=${query.state ?? ""} options=${STATES} onText=${(state) => ask(here, query, { state })} /></div>
     <${Waiting} resource=${found}>${() => {
-      const rows = found.data.devices.filter((row) => !only || row.state !== "in-step");
+      const rows = found.data.devices;
       return html`${rows.length ? html`<${Table} label="Devices and what each has" columns=${DRIFT} rows=${rows}
           keyOf=${(row) => row.device} href=${(row) => link(["devices", row.device])} />`
-          : html`<${Empty} title=${only ? "Nobody on this page differs" : "It is meant for no device"} />`}
-        <${MarkPager} parts=${here} query=${query} rows=${found.data.devices.length} next=${found.data.next}
+          : html`<${Empty} title=${query.state ? "None of those that were looked at" : "It is meant for no device"} />`}
+        <${MarkPager} parts=${here} query=${query} rows=${rows.length} next=${found.data.next}
           words=${["Previous", "Next"]} />`;
     }}<//>
   </section>`;

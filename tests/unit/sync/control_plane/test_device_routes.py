@@ -176,8 +176,64 @@ def test_versions_one_by_one_and_by_device(where: Path | str) -> None:
             for one in shown
         ]
         assert [] == (await world.ask("GET", "/api/v1/devices/cellar/wanted"))["wanted"]
+        for state, devices in {"pending": ["roof"], "in-step": [], "drifted": []}.items():
+            drift = await world.ask("GET", f"{path}/drift?state={state}")
+            assert devices == [one["device"] for one in drift["devices"]]
+        await world.ask("GET", f"{path}/drift?state=lost", status=400)
 
     in_world(where, play)
+
+
+def test_campaigns_are_paged(where: Path | str) -> None:
+    """Newest first, also those that were made in one millisecond; none is left out."""
+
+    async def play(world: World) -> None:
+        await world.connect("roof")
+        for number in range(5):
+            world.now_ms += number // 3
+            body = {**START, "target": {"query": ""}, "id": f"c{number}"}
+            await world.ask("POST", "/api/v1/campaigns", body, status=201)
+        found, after = [], ""
+        while after is not None:
+            page = await world.ask("GET", f"/api/v1/campaigns?limit=2&after={after}")
+            found += [one["id"] for one in page["campaigns"]]
+            after = page["next"]
+        assert ["c4", "c3", "c2", "c1", "c0"] == found
+        await world.ask("GET", "/api/v1/campaigns?after=c1", status=400)
+
+    in_world(where, play)
+
+
+def test_who_differs_is_found_among_many(tmp_path: Path) -> None:
+    """A page goes through several of all; none is left out, and none comes twice."""
+
+    async def play(world: World) -> None:
+        for number in range(45):
+            await world.connect(f"d{number:02d}")
+        devices = ["d03", "d30", "d44"]
+        path, target = "/api/v1/wanted/config/site", {"query": ""}
+        push = {"target": target, "variables": {"URL": "a"}, "perMinute": 100_000}
+        await world.ask("PUT", path, push)
+        await later(world)
+
+        def ended(connection: Connection) -> None:
+            connection.execute(
+                "UPDATE device_order SET ended = CASE WHEN device_id IN (SELECT device_id FROM"
+                " device WHERE device IN ('d03', 'd30', 'd44')) THEN 'failed' ELSE 'done' END"
+            )
+
+        await world.ledger.write(ended)
+        found: list[str] = []
+        place: int | None = 0
+        for _ in range(10):
+            page = await world.ask("GET", f"{path}/drift?state=drifted&limit=2&after={place}")
+            found += [one["device"] for one in page["devices"]]
+            place = page["next"]
+            if place is None:
+                break
+        assert (devices, None) == (found, place)
+
+    in_world(tmp_path / "ledger.db", play)
 
 
 @pytest.mark.parametrize("area", [Area.ORDERS, Area.AUDIT])
