@@ -8,12 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from edge import imports
-
-# Before any library: the first of them imports it for the sake of seldom lines.
-imports.lazily("ast")
-
-import click  # noqa: E402
+import click
 
 _EPILOG = """\b
 Start a device, register a folder of workflows, run one:

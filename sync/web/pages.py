@@ -1,11 +1,11 @@
 """Hands out the files of one web face and of the pieces shared by both, as an ASGI application.
 
-No API and no template stands here: what is served is fixed when the process starts.
+No API and no template stands here: what is served is fixed when somebody first asks for it.
 """
 
 from __future__ import annotations
 
-import gzip
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
@@ -69,7 +69,7 @@ class Page(msgspec.Struct, frozen=True):
     etag: str
 
 
-def read_pages(face: Path) -> dict[str, Page]:
+def find_pages(face: Path) -> dict[str, Path]:
     """Every file of a face and of the shared pieces, by the path it is served under.
 
     Raises:
@@ -83,7 +83,12 @@ def read_pages(face: Path) -> dict[str, Page]:
         raise PagesMissing(f"{face} has no index.html; install the package again")
     if sum(path.stat().st_size for path in found.values()) > _TOTAL_LIMIT_BYTES:
         raise PagesTooLarge(f"the files of {face} exceed {_TOTAL_LIMIT_BYTES} bytes")
-    pages = {served: _page(path) for served, path in found.items()}
+    return found
+
+
+def read_pages(face: Path) -> dict[str, Page]:
+    """The same, read and ready to be sent. Raises as ``find_pages`` does."""
+    pages = {served: _page(path) for served, path in find_pages(face).items()}
     pages["/"] = pages["/index.html"]
     return pages
 
@@ -93,6 +98,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _page(path: Path) -> Page:
+    # Of use to those alone who look at pages.
+    import gzip
+
     content = path.read_bytes()
     return Page(
         content=content,
@@ -106,10 +114,22 @@ class Pages:
     """The ASGI application; mount it last, under ``/``.
 
     Paths are looked up in a table, so no request can reach a file that is not one of the pages.
+    All of them are read when somebody asks for one: most devices are never looked at, and no page
+    is of another release than the others.
+
+    Args:
+        face: the folder of the files.
+
+    Raises:
+        PagesMissing: the face has no index.html.
+        PagesTooLarge: together they exceed the limit.
     """
 
     def __init__(self, face: Path) -> None:
-        self._pages = read_pages(face)
+        find_pages(face)
+        self._face = face
+        self._pages: dict[str, Page] = {}
+        self._reading = asyncio.Lock()
 
     async def __call__(self, scope: MutableMapping[str, Any], _: Receive, send: Send) -> None:
         """Answer one request; a body that comes with it is not read."""
@@ -119,6 +139,9 @@ class Pages:
         if scope["method"] not in ("GET", "HEAD"):
             await _refuse(send, 405, f"{scope['method']} is not possible on a page; use GET")
             return
+        async with self._reading:
+            if not self._pages:
+                self._pages = await asyncio.to_thread(read_pages, self._face)
         page = self._pages.get(path)
         if page is None:
             await _refuse(send, 404, f"there is no page {path[:200]}; begin at /")
