@@ -11,11 +11,14 @@ import datetime as dt
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge.durable import FILES, FileSystem
-from edge.store.salvage import CannotWrite, Report, rebuild
+
+if TYPE_CHECKING:
+    from edge.store.salvage import Report
 
 MOST_KEPT_BYTES = 1_000_000_000
 """A larger damaged database is not kept after what could be salvaged is safe."""
@@ -82,10 +85,15 @@ def recover(
         NothingToSalvage: there is no row in it; it is left as it is.
         NoRoom: the new file cannot be written; the old one is left as it is.
     """
+    # Few devices ever have use for it.
+    from edge.store import salvage
+
     unfinished = database.with_name(database.name + ".salvaging")
     try:
-        report = rebuild(database, unfinished, now_ms=now_ms, progress=progress, files=files)
-    except CannotWrite as error:
+        report = salvage.rebuild(
+            database, unfinished, now_ms=now_ms, progress=progress, files=files
+        )
+    except salvage.CannotWrite as error:
         raise NoRoom(
             f"what can be salvaged from {database} cannot be written beside it: {error}. "
             f"Free some space, or salvage it elsewhere: baton storage salvage {database.parent} "

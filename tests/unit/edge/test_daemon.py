@@ -224,10 +224,10 @@ def test_a_control_plane_lives_and_stops(tmp_path: Path) -> None:
 
 _NOT_NEEDED = """
 anyio certifi colorama conductor cryptography csv ctypes cv2 difflib edge.api.openapi
-edge.cli.steering edge.demo edge.hosting.crew email.parser greenlet html httpx http.cookiejar
-importlib.metadata jsonpath jsonschema_rs multiprocessing numpy onnxruntime paho quickjs rich
-starlette.responses stringprep sysconfig typing_extensions unicodedata unittest urllib.request
-uvicorn.main xml zeroconf zipfile zoneinfo
+edge.cli.steering edge.demo edge.hosting.crew edge.store.salvage email.parser greenlet html httpx
+http.cookiejar importlib.metadata jsonpath jsonschema_rs multiprocessing numpy onnxruntime paho
+quickjs rich starlette.responses stringprep sysconfig typing_extensions unicodedata unittest
+urllib.request uvicorn.main xml zeroconf zipfile zoneinfo
 """
 """What only a person at a terminal, a camera, a request or a site's configuration has use for."""
 
