@@ -183,6 +183,40 @@ def test_what_was_not_sent_is_taken_back(house: House, open_tab: OpenTab) -> Non
     expect(page.locator("main")).to_contain_text("No order matches")
 
 
+def test_a_log_is_fetched_and_read(house: House, open_tab: OpenTab) -> None:
+    """On demand, from the page of the device; what is not there is told; both can be removed."""
+    tab = open_tab(house.cloud.url)
+    page = tab.open("devices")
+    expect(page.locator("tbody tr", has_text="roof")).to_contain_text("Online", timeout=_LONG_MS)
+    page.get_by_role("link", name="roof").click()
+    panel = page.get_by_role("region", name="Logs and files")
+    expect(panel).to_contain_text("Nothing was fetched yet", timeout=_LONG_MS)
+    panel.get_by_role("button", name="Fetch").click()
+    box = page.get_by_role("dialog", name="Fetch from roof")
+    box.get_by_label("Newest lines").fill("50")
+    box.get_by_role("button", name="Fetch").click()
+    row = panel.locator("tbody tr").first
+    expect(row).to_contain_text("complete", timeout=_LONG_MS)
+    address = row.get_by_role("link", name="Open").get_attribute("href")
+    assert address is not None
+    answer = page.request.get(f"{house.cloud.url}/{address}")
+    assert answer.ok
+    assert "roof" in answer.text()
+    panel.get_by_role("button", name="Fetch").click()
+    box.get_by_label("What").select_option("files")
+    box.get_by_label("Name", exact=True).fill("clips/none.mp4")
+    box.get_by_role("button", name="Fetch").click()
+    expect(row).to_contain_text("evidence: clips/none.mp4")
+    expect(row).to_contain_text("gone", timeout=_LONG_MS)
+    assert [] == tab.audit()
+    for left in (1, 0):
+        row.get_by_role("button", name="Remove").click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        expect(panel.locator("tbody tr")).to_have_count(left, timeout=_LONG_MS)
+
+    expect(panel).to_contain_text("Nothing was fetched yet")
+
+
 def test_configuration_is_pushed_and_rolled_back(house: House, open_tab: OpenTab) -> None:
     """Two versions, then the content of the first again; the content of each can be read."""
     tab = open_tab(house.cloud.url)

@@ -50,6 +50,13 @@ export const getOrder = (order, abort) => getJson(`api/v1/orders/${id(order)}`, 
 export const giveOrder = (device, body) => send("POST", `api/v1/devices/${id(device)}/orders`, body);
 export const withdrawOrder = (order) => send("DELETE", `api/v1/orders/${id(order)}`);
 
+export const getFetches = list("fetches");
+export const fetchFrom = (device, what, body) => send("POST", `api/v1/devices/${id(device)}/${what}`, body);
+export const removeFetch = (fetched) => send("DELETE", `api/v1/fetches/${id(fetched)}`);
+/** A link can send no header: whose it is stands in the query. */
+export const contentUrl = (fetched) =>
+  withQuery(`api/v1/fetches/${id(fetched)}/content`, { tenant: place.value.query.tenant });
+
 const campaign = (name) => `api/v1/campaigns/${id(name)}`;
 export const previewTarget = (target) => send("POST", "api/v1/campaigns/preview", target);
 export const getCampaigns = list("campaigns");

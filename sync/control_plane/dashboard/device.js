@@ -2,6 +2,7 @@
 
 import { changeTags, getDevice, getExecutions, getNotices, getOfDevice } from "./api.js";
 import { executionColumns } from "./execution_columns.js";
+import { Fetched } from "./fetched.js";
 import { ActionLink, Field, FormBox, Head, Tags } from "./kit.js";
 import { orderColumns } from "./order_parts.js";
 import { quoted } from "./searchbox.js";
@@ -36,6 +37,7 @@ export function Page({ device }) {
       </div><div class="stack">
         ${may("orders") && html`<${Orders} device=${device} mine=${mine} />
           <${Wanted} device=${device} mine=${mine} />`}
+        ${may("logs") && html`<${Fetched} device=${device} mine=${mine} />`}
         <${Gaps} device=${device} mine=${mine} />
         <${Notices} device=${device} mine=${mine} />
       </div></div>`}<//>

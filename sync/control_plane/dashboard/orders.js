@@ -12,7 +12,7 @@ import { link } from "./web/router.js";
 const HERE = ["orders"];
 const PAGE_ROWS = 50;
 export const KINDS = ["start", "pause", "resume", "retry", "restart", "terminate", "put-workflow",
-  "put-task", "put-config"];
+  "put-task", "put-config", "fetch-journal", "fetch-task-logs", "fetch-file", "fetch-execution"];
 const STATES = [["", "Any"], ["open", "Open"], ["done", "Done"], ["failed", "Failed"],
   ["expired", "Expired"], ["superseded", "Superseded"]];
 
