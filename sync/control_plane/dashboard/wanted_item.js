@@ -37,7 +37,7 @@ export function Page({ kind, name, query }) {
     <${Waiting} resource=${found}>${() => {
       const { versions, progress } = found.data;
       const campaign = ["campaigns", versions[0].campaign];
-      return html`<${Panel} title=${`Revision ${versions[0].revision} on its way`}>
+      return html`<${Panel} title=${`How far revision ${versions[0].revision} has come`}>
           <${Progress} progress=${progress} href=${(state) => link(campaign, { state })} /><//>
         <div class="split even"><div class="stack"><${Drift} kind=${kind} name=${name} query=${query} here=${here} /></div>
           <div class="stack"><${Versions} versions=${versions} here=${here} query=${query} back=${pushes && setBack} />
