@@ -9,6 +9,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -58,6 +59,18 @@ _QUEUES_KNOWN = 5_000
 """Queues of which it is remembered who polled them; whoever polls makes up their names."""
 
 
+class _Polled(NamedTuple):
+    """The last poll of a queue."""
+
+    at_ms: int
+    """Monotonic."""
+    worker: str | None
+    shown_ms: int
+    """The time of day, as it was shown; 0 = it has not been."""
+    since_ms: int
+    """Since when workers have been at work on the queue (monotonic)."""
+
+
 class HandOver:
     """Queues, leases and the polls that turn one into the other. Event loop only.
 
@@ -100,9 +113,8 @@ class HandOver:
         """Tasks that were queued for an earlier process, counted."""
         self._moved: dict[TaskId, None] = {}
         """Tasks that commits have ended or queued lately, the latest last."""
-        self._polled: OrderedDict[str, tuple[int, str | None, int]] = OrderedDict()
-        """Monotonic time of the last poll of each queue, who polled, and the time of day as it was
-        shown; 0 = it has not been. The latest stands last."""
+        self._polled: OrderedDict[str, _Polled] = OrderedDict()
+        """Of each queue; the one that was polled last stands last."""
         self._behind = (-_LOOK_MS, 0)
         """When it was looked which queue is furthest behind, and how far that was."""
 
@@ -425,12 +437,12 @@ class HandOver:
         """Who asked each queue for work last."""
         now_ms, monotonic_ms = self._clock.now_ms(), self._clock.monotonic_ms()
         found = []
-        for queue, (polled_ms, worker, shown_ms) in self._polled.items():
+        for queue, polled in self._polled.items():
             domain, _, name = queue.rpartition(":")
             # Worked out when it is asked for, which polls are not, and then kept.
-            last_ms = shown_ms or now_ms - (monotonic_ms - polled_ms)
-            self._polled[queue] = (polled_ms, worker, last_ms)
-            found.append(PollData(name, domain or None, worker, last_ms))
+            last_ms = polled.shown_ms or now_ms - (monotonic_ms - polled.at_ms)
+            self._polled[queue] = polled._replace(shown_ms=last_ms)
+            found.append(PollData(name, domain or None, polled.worker, last_ms))
         return found
 
     def is_polled(self, queue: str) -> bool:
@@ -441,29 +453,34 @@ class HandOver:
         if self.queues.waiters.is_waited_for(queue):
             return True
         polled = self._polled.get(queue)
-        return polled is not None and (self._clock.monotonic_ms() - polled[0] <= _ASKED_LATELY_MS)
+        return polled is not None and (
+            self._clock.monotonic_ms() - polled.at_ms <= _ASKED_LATELY_MS
+        )
 
     def behind_ms(self) -> int:
         """How far workers are behind with what they ask for; 0 = they are not.
 
-        That is how long the foremost task of a queue has waited, in milliseconds. In a queue that
-        nobody asks for work tasks may wait for days, and nobody is behind.
+        That is how long the foremost task of a queue has waited, in milliseconds, while workers asked
+        for it. Until they come it may wait for days, and nobody is behind.
         """
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._behind[0] >= _LOOK_MS:
             oldest_ms = now_ms
-            for queue, (polled_ms, *_) in reversed(self._polled.items()):
-                if now_ms - polled_ms > _SERVED_MS:
+            for queue, polled in reversed(self._polled.items()):
+                if now_ms - polled.at_ms > _SERVED_MS:
                     break
-                since_ms = self.queues.foremost_since_ms(queue)
-                oldest_ms = min(oldest_ms, since_ms or now_ms)
+                since_ms = self.queues.foremost_since_ms(queue) or now_ms
+                oldest_ms = min(oldest_ms, max(since_ms, polled.since_ms))
             self._behind = (now_ms, now_ms - oldest_ms)
         return self._behind[1]
 
     def _note_poll(self, queue: str, worker: str | None) -> None:
         self.polls += 1
         self._figures.polls.count(queue)
-        self._polled[queue] = (self._clock.monotonic_ms(), worker, 0)
+        now_ms, before = self._clock.monotonic_ms(), self._polled.get(queue)
+        goes_on = before is not None and now_ms - before.at_ms <= _SERVED_MS
+        since_ms = before.since_ms if before is not None and goes_on else now_ms
+        self._polled[queue] = _Polled(now_ms, worker, 0, since_ms)
         self._polled.move_to_end(queue)
         if len(self._polled) > _QUEUES_KNOWN:
             self._polled.popitem(last=False)

@@ -45,7 +45,7 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
         said = [next(line for line in demo.stdout if line.startswith("device console"))]
-        assert 3 == len(_working_in(tmp_path)), "broker, control plane and device"
+        assert 3 <= len(_working_in(tmp_path)), "broker, control plane and device"
         demo.terminate()
         said += demo.stdout.readlines()
         ended = demo.wait(60)

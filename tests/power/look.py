@@ -19,6 +19,8 @@ from edge.store.variables import read_names, read_secret
 from edge.uploads import Uploads
 from edge.vault import Vault
 from sync.database import DatabaseError, prepare
+from sync.evidence_files import fetched_name
+from sync.records import KINDS, FetchedRecord, decode_body
 from tests.power.disk import MODES, Disk, Files, Frozen, Image, Sync, SyncFolder
 from tests.power.recorder import inline
 from tests.power.recording import Recording, beginning, put_files, record
@@ -210,6 +212,21 @@ class Looker:
             path = uploads.find(row["id"], row["sha256"])
             if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
                 raise BatonError(f"file {row['name']} is not what was uploaded")
+        self._look_at_answers(state)
+
+    def _look_at_answers(self, state: State) -> None:
+        """What was fetched and has not arrived is there and whole. Raises BatonError."""
+        on_its_way = {r["order_id"] for r in state.rows("fetch") if r["last_seq"] is not None}
+        for row in state.rows("history") if on_its_way else ():
+            if row["kind"] != KINDS[FetchedRecord]:
+                continue
+            told = decode_body(row["kind"], row["body"])
+            assert isinstance(told, FetchedRecord)
+            if told.order_id not in on_its_way or not told.sha256:
+                continue
+            path = self.root / "fetched" / fetched_name(told.order_id)
+            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != told.sha256:
+                raise BatonError(f"the answer to {told.order_id} is not what is told of it")
 
     def _look_at_copy(self, state: State) -> None:
         """A database of another schema is as it was, or there is a whole copy of what it was.

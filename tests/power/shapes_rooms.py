@@ -349,6 +349,62 @@ async def _orders(s: Scenario) -> None:
     await s.finish()
 
 
+async def _fetches(s: Scenario) -> None:
+    """A payload and an execution are fetched, and the answers arrive."""
+    await s.define("flow", simple("a"))
+    one = await s.start("flow", "k1", input={"x": "y" * 300})
+    await s.work()
+    later_ms = BEGIN_MS + 86_400_000
+    given = [
+        Order(cseq, f"order{cseq}", kind, msgspec.json.encode(body), BEGIN_MS, later_ms)
+        for cseq, (kind, body) in enumerate(
+            [
+                ("fetch-file", {"store": "input", "name": one}),
+                ("fetch-execution", {"workflowId": one}),
+                ("fetch-file", {"store": "evidence", "name": "nothing.jpg"}),
+            ],
+            start=1,
+        )
+    ]
+
+    async def order() -> None:
+        desk = EngineOrders(s.world.engine, lambda _: None, on_fetch=lambda: None)
+        assert await desk.carry_out(given, BEGIN_MS) == (3, "order3")
+        for one in given:
+            s.log.promise(row(one.id, "order_inbox", {"id": one.id}, state="done".__eq__))
+            s.log.promise(row(f"{one.id} noted", "fetch", {"order_id": one.id}))
+
+    async def answer() -> None:
+        await s.world.fetches.step()
+        # The third answer has no records behind it, so nothing of it has to arrive.
+        for one in given[:2]:
+            is_answered = row(
+                f"{one.id} answered", "fetch", {"order_id": one.id}, last_seq=_is_something
+            )
+            s.log.promise(is_answered)
+
+    async def arrive() -> None:
+        database = s.world.engine.database
+        _, _, newest = (await database.read(outbox.read_lanes))[Lane.BULK]
+        await database.transact(lambda c: outbox.acknowledge(c, {int(Lane.BULK): newest}))
+        await s.world.fetches.step()
+        for one in given:
+            s.log.promise(no_row(f"{one.id} arrived", "fetch", {"order_id": one.id}))
+
+    await s.step(order)
+    for one_ in given:
+        s.log.release(f"{one_.id} noted")
+    await s.step(answer)
+    for one_ in given:
+        s.log.release(f"{one_.id} answered")
+    await s.step(arrive)
+    await s.finish()
+
+
+def _is_something(value: object) -> bool:
+    return value is not None
+
+
 async def _sealed(s: Scenario) -> None:
     """Records that nobody takes away: a run of them is put into one row."""
     told = ClockRecord(BEGIN_MS, 5)
@@ -375,6 +431,7 @@ SHAPES = (
     Shape("history", _history, syncing=True),
     Shape("sealed", _sealed, syncing=True),
     Shape("orders", _orders, syncing=True),
+    Shape("fetches", _fetches, syncing=True),
     Shape("messages", _messages),
     Shape("kept_outputs", _kept_outputs),
     Shape("payloads", _payloads, limits=_SMALL),

@@ -31,6 +31,7 @@ DURABLE_FILES = {
     "payloads of executions": r"payloads/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}\.json(\.gz)?",
     "payloads that clients have sent": r"payloads/uploads/[0-9a-f]{64}",
     "files that workers hand each other": r"payloads/files/[0-9a-f]{64}(\.[0-9a-f]{64})?",
+    "what is being fetched": r"fetched/[0-9a-f]{64}",
     "the key of the secrets": r"secret\.key",
     "the database": r"baton\.db",
     "its log": r"baton\.db-wal",

@@ -22,6 +22,8 @@ from edge.durable import FILES, FileSystem
 from edge.effects import Effects
 from edge.engine import Engine
 from edge.event_queue import EventQueue
+from edge.fetch_sources import Sources
+from edge.fetching import Fetches
 from edge.lookups import Lookups
 from edge.model.elapsed import NO_JUMPS, TimeKept
 from edge.model.payload_limits import PayloadLimits
@@ -85,9 +87,15 @@ class World:
     """One boot of a device."""
 
     def __init__(
-        self, engine: Engine, house: House, client: httpx.AsyncClient, clock: VirtualClock
+        self,
+        engine: Engine,
+        house: House,
+        client: httpx.AsyncClient,
+        clock: VirtualClock,
+        fetches: Fetches,
     ) -> None:
         self.engine = engine
+        self.fetches = fetches
         self.house = house
         self.client = client
         self.clock = clock
@@ -173,12 +181,27 @@ async def world_at(
     payloads = engine.payloads.files.root
     house.uploads = Uploads(payloads / "uploads", _BUDGET, files)
     house.files = Uploads(payloads / "files", _BUDGET, files)
+    sources = Sources(
+        engine,
+        journal=None,
+        evidence=root / "evidence",
+        files=lambda: house.files,
+        uploads=lambda: house.uploads,
+    )
+    fetches = Fetches(
+        engine,
+        sources,
+        root / "fetched",
+        most_bytes=_BUDGET,
+        budget_bytes=_BUDGET,
+        files=files,
+    )
     transport = httpx.ASGITransport(app=build_app(house))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(engine.run())
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://device") as client:
-                yield World(engine, house, client, clock)
+                yield World(engine, house, client, clock, fetches)
         finally:
             await engine.close()
             await running

@@ -95,30 +95,36 @@ def test_a_task_that_ended_while_queued_is_left_out(tmp_path: Path) -> None:
 
 
 def test_how_far_workers_are_behind(tmp_path: Path) -> None:
-    """As far as the furthest of the queues that they ask for work; others may wait for days."""
+    """As far as the furthest of the queues that they ask for work, from when they began to ask."""
     clock = ManualClock()
 
     async def body(engine: Engine) -> None:
         hand_over = engine.hand_over
         for name in ("slow", "quick", "nobody"):
             await define(engine, name, simple(name))
-        for name in ("slow", "slow", "nobody", "quick"):
+        for name in (*["slow"] * 4, "nobody", "quick"):
             await start(engine, name)
-        clock.pass_s(10)
+        clock.pass_s(3_600)
         unasked = hand_over.behind_ms()
-        await claim(engine, "quick")
-        clock.pass_s(1)
-        kept_up = hand_over.behind_ms()
         await claim(engine, "slow")
         clock.pass_s(1)
+        just_come = hand_over.behind_ms()
+        for _ in range(2):
+            await claim(engine, "slow")
+            clock.pass_s(1.5)
+        await claim(engine, "quick")
         behind = hand_over.behind_ms()
         await claim(engine, "slow")
         again = hand_over.behind_ms()
         clock.pass_s(1)
         caught_up = hand_over.behind_ms()
+        await start(engine, "slow")
+        clock.pass_s(10)
+        gone = hand_over.behind_ms()
 
-        assert (0, 0, 12_000) == (unasked, kept_up, behind)
-        assert (12_000, 0) == (again, caught_up), "it is looked ten times a second at most"
+        assert (0, 1_000, 4_000) == (unasked, just_come, behind)
+        assert (4_000, 0) == (again, caught_up), "it is looked ten times a second at most"
+        assert 0 == gone
 
     run(tmp_path, body, clock=clock, timers=False)
 

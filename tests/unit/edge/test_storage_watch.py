@@ -137,7 +137,7 @@ def test_an_execution_in_memory_is_written_again(tmp_path: Path) -> None:
             await define(engine, "one", simple("a"))
             workflow_id = await start(engine, "one", input={"n": 1})
             # Whoever reads has its records put into their tables.
-            await engine.execution(workflow_id)
+            await engine.running("one", None)
             await engine.database.transact(
                 lambda c: c.execute(_FLIP.format("task", f"key = {(1 << 24) + 1}"))
             )
