@@ -331,6 +331,9 @@ class Session:
         if records[-1].seq != side.next_seq + len(records) - 1:
             records = [one for at, one in enumerate(records) if one.seq == side.next_seq + at]
         side.offered = records
+        # What was written since the bounds were noted is held as well: an answer that covers it
+        # must not be taken for one from a future of ours.
+        side.newest = max(side.newest, records[-1].seq)
         return True
 
     def to_send(self, now_s: float) -> list[Message]:

@@ -399,6 +399,20 @@ def test_an_acknowledgement_drops_what_waits_in_hand() -> None:
     assert [(Lane.HISTORY, 11, 30)] == ranges(play.pump())
 
 
+def test_what_is_offered_beyond_the_bounds_is_held() -> None:
+    """An answer that covers it is no future: whoever writes may not have said so yet."""
+    play = Playbook(written=10).streaming()
+    records = [Record(Lane.HISTORY, seq, "task", 1, 1, b"") for seq in range(1, 16)]
+    assert play.session.offer(Lane.HISTORY, records)
+    sent = [frames.decode(one.payload) for one in play.session.to_send(play.now_s)]
+    assert [(Lane.HISTORY, 1, 15)] == ranges(sent)
+    play.session.server_started(play.now_s)
+    play.answer({Lane.HISTORY: 15}, hello=play.sent_hello())
+
+    assert State.STREAMING is play.session.state
+    assert 15 == play.session.acked()[Lane.HISTORY]
+
+
 def test_large_records_go_in_more_frames() -> None:
     """What does not compress is cut at the frame's cap, in order."""
     import random
