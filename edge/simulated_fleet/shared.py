@@ -35,6 +35,7 @@ from sync.uplink import LinkState
 
 _KEPT = 4
 """Messages of orders that wait for one device; what is beyond comes again."""
+_FAREWELLS_S = 60.0
 _SPEAKING = 2_000
 """Devices that speak at a time, over all shared connections: each takes some 40 KB while it does."""
 _MOST_AT_ONCE = 16
@@ -126,6 +127,8 @@ class Carrier:
         self._speaking: dict[int, Speaker] = {}
         self._wires: dict[int, SharedWire] = {}
         self._tickets: dict[int, SharedWire] = {}
+        self._farewells: set[int] = set()
+        """Tickets of those that the broker does not have yet."""
         self._kept: dict[int, list[Received]] = {}
         """Orders for devices that are not speaking."""
         self._group: asyncio.TaskGroup | None = None
@@ -189,10 +192,21 @@ class Carrier:
         except asyncio.CancelledError:
             for device in self.devices():
                 self._farewell(device)
+            await self._be_heard(link)
             raise
         finally:
             self._let_go()
             await link.close()
+
+    async def _be_heard(self, link: CountedLink) -> None:
+        """Wait until the broker has all farewells, but not for ever."""
+        try:
+            async with asyncio.timeout(_FAREWELLS_S):
+                while self._farewells and not self._read(link):
+                    await self._news.wait()
+        except TimeoutError:
+            # They stay shown as they were; their next run says that they are there.
+            return
 
     def _read(self, link: CountedLink) -> bool:
         """Sort what has come; whether the connection is gone."""
@@ -204,6 +218,7 @@ class Carrier:
                         wire.tell(event)
                     return True
                 case Taken():
+                    self._farewells.discard(event.ticket)
                     wire_of = self._tickets.pop(event.ticket, None)
                     if wire_of is not None:
                         wire_of.tell(event)
@@ -248,6 +263,7 @@ class Carrier:
         self.ready.clear()
         self._link = None
         self._tickets.clear()
+        self._farewells.clear()
         for device in self.devices():
             self.fleet.here[device] = 0
 
@@ -347,7 +363,10 @@ class Carrier:
             "state": "offline", "epoch": fleet.epoch, "boot": BOOT, "session": session,
             "version": VERSION,
         }  # fmt: skip
-        self._link.publish(address.topic(topics.PRESENCE), msgspec.json.encode(said), retain=True)
+        payload = msgspec.json.encode(said)
+        self._farewells.add(
+            self._link.publish(address.topic(topics.PRESENCE), payload, retain=True)
+        )
         self._link.unsubscribe([address.topic(topics.ACK), address.topic(topics.DOWN)])
 
 

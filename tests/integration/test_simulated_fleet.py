@@ -135,6 +135,8 @@ def test_two_thousand_devices_lose_nothing_when_the_broker_dies(tmp_path: Path) 
             wait_until(lambda: _ended(url, campaign) == len(names), lambda: _ended(url, campaign))
             process.send_signal(signal.SIGINT)
             ended = outcome(process, tmp_path)
+            # All have said goodbye, also those that share a connection.
+            wait_until(lambda: summary()["online"] == 0, summary)
 
     proof = ended["proof"]
     assert proof["good"], proof
