@@ -66,13 +66,16 @@ demo: setup ## camera, workflow, control plane in a browser; SECONDS=45 runs una
 bench: setup ## measure Baton beside its peers; ARGS=--help tells how, ARGS="--only forks" a part
 	@$(PYTHON_RUN) -m tests.bench $(ARGS)
 
-# What was stopped goes on where it was; SEEDS=A..B and IMAGES=N ask for others, or more.
+# What was stopped goes on where it was; SEEDS=A..B, SCHEDULES=A..B and IMAGES=N ask for
+# others, or more.
 IMAGES ?= 1000000
 SEEDS ?= 0..99999
+SCHEDULES ?= 0..999
 soak: setup ## a million power cuts, 100,000 worlds and the rest: hours; may be stopped and goes on
 	@mkdir -p .soak
 	$(PYTHON_RUN) -m tests.power --images $(IMAGES) --resume .soak/power --jobs $(WORKERS)
 	$(PYTHON_RUN) -m tests.simulation --seeds $(SEEDS) --resume .soak/worlds --jobs $(WORKERS)
+	$(PYTHON_RUN) -m tests.schedules --seeds $(SCHEDULES) --resume .soak/schedules --jobs $(WORKERS)
 	$(PYTEST) -m soak --timeout 0 tests/integration
 
 package: setup ## wheel, sdist and, where dpkg-deb exists, a Debian package, into dist/

@@ -327,16 +327,26 @@ def test_history_drains_over_mutual_tls(tmp_path: Path) -> None:
     assert expected == stored_sequences(tmp_path / "ledger.db", Lane.HISTORY)
 
 
+@pytest.mark.timeout(300)
+def test_a_hundred_thousand_records_survive_kills_every_few_seconds(tmp_path: Path) -> None:
+    """0 lost and 0 twice while broker, ingester and uplink take turns in going down."""
+    _drain_under_kills(tmp_path, seed=7, records=100_000)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("seed", range(3))
 def test_a_million_records_survive_kills_every_few_seconds(tmp_path: Path, seed: int) -> None:
-    """0 lost and 0 twice while broker, ingester and uplink take turns in going down."""
+    """The same for ten times as long."""
+    _drain_under_kills(tmp_path, seed=seed, records=1_000_000)
+
+
+def _drain_under_kills(tmp_path: Path, *, seed: int, records: int) -> None:
     chance = random.Random(seed)
     port = free_port()
     broker, ingest = mosquitto(tmp_path, port), ingester(tmp_path, port)
     outbox = MemoryOutbox()
-    fill(outbox, 1_000_000)
+    fill(outbox, records)
 
     async def scenario() -> None:
         uplink = asyncio.create_task(make_uplink(tmp_path, port, outbox).run())
