@@ -26,6 +26,7 @@ allow_anonymous true
 persistence false
 set_tcp_nodelay true
 max_inflight_messages 20
+max_queued_messages 100000
 log_type error
 """
 

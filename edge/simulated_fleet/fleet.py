@@ -71,6 +71,8 @@ class Fleet:
         self._acked = {lane: array("I", bytes(4 * self.size)) for lane in Lane}
         self.here = bytearray(self.size)
         """1 for those that share a connection, and have said on it that they are there."""
+        self.shown = bytearray(self.size)
+        """1 for those of them that a broker shows as online, as far as we know."""
         self.due = bytearray(self.size)
         """1 for those that share a connection and wait for their turn to speak."""
         self.away = bytearray(self.size)

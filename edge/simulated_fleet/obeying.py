@@ -94,7 +94,11 @@ class Obedience:
                     return State.FAILED, f"the device has revision {now[0]}", None
                 return *_put(known, kind, body, subject), None
             case _:
-                return State.FAILED, "the execution has ended, or is not known here", None
+                return (
+                    State.FAILED,
+                    "executions of simulated devices have ended, and they keep no files",
+                    None,
+                )
 
     def _start(self, device: int, known: Ordered, order: Order, body: StartBody) -> bytes:
         fleet = self._fleet

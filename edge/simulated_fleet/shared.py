@@ -292,7 +292,7 @@ class Carrier:
         """Say that a device is there, once on each connection; that it has paused is no farewell."""
         if self._link is None or self.fleet.here[device] or b'"online"' not in payload:
             return
-        self.fleet.here[device] = 1
+        self.fleet.here[device] = self.fleet.shown[device] = 1
         self._link.publish(topic, payload, retain=True)
 
     def publish(self, wire: SharedWire, topic: str, payload: bytes, *, retain: bool) -> int:
@@ -354,9 +354,9 @@ class Carrier:
 
     def _farewell(self, device: int) -> None:
         """Say that a device is gone."""
-        if self._link is None or not self.fleet.here[device]:
+        if self._link is None or not self.fleet.shown[device]:
             return
-        self.fleet.here[device] = 0
+        self.fleet.here[device] = self.fleet.shown[device] = 0
         fleet, address = self.fleet, self.fleet.address(device)
         session = fleet.now_ms() + fleet.world.clock_off_ms(device)
         said = {

@@ -29,6 +29,8 @@ _LOOK_S = 0.05
 _TELL_S = 1.0
 _BREATH = 2_000
 """Devices that are looked through before others get the loop."""
+_BACK_S = 60.0
+"""How long connections that were cut may take to come back before all say farewell."""
 _SILENCE_S = 10.0
 """Without any acknowledgement, after which a person is asked to look."""
 _HOUR_MS = 3_600_000
@@ -214,6 +216,7 @@ class Simulation:
                     await asyncio.sleep(_LOOK_S)
                 stop.clear()
                 await self._drain(way, stop, tell)
+                await self._gather_again(stop)
                 ended = self._progress("done", self._average())
             finally:
                 way.stop()
@@ -261,8 +264,8 @@ class Simulation:
         self._end_runs(way, now_ms)
         fleet.stop_writing(now_ms)
         for device in range(fleet.size):
-            fleet.away[device] = 0
-            if fleet.waits(device):
+            was_away, fleet.away[device] = fleet.away[device], 0
+            if was_away or fleet.waits(device):
                 way.due(device)
             if device % _BREATH == 0:
                 self._look(tell)
@@ -271,6 +274,15 @@ class Simulation:
         while fleet.figures.backlog > 0 and _steady_s() < until_s and not stop.is_set():
             self._look(tell)
             await asyncio.sleep(_LOOK_S)
+
+    async def _gather_again(self, stop: asyncio.Event) -> None:
+        """Wait for connections that were cut at last: who has none can say no farewell."""
+        wanted = min(self._options.sessions, self.fleet.size)
+        until_s = _steady_s() + _BACK_S
+        while len(self._connections.open) < wanted and not stop.is_set():
+            await asyncio.sleep(_LOOK_S)
+            if _steady_s() > until_s:
+                return
 
     def _look(self, tell: Callable[[Progress], None]) -> None:
         """Note when all are connected, and tell how it goes, once a second."""

@@ -79,7 +79,7 @@ def test_an_older_revision_changes_nothing() -> None:
         (order(1, "start", {"name": "u"}, expires_ms=BEGAN_MS), "expired", "its time was over"),
         (order(1, "dance", {}), "failed", "'dance' is not one of"),
         (order(1, "start", {"nome": "u"}), "failed", "nome"),
-        (order(1, "pause", {"workflowId": "w"}), "failed", "has ended"),
+        (order(1, "pause", {"workflowId": "w"}), "failed", "have ended"),
     ],
 )
 def test_what_cannot_be_done_says_why(given: Order, state: str, reason: str) -> None:
