@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.timeout(170), pytest.mark.real]
+pytestmark = [pytest.mark.timeout(170), pytest.mark.real, pytest.mark.xdist_group("demo")]
+"""One after the other: each takes the first addresses that are free."""
 
 
 @pytest.mark.parametrize("broker", ["auto", "embedded"])

@@ -213,6 +213,8 @@ def test_what_is_missing_is_named() -> None:
     assert f"no control plane answers at {address}" in blind.stderr
 
 
+# It takes the first addresses that are free, as the demonstration does.
+@pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(120)
 def test_one_command_shows_a_fleet(tmp_path: Path) -> None:
     """With --embedded it brings its broker and its control plane, and asks the latter at the end."""
