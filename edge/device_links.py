@@ -92,7 +92,7 @@ def uplink(
     scripts: Evaluators,
     fetches: Fetches | None,
 ) -> Uplink:
-    """Imported here: a device that keeps its history to itself has no use for MQTT in memory."""
+    """The way to the control plane."""
     from edge.lineage import Lineage
     from edge.links import Dice, broker, run_id
     from edge.orders import EngineOrders
@@ -125,7 +125,7 @@ def uplink(
 
 
 def event_link(settings: Settings, engine: Engine) -> EventLink:
-    """Imported here for the same reason."""
+    """The way of messages of events."""
     from edge.inbound import EngineInbox
     from edge.links import Dice, broker
     from edge.outbox import EnginePublications

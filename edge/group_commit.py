@@ -120,8 +120,8 @@ class GroupCommit:
         self._monotonic_ms = monotonic_ms
         self._idle_since_ms = monotonic_ms()
         self._is_free = False
-        self._is_committing = False
         """Whether the event loop has been free since the last commit."""
+        self._is_committing = False
         self._inbox: list[Ticket[Any]] = []
         self._starts: deque[tuple[int, Ticket[Any]]] = deque()
         """Requests that begin something, with the moment of their arrival. They stand behind the

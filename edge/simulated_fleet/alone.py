@@ -6,13 +6,13 @@ Nothing is shared here but the process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from edge.simulated_fleet.connections import Connections, CountedLink
 from edge.simulated_fleet.fleet import Fleet
 from edge.simulated_fleet.uplinks import Speaker, Uplinks
-from sync.link import Broker, Dialect, Will
+from sync.link import Broker
 
 
 class Alone:
@@ -64,19 +64,8 @@ class Alone:
         if device in self._speaking:
             self._speaking[device].stop()
 
-    def _wire(
-        self,
-        device: int,
-        broker: Broker,
-        *,
-        client_id: str,
-        dialect: Dialect,
-        on_news: Callable[[], None],
-        will: Will | None = None,
-    ) -> CountedLink:
-        link = self._connections.wire(
-            broker, client_id=client_id, dialect=dialect, on_news=on_news, will=will
-        )
+    def _wire(self, device: int, broker: Broker, **said: Any) -> CountedLink:
+        link = self._connections.wire(broker, **said)
         self._links[device] = link
         return link
 

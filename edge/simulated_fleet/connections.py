@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from edge.simulated_fleet.figures import Figures
 from sync.link import (
     Broker,
@@ -109,16 +111,7 @@ async def find_protocol(broker: Broker) -> MqttVersion:
     if broker.protocol != "auto":
         versions = (broker.protocol,)
     for version in versions:
-        one = Broker(
-            host=broker.host,
-            port=broker.port,
-            protocol=version,
-            username=broker.username,
-            password_file=broker.password_file,
-            ca_file=broker.ca_file,
-            certificate_file=broker.certificate_file,
-            key_file=broker.key_file,
-        )
+        one = msgspec.structs.replace(broker, protocol=version)
         link = Link(one, client_id="", dialect=Dialect(one), on_news=lambda: None)
         try:
             await link.open()

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -29,7 +30,6 @@ from sync.link import (
     Lost,
     Received,
     Taken,
-    Will,
 )
 from sync.uplink import LinkState
 
@@ -332,16 +332,8 @@ class Carrier:
             speaker.start(self._group, partial(self._ended, device))
 
     def _wire(
-        self,
-        device: int,
-        broker: Broker,
-        *,
-        client_id: str,
-        dialect: Dialect,
-        on_news: Callable[[], None],
-        will: Will | None = None,
+        self, device: int, _: Broker, *, on_news: Callable[[], None], **__: Any
     ) -> SharedWire:
-        del broker, client_id, dialect, will
         return SharedWire(self, device, on_news)
 
     def _ended(self, device: int) -> None:

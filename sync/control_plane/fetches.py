@@ -286,8 +286,9 @@ def _chunk(payload: bytes, seq: int) -> bytes | None:
         body = decode_body(record.kind, record.body)
     except (frames.FrameError, RecordError):
         return None
-    is_whole = isinstance(body, PartRecord) and not _is_missing(body)
-    return body.content if is_whole and isinstance(body, PartRecord) else None
+    if isinstance(body, PartRecord) and not _is_missing(body):
+        return body.content
+    return None
 
 
 # Removal.

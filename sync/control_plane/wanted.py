@@ -164,7 +164,7 @@ def newest(connection: Connection, tenant: str, subject: str) -> Version | None:
         f"{_COLUMNS} WHERE tenant = :tenant AND subject = :subject ORDER BY revision DESC LIMIT 1",
         {"tenant": tenant, "subject": subject},
     )
-    return Version(**(rows[0] | {"body": bytes(rows[0]["body"])})) if rows else None
+    return _version(rows)
 
 
 def find_version(
@@ -176,6 +176,11 @@ def find_version(
         f"{_COLUMNS} WHERE tenant = :tenant AND subject = :subject AND revision = :revision",
         {"tenant": tenant, "subject": subject, "revision": revision},
     )
+    return _version(rows)
+
+
+def _version(rows: list[dict[str, Any]]) -> Version | None:
+    """The one that was found, if one was."""
     return Version(**(rows[0] | {"body": bytes(rows[0]["body"])})) if rows else None
 
 

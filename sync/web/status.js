@@ -81,10 +81,13 @@ export function Shape({ status }) {
 
 const WORDS = { never: "Never seen", "in-step": "In step" };
 
+/** What a status is called. */
+export const wordOf = (value) => WORDS[value] ?? words(value);
+
 /** Shape and word. */
 export function Status({ value, label }) {
   if (!value) return html`<span class="soft">–</span>`;
   return html`<span class=${`status tone-${toneOf(value)}`}>
-    <${Shape} status=${value} />${label ?? WORDS[value] ?? words(value)}
+    <${Shape} status=${value} />${label ?? wordOf(value)}
   </span>`;
 }

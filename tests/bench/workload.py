@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from edge.daemon import _loop_factory, settle_memory
+from edge.daemon import loop_factory, settle_memory
 from edge.engine import Engine
 from edge.model.definitions import WorkflowDefinition
 from tests.evaluators import EVALUATORS
@@ -44,7 +44,7 @@ def workload_w(name: str = "W") -> dict[str, Any]:
 def run_as_the_daemon(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the loop, and with the memory, that the daemon would take."""
     settle_memory()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(main)
 
 

@@ -1,7 +1,7 @@
 // Who may do what: tokens with their roles and ends, and tenants.
 
 import { getTenants, getTokens, makeToken, putTenant, revokeToken } from "./api.js";
-import { ActionLink, Choice, Field, FormBox, Head, Tick } from "./kit.js";
+import { ActionLink, Choice, Field, FormBox, Head, Tick, attempt } from "./kit.js";
 import { may, self } from "./session.js";
 import { html, useState } from "./web/dom.js";
 import { count, dateTime } from "./web/format.js";
@@ -55,12 +55,7 @@ function Tokens({ tokens, reload }) {
     const yes = await ask({ title: `Revoke ${token.name}?`, action: "Revoke", danger: true,
       text: `Whoever uses it is refused within a second, for good.${mine ? " It is the one that you use." : ""}` });
     if (!yes) return;
-    try {
-      await revokeToken(token.tokenId);
-      tell(`${token.name} is revoked`);
-    } catch (error) {
-      tell(error.message, { bad: true });
-    }
+    await attempt(() => revokeToken(token.tokenId), `${token.name} is revoked`);
     reload();
   };
   const columns = [

@@ -1,7 +1,7 @@
 // Whom alerts tell, and how each message has gone.
 
 import { getChannels, getDeliveries, putChannel, removeChannel, testChannel } from "./api.js";
-import { Choice, Field, FormBox, Head } from "./kit.js";
+import { Choice, Field, FormBox, Head, attempt } from "./kit.js";
 import { html, useState } from "./web/dom.js";
 import { count } from "./web/format.js";
 import { useResource } from "./web/live.js";
@@ -18,12 +18,7 @@ export function Page() {
   const sent = useResource((abort) => getDeliveries({ limit: DELIVERIES }, abort), "deliveries", { everyMs: 3000 });
   const [edited, setEdited] = useState(null);
   const act = async (work, words) => {
-    try {
-      await work();
-      tell(words);
-    } catch (error) {
-      tell(error.message, { bad: true });
-    }
+    await attempt(work, words);
     found.reload();
     sent.reload();
   };

@@ -1,7 +1,7 @@
 // The rules of alerts: what is watched, and who is told.
 
 import { getChannels, getRules, putRule, removeRule } from "./api.js";
-import { Choice, Field, FormBox, Head, Tick } from "./kit.js";
+import { Choice, Field, FormBox, Head, Tick, attempt } from "./kit.js";
 import { may } from "./session.js";
 import { html, useState } from "./web/dom.js";
 import { count, duration } from "./web/format.js";
@@ -46,12 +46,7 @@ export function Page() {
   const remove = async (name) => {
     const yes = await ask({ title: `Remove the rule ${name}?`, text: "What it has found is resolved.", action: "Remove", danger: true });
     if (!yes) return;
-    try {
-      await removeRule(name);
-      tell(`The rule ${name} is removed`);
-    } catch (error) {
-      tell(error.message, { bad: true });
-    }
+    await attempt(() => removeRule(name), `The rule ${name} is removed`);
     found.reload();
   };
   const columns = [

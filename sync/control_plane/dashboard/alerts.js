@@ -1,11 +1,11 @@
 // Alerts: what rules have found, and who looks after it.
 
 import { acknowledge, getAlerts } from "./api.js";
-import { ActionLink, Head, MarkPager, Tabs } from "./kit.js";
+import { ActionLink, Head, MarkPager, Tabs, attempt } from "./kit.js";
 import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { useResource } from "./web/live.js";
-import { Ago, Empty, Table, Waiting, tell } from "./web/parts.js";
+import { Ago, Empty, Table, Waiting } from "./web/parts.js";
 import { link } from "./web/router.js";
 import { Status } from "./web/status.js";
 
@@ -23,12 +23,7 @@ export function Page({ query }) {
   const asked = { state: state === "all" ? "" : state, after: query.after, limit: PAGE_ROWS };
   const found = useResource((abort) => getAlerts(asked, abort), JSON.stringify(asked), { everyMs: 5000 });
   const take = async (alert) => {
-    try {
-      await acknowledge(alert.alertId);
-      tell(`You look after ${alert.subject || alert.rule}`);
-    } catch (error) {
-      tell(error.message, { bad: true });
-    }
+    await attempt(() => acknowledge(alert.alertId), `You look after ${alert.subject || alert.rule}`);
     found.reload();
   };
   const columns = [

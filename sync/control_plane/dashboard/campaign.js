@@ -2,13 +2,13 @@
 
 import { getCampaign, getMembers, stopCampaign } from "./api.js";
 import { PROGRESS, Progress } from "./charts.js";
-import { Choice, Head, MarkPager, ask as turn } from "./kit.js";
+import { Choice, Head, MarkPager, ask as turn, attempt } from "./kit.js";
 import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { count, dateTime } from "./web/format.js";
 import { JsonView } from "./web/json_view.js";
 import { useResource } from "./web/live.js";
-import { Ago, Empty, Facts, Panel, Table, Waiting, ask, tell } from "./web/parts.js";
+import { Ago, Empty, Facts, Panel, Table, Waiting, ask } from "./web/parts.js";
 import { link } from "./web/router.js";
 import { Status } from "./web/status.js";
 
@@ -33,12 +33,7 @@ export function Page({ campaign: id, query }) {
     const yes = await ask({ title: "Stop this campaign?", action: "Stop", danger: true,
       text: "No more orders are given, and what was not sent is taken back. What was sent may be carried out." });
     if (!yes) return;
-    try {
-      await stopCampaign(id);
-      tell("The campaign is stopped");
-    } catch (error) {
-      tell(error.message, { bad: true });
-    }
+    await attempt(() => stopCampaign(id), "The campaign is stopped");
     found.reload();
   };
   return html`<${Head} path=${html`<a href=${link(["campaigns"])}>Campaigns</a>`} title=${one?.title || "Campaign"}

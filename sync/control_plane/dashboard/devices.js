@@ -10,10 +10,10 @@ import { count } from "./web/format.js";
 import { useResource } from "./web/live.js";
 import { Empty, Figure, Waiting, tell } from "./web/parts.js";
 import { link } from "./web/router.js";
+import { wordOf } from "./web/status.js";
 
 const PAGE_ROWS = 50;
 const HERE = ["devices"];
-const NAMES = { online: "Online", lagging: "Lagging", offline: "Offline", never: "Never seen" };
 const SORTS = [["device", "Name"], ["seen", "Silent for longest"], ["backlog", "Furthest behind"]];
 
 /** Words of a field that takes several. */
@@ -52,7 +52,7 @@ function States({ query, states }) {
   return html`<div class="tiles" role="group" aria-label="Devices by state">
     ${STATES.map((state) => {
       const next = withTerm(query.q, "state", state === chosen ? "" : state);
-      return html`<${Figure} key=${state} status=${state} label=${NAMES[state]} value=${states?.[state]}
+      return html`<${Figure} key=${state} status=${state} label=${wordOf(state)} value=${states?.[state]}
         current=${state === chosen} href=${link(HERE, { ...query, q: next, after: "", from: "" })} />`;
     })}
   </div>`;

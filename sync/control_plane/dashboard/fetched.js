@@ -1,7 +1,7 @@
 // What is fetched from a device on demand: lines of its log, files, payloads, histories.
 
 import { contentUrl, fetchFrom, getFetches, removeFetch } from "./api.js";
-import { Choice, Field, FormBox } from "./kit.js";
+import { Choice, Field, FormBox, attempt } from "./kit.js";
 import { may } from "./session.js";
 import { html, useState } from "./web/dom.js";
 import { bytes, count } from "./web/format.js";
@@ -43,12 +43,7 @@ export function Fetched({ device, mine }) {
     const yes = await ask({ title: "Remove what was fetched?", text: `${wantedText(row)} can be fetched again, as long as the device has it.`,
       action: "Remove", danger: true });
     if (!yes) return;
-    try {
-      await removeFetch(row.id);
-      tell("It is removed");
-    } catch (error) {
-      tell(error.message, { bad: true });
-    }
+    await attempt(() => removeFetch(row.id), "It is removed");
     found.reload();
   };
   const columns = [

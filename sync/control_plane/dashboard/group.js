@@ -3,7 +3,7 @@
 import { changeMembers, getDevices, getGroup, removeGroup } from "./api.js";
 import { DeviceTable } from "./device_table.js";
 import { GroupBox } from "./group_box.js";
-import { ActionLink, Field, FormBox, Head, MarkPager } from "./kit.js";
+import { ActionLink, Field, FormBox, Head, MarkPager, attempt } from "./kit.js";
 import { quoted } from "./searchbox.js";
 import { may } from "./session.js";
 import { html, useState } from "./web/dom.js";
@@ -23,13 +23,7 @@ export function Page({ group: name, query }) {
     const yes = await ask({ title: `Remove the group ${name}?`, text: "Its devices stay. Queries and rules that name it find nothing any more.",
       action: "Remove", danger: true });
     if (!yes) return;
-    try {
-      await removeGroup(name);
-      tell(`The group ${name} is removed`);
-      go(["groups"]);
-    } catch (error) {
-      tell(error.message, { bad: true });
-    }
+    if (await attempt(() => removeGroup(name), `The group ${name} is removed`)) go(["groups"]);
   };
   return html`<${Head} title=${name} path=${html`<a href=${link(["groups"])}>Groups</a>`}>
       ${group && operator && html`<button type="button" onClick=${() => setBox("change")}>Change</button>
@@ -58,12 +52,7 @@ function Members({ name, group, query, open, changed }) {
   });
   const keeps = group.query === null && may("devices", "operator");
   const take = async (device) => {
-    try {
-      await changeMembers(name, { remove: [device] });
-      tell(`${device} is not in ${name} any more`);
-    } catch (error) {
-      tell(error.message, { bad: true });
-    }
+    await attempt(() => changeMembers(name, { remove: [device] }), `${device} is not in ${name} any more`);
     changed();
     found.reload();
   };

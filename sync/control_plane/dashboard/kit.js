@@ -3,7 +3,7 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./web/dom.js";
 import { count } from "./web/format.js";
-import { Pager, Trouble } from "./web/parts.js";
+import { Pager, Trouble, tell } from "./web/parts.js";
 import { go, link } from "./web/router.js";
 
 /** The heading of a page: its name, what stands beside it, what can be done. */
@@ -154,6 +154,18 @@ export function useSettled(text, pauseMs = 300) {
     return () => clearTimeout(timer);
   }, [text]);
   return settled;
+}
+
+/** Do something and say how it went: `words` when it did, or why it did not; whether it did. */
+export async function attempt(work, words) {
+  try {
+    await work();
+  } catch (error) {
+    tell(error.message, { bad: true });
+    return false;
+  }
+  tell(words);
+  return true;
 }
 
 /** Put something else into the query of the present page, from its first row on. */

@@ -1,5 +1,5 @@
 // A new order: start a workflow on devices, on a group, or on what a search finds.
-// All fields stand in the address as far as they are short, so that a half-written order can be passed on.
+// What an address names is filled in: whom it is for, and which workflow.
 
 import { getAllWanted, getFigures, giveOrder, makeCampaign } from "./api.js";
 import { JsonField, readJson } from "./json_field.js";

@@ -2,10 +2,11 @@
 
 import { getOrder, withdrawOrder } from "./api.js";
 import { may } from "./session.js";
+import { attempt } from "./kit.js";
 import { html } from "./web/dom.js";
 import { dateTime } from "./web/format.js";
 import { useResource } from "./web/live.js";
-import { Ago, Trouble, ask, tell } from "./web/parts.js";
+import { Ago, Trouble, ask } from "./web/parts.js";
 import { link } from "./web/router.js";
 import { Shape, Status } from "./web/status.js";
 
@@ -26,12 +27,7 @@ export async function withdraw(order, done) {
     action: "Take back", danger: true,
   });
   if (!yes) return;
-  try {
-    await withdrawOrder(order.id);
-    tell("The order was taken back");
-  } catch (error) {
-    tell(error.message, { bad: true });
-  }
+  await attempt(() => withdrawOrder(order.id), "The order was taken back");
   done();
 }
 

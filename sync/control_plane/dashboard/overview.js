@@ -9,7 +9,7 @@ import { count, duration } from "./web/format.js";
 import { now, useResource } from "./web/live.js";
 import { Ago, Empty, Facts, Figure, Panel, Waiting } from "./web/parts.js";
 import { link } from "./web/router.js";
-import { Status } from "./web/status.js";
+import { Status, wordOf } from "./web/status.js";
 
 const HOURS = 24;
 const ROWS = 6;
@@ -40,7 +40,7 @@ function Whole({ figures }) {
         ${may("alerts") && html`<${Firing} />`}
         <${Panel} title="Devices by state"><${Bars} label="Devices by state" rows=${
           STATES.map((state) => ({
-            name: NAMES[state], value: figures.states[state], status: state,
+            name: wordOf(state), value: figures.states[state], status: state,
             href: link(["devices"], { q: `state:${state}` }),
           }))} /><//>
         ${may("orders") && html`<${Orders} /><${Campaigns} />`}
@@ -49,12 +49,10 @@ function Whole({ figures }) {
     </div>`;
 }
 
-const NAMES = { online: "Online", lagging: "Lagging", offline: "Offline", never: "Never seen" };
-
 function Tiles({ figures }) {
   const sum = (field) => figures.hours.reduce((total, hour) => total + hour[field], 0);
   return html`<div class="tiles">
-    ${STATES.map((state) => html`<${Figure} key=${state} status=${state} label=${NAMES[state]}
+    ${STATES.map((state) => html`<${Figure} key=${state} status=${state} label=${wordOf(state)}
       value=${figures.states[state]} href=${link(["devices"], { q: `state:${state}` })} />`)}
     <${Figure} label="Executions, 24 h" value=${sum("executions")} href=${link(["executions"])} />
     <${Figure} label="Failures, 24 h" status="FAILED" value=${sum("failures")}

@@ -1,44 +1,20 @@
 // The box that asks for a token, and what stands in the header of each page about the reader.
 
 import { asked, self, signIn, signOut } from "./session.js";
-import { html, useEffect, useRef, useState } from "./web/dom.js";
-import { Trouble } from "./web/parts.js";
+import { html } from "./web/dom.js";
+import { Gate } from "./web/gate.js";
 import { place } from "./web/router.js";
+
+const enter = (fields) => signIn(fields.get("token").trim());
 
 /** Shows itself when a request was refused, and stays until there is a token. */
 export function SignIn() {
-  const box = useRef(null);
-  const [problem, setProblem] = useState(null);
-  const [busy, setBusy] = useState(false);
-  const open = asked.value;
-  useEffect(() => {
-    if (open && !box.current.open) box.current.showModal();
-    if (!open && box.current.open) box.current.close();
-  }, [open]);
-  const submit = async (event) => {
-    event.preventDefault();
-    const form = event.currentTarget;
-    setBusy(true);
-    setProblem(null);
-    try {
-      await signIn(new FormData(form).get("token").trim());
-      form.reset();
-    } catch (error) {
-      setProblem(error);
-    }
-    setBusy(false);
-  };
-  return html`<dialog ref=${box} aria-labelledby="sign-in" onCancel=${(event) => event.preventDefault()}>
-    <form class="stack" onSubmit=${submit}>
-      <h2 id="sign-in">Sign in to the fleet</h2>
-      <p class="soft small">An administrator gives you a token. The first one is made on the control
-        plane's machine: <code>baton cloud token --name ops --role admin</code></p>
-      <label>Token<input type="password" name="token" required autocomplete="current-password"
-        maxlength="200" spellcheck="false" /></label>
-      <${Trouble} error=${problem} />
-      <div class="buttons"><button type="submit" class="primary" disabled=${busy}>Sign in</button></div>
-    </form>
-  </dialog>`;
+  return html`<${Gate} open=${asked.value} title="Sign in to the fleet" action="Sign in" enter=${enter}>
+    <p class="soft small">An administrator gives you a token. The first one is made on the control
+      plane's machine: <code>baton cloud token --name ops --role admin</code></p>
+    <label>Token<input type="password" name="token" required autocomplete="current-password"
+      maxlength="200" spellcheck="false" /></label>
+  <//>`;
 }
 
 /** Whose devices are shown, who looks, and the way out. */

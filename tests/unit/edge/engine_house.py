@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -99,6 +100,12 @@ async def claim(engine: Engine, queue: str, timeout_ms: int = 0) -> TaskView:
     """The one task that waits in a queue."""
     (view,) = await engine.poll(queue, worker="tester", count=1, timeout_ms=timeout_ms)
     return view
+
+
+def behind(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Rows of redo, and of executions in their table."""
+    redo = connection.execute("SELECT count(*) FROM redo").fetchone()[0]
+    return redo, connection.execute("SELECT count(*) FROM workflow").fetchone()[0]
 
 
 def id_of(view: TaskView) -> str:

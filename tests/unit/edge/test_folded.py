@@ -7,17 +7,11 @@ from pathlib import Path
 
 from edge.engine import Engine
 from edge.model.executions import TaskStatus
-from tests.unit.edge.engine_house import answer, claim, define, run, simple, start
+from tests.unit.edge.engine_house import answer, behind, claim, define, run, simple, start
 
 
 def _refuse(connection: sqlite3.Connection, how: str = "ON") -> None:
     connection.execute(f"PRAGMA query_only = {how}")
-
-
-def _behind(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Rows of redo, and of executions in their table."""
-    redo = connection.execute("SELECT count(*) FROM redo").fetchone()[0]
-    return redo, connection.execute("SELECT count(*) FROM workflow").fetchone()[0]
 
 
 def test_the_tables_follow_when_they_are_read(tmp_path: Path) -> None:
@@ -27,9 +21,9 @@ def test_the_tables_follow_when_they_are_read(tmp_path: Path) -> None:
         await define(engine, "w", simple("a"))
         first = await start(engine, "w")
         second = await start(engine, "w")
-        before = await engine.database.hop(_behind)
+        before = await engine.database.hop(behind)
         seen = await engine.running("w", None)
-        after = await engine.database.hop(_behind)
+        after = await engine.database.hop(behind)
 
         assert (2, 0) == before
         assert [first, second] == seen
@@ -48,13 +42,13 @@ def test_a_disk_that_takes_no_writes_shows_all_that_was_acknowledged(tmp_path: P
         await engine.database.hop(_refuse)
         view = await engine.execution(workflow_id)
         running = await engine.running("w", None)
-        stored = await engine.database.hop(_behind)
+        stored = await engine.database.hop(behind)
 
         assert [TaskStatus.COMPLETED, TaskStatus.SCHEDULED] == [t.status for t in view.tasks]
         assert [workflow_id] == running
         assert (2, 0) == stored
         await engine.database.hop(lambda c: _refuse(c, "OFF"))
         assert 1 == len(await engine.running("w", None))
-        assert (0, 1) == await engine.database.hop(_behind)
+        assert (0, 1) == await engine.database.hop(behind)
 
     run(tmp_path, body, timers=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,7 @@ import pytest
 from edge.engine import Engine
 from edge.model.errors import NotFound
 from edge.model.executions import TaskStatus, task_uuid, workflow_uuid
-from tests.unit.edge.engine_house import answer, claim, define, run, simple, start
-
-
-def _behind(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Rows of redo, and of executions in their table."""
-    redo = connection.execute("SELECT count(*) FROM redo").fetchone()[0]
-    return redo, connection.execute("SELECT count(*) FROM workflow").fetchone()[0]
+from tests.unit.edge.engine_house import answer, behind, claim, define, run, simple, start
 
 
 def test_a_single_execution_is_seen_without_its_tables(tmp_path: Path) -> None:
@@ -31,14 +24,14 @@ def test_a_single_execution_is_seen_without_its_tables(tmp_path: Path) -> None:
         held = await claim(engine, "b")
         moved = await engine.execution(workflow_id)
         task = await engine.task(task_uuid(held.workflow.id, held.task.ordinal))
-        behind = await engine.database.hop(_behind)
+        lacking = await engine.database.hop(behind)
         await engine.running("w", None)
         folded = await engine.execution(workflow_id)
 
         assert [TaskStatus.SCHEDULED] == [task.status for task in new.tasks]
         assert [TaskStatus.COMPLETED, TaskStatus.IN_PROGRESS] == [t.status for t in moved.tasks]
         assert (moved.tasks[1], "w") == (task.task, task.pinned.definition.name)
-        assert (1, 1) == behind
+        assert (1, 1) == lacking
         assert moved == folded
 
     run(tmp_path, body, timers=False)
@@ -93,7 +86,7 @@ def test_what_takes_long_is_left_to_the_reader(tmp_path: Path) -> None:
         found = await engine.execution(workflow_id)
 
         assert 252 == len(found.tasks)
-        assert (0, 1) == await engine.database.hop(_behind)
+        assert (0, 1) == await engine.database.hop(behind)
 
     run(tmp_path, body, timers=False)
 
