@@ -80,10 +80,8 @@ class Obedience:
     def _obey(self, device: int, known: Ordered, order: Order) -> tuple[State, str, bytes | None]:
         """State, reason and result of an order whose time is not over. Raises OrderInvalid."""
         kind = orders.kind_of(order.kind)
-        body, condition = (
-            orders.parse_body(kind, order.body),
-            orders.parse_condition(order.condition),
-        )
+        body = orders.parse_body(kind, order.body)
+        condition = orders.parse_condition(order.condition)
         match body:
             case StartBody():
                 return State.DONE, "", self._start(device, known, order, body)

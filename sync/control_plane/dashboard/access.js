@@ -10,7 +10,7 @@ import { Ago, Empty, Panel, Table, Waiting, ask, tell } from "./web/parts.js";
 import { link } from "./web/router.js";
 import { Status } from "./web/status.js";
 
-export const AREAS = ["devices", "executions", "orders", "logs", "alerts", "access", "audit"];
+const AREAS = ["devices", "executions", "orders", "logs", "alerts", "access", "audit"];
 const ROLES = [["viewer", "Viewer: looks"], ["operator", "Operator: also gives orders, tags, groups"],
   ["admin", "Admin: also tokens, tenants, rules, audit"]];
 const DAY_MS = 86_400_000;

@@ -13,11 +13,6 @@ const HERE = ["alerts"];
 const PAGE_ROWS = 50;
 const STATES = [["firing", "Firing"], ["pending", "Pending"], ["resolved", "Resolved"], ["all", "All"]];
 
-/** Where an alert is about: a device, or a workflow, by what its rule watches. */
-function subjectCell(alert) {
-  return alert.subject || "the rule itself";
-}
-
 export function Page({ query }) {
   const state = query.state ?? "firing";
   const asked = { state: state === "all" ? "" : state, after: query.after, limit: PAGE_ROWS };
@@ -27,7 +22,7 @@ export function Page({ query }) {
     found.reload();
   };
   const columns = [
-    { title: "Subject", grow: true, cell: subjectCell },
+    { title: "Subject", grow: true, cell: (alert) => alert.subject || "the rule itself" },
     { title: "State", bare: true, cell: (alert) => html`<${Status} value=${alert.state} />` },
     { title: "Rule", cell: (alert) => alert.rule },
     { title: "What was found", cell: (alert) => alert.value },

@@ -2,7 +2,7 @@
 
 import { getCampaign, getMembers, stopCampaign } from "./api.js";
 import { PROGRESS, Progress } from "./charts.js";
-import { Choice, Head, MarkPager, ask as turn, attempt } from "./kit.js";
+import { Choice, Head, MarkPager, attempt, refine } from "./kit.js";
 import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { count, dateTime } from "./web/format.js";
@@ -61,7 +61,7 @@ function Members({ id, query, here }) {
   });
   return html`<section class="panel flush" aria-label="Devices of the campaign">
     <div class="toolbar"><${Choice} label="State" value=${state ?? ""} options=${[["", "Any"], ...PROGRESS]}
-      onText=${(word) => turn(here, query, { state: word })} /></div>
+      onText=${(word) => refine(here, query, { state: word })} /></div>
     <${Waiting} resource=${found}>${() => (found.data.members.length
       ? html`<${Table} label="Devices of the campaign" columns=${COLUMNS} rows=${found.data.members}
           keyOf=${(row) => row.place} href=${(row) => link(["devices", row.device])} />

@@ -2,7 +2,7 @@
 
 import { getComparison, getExecution, getExecutions } from "./api.js";
 import { executionColumns } from "./execution_columns.js";
-import { Head, MarkPager, Tick, ask } from "./kit.js";
+import { Head, MarkPager, Tick, refine } from "./kit.js";
 import { EXECUTION_FIELDS, SearchBox, queryProblem } from "./searchbox.js";
 import { html } from "./web/dom.js";
 import { lengthOf } from "./web/execution_view.js";
@@ -61,7 +61,7 @@ function Chooser({ query, side }) {
   const other = query.left ?? query.right;
   return html`<${SearchBox} label=${`Find the ${side} run`} value=${query.q} fields=${EXECUTION_FIELDS}
       placeholder="workflow:video_analysis status:COMPLETED" problem=${refused}
-      onSearch=${(q) => ask(HERE, query, { q })} />
+      onSearch=${(q) => refine(HERE, query, { q })} />
     ${!refused && html`<${Waiting} resource=${found}>${() => {
       const rows = found.data.executions.filter((row) => `${row.device}/${row.workflowId}` !== other);
       if (!rows.length && !found.data.next) return html`<div class="panel"><${Empty} title="No other run matches">Search for something else.<//></div>`;

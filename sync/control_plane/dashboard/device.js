@@ -3,7 +3,7 @@
 import { changeTags, getDevice, getExecutions, getNotices, getOfDevice } from "./api.js";
 import { executionColumns } from "./execution_columns.js";
 import { Fetched } from "./fetched.js";
-import { ActionLink, Field, FormBox, Head, Tags } from "./kit.js";
+import { ActionLink, Field, FormBox, Head, Tags, listOf } from "./kit.js";
 import { orderColumns } from "./order_parts.js";
 import { quoted } from "./searchbox.js";
 import { may } from "./session.js";
@@ -148,7 +148,7 @@ function Notices({ device, mine }) {
 function TagsBox({ device, tags, close, done }) {
   const [text, setText] = useState(tags.join(" "));
   const act = async () => {
-    const wanted = text.split(/[\s,]+/).filter(Boolean);
+    const wanted = listOf(text);
     await changeTags([device], wanted, tags.filter((tag) => !wanted.includes(tag)));
     tell(`Tags of ${device} changed`);
     done();

@@ -2,7 +2,7 @@
 
 import { STATES, changeTags, getDevices, getGroups, getTags, registerDevice, changeMembers } from "./api.js";
 import { DeviceTable } from "./device_table.js";
-import { ActionLink, Choice, Field, FormBox, Head, MarkPager, ask } from "./kit.js";
+import { ActionLink, Choice, Field, FormBox, Head, MarkPager, listOf, refine } from "./kit.js";
 import { DEVICE_FIELDS, SearchBox, queryProblem, wantedOf, withTerm } from "./searchbox.js";
 import { may } from "./session.js";
 import { html, useEffect, useState } from "./web/dom.js";
@@ -15,9 +15,6 @@ import { wordOf } from "./web/status.js";
 const PAGE_ROWS = 50;
 const HERE = ["devices"];
 const SORTS = [["device", "Name"], ["seen", "Silent for longest"], ["backlog", "Furthest behind"]];
-
-/** Words of a field that takes several. */
-const listOf = (text) => text.split(/[\s,]+/).filter(Boolean);
 
 export function Page({ query }) {
   const { q, sort, after } = query;
@@ -36,9 +33,9 @@ export function Page({ query }) {
     <${States} query=${query} states=${found.data?.states} />
     <div class="row"><${SearchBox} label="Search devices" value=${q} fields=${DEVICE_FIELDS}
         placeholder="gate -state:offline tag:site=berlin" problem=${refused}
-        onSearch=${(text) => ask(HERE, query, { q: text })} />
+        onSearch=${(text) => refine(HERE, query, { q: text })} />
       <${Choice} label="Sort by" value=${sort ?? "device"} options=${SORTS}
-        onText=${(word) => ask(HERE, query, { sort: word === "device" ? "" : word })} /></div>
+        onText=${(word) => refine(HERE, query, { sort: word === "device" ? "" : word })} /></div>
     ${!refused && html`<${Waiting} resource=${found}>${() => html`<${Found} query=${query}
       found=${found.data} picked=${picked} onPick=${setPicked} open=${setBox} />`}<//>`}
     ${box === "register" && html`<${RegisterBox} close=${() => setBox("")} done=${found.reload} />`}

@@ -2,7 +2,7 @@
 
 import { STATUSES, getExecutions } from "./api.js";
 import { executionColumns } from "./execution_columns.js";
-import { Head, MarkPager, Tick, ask } from "./kit.js";
+import { Head, MarkPager, Tick, refine } from "./kit.js";
 import { EXECUTION_FIELDS, SearchBox, queryProblem, wantedOf, withTerm } from "./searchbox.js";
 import { html, useEffect, useState } from "./web/dom.js";
 import { dateTime, words } from "./web/format.js";
@@ -31,11 +31,11 @@ export function Page({ query }) {
   const refused = queryProblem(found);
   return html`<${Head} title="Executions">
       <${Tick} label="Follow live" checked=${follows}
-        onTick=${(yes) => ask(HERE, query, { follow: yes ? "" : "no" })} />
+        onTick=${(yes) => refine(HERE, query, { follow: yes ? "" : "no" })} />
     <//>
     <${SearchBox} label="Search executions" value=${q} fields=${EXECUTION_FIELDS}
       placeholder="workflow:video_analysis -status:COMPLETED started:newer:2h" problem=${refused}
-      onSearch=${(text) => ask(HERE, query, { q: text })} />
+      onSearch=${(text) => refine(HERE, query, { q: text })} />
     <${Statuses} query=${query} />
     ${!refused && html`<${Waiting} resource=${found}>${() => html`<${Found} query=${query}
       found=${found.data} picked=${picked} onPick=${setPicked} />`}<//>`}`;

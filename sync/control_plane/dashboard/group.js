@@ -3,7 +3,7 @@
 import { changeMembers, getDevices, getGroup, removeGroup } from "./api.js";
 import { DeviceTable } from "./device_table.js";
 import { GroupBox } from "./group_box.js";
-import { ActionLink, Field, FormBox, Head, MarkPager, attempt } from "./kit.js";
+import { ActionLink, Field, FormBox, Head, MarkPager, attempt, listOf } from "./kit.js";
 import { quoted } from "./searchbox.js";
 import { may } from "./session.js";
 import { html, useState } from "./web/dom.js";
@@ -74,7 +74,7 @@ function Members({ name, group, query, open, changed }) {
 function AddBox({ name, done, close }) {
   const [text, setText] = useState("");
   const act = async () => {
-    const devices = text.split(/[\s,]+/).filter(Boolean);
+    const devices = listOf(text);
     await changeMembers(name, { add: devices });
     tell(`${count(devices.length)} devices were added`);
     done();

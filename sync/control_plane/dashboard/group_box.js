@@ -1,15 +1,13 @@
 // The box in which a group is made or changed; what a query finds is shown while it is written.
 
 import { getDevices, putGroup } from "./api.js";
-import { Field, FormBox, useSettled } from "./kit.js";
+import { Field, FormBox, listOf, useSettled } from "./kit.js";
 import { html, useState } from "./web/dom.js";
 import { count } from "./web/format.js";
 import { useResource } from "./web/live.js";
 import { tell } from "./web/parts.js";
 
 const SAMPLE = 6;
-const listOf = (text) => text.split(/[\s,]+/).filter(Boolean);
-
 /** `group` is the one that is changed; without it a new one is made, of the kind "list" or "query". */
 export function GroupBox({ group, kind: begun, done, close }) {
   const [kind, setKind] = useState(group ? (group.query === null ? "list" : "query") : begun || "query");

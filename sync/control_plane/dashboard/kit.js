@@ -146,6 +146,9 @@ export function MarkPager({ parts, query, rows, next, total, order = "", words }
     previous=${query.after && back} next=${next && forward} />`;
 }
 
+/** The words of a text, with spaces, commas or line ends between them. */
+export const listOf = (text) => (text ?? "").split(/[\s,]+/).filter(Boolean);
+
 /** A text that follows another one after a pause, for what is asked while somebody types. */
 export function useSettled(text, pauseMs = 300) {
   const [settled, setSettled] = useState(text);
@@ -169,7 +172,7 @@ export async function attempt(work, words) {
 }
 
 /** Put something else into the query of the present page, from its first row on. */
-export function ask(parts, query, change) {
+export function refine(parts, query, change) {
   go(parts, { ...query, after: "", from: "", ...change });
 }
 

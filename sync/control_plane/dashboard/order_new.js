@@ -13,7 +13,7 @@ import { Empty, Trouble, tell } from "./web/parts.js";
 import { go, link } from "./web/router.js";
 
 const MONTH_H = 24 * 31;
-export const EXPIRIES = [["900", "15 minutes"], ["3600", "An hour"], ["86400", "A day"], ["604800", "A week"],
+const EXPIRIES = [["900", "15 minutes"], ["3600", "An hour"], ["86400", "A day"], ["604800", "A week"],
   ["2592000", "30 days"]];
 
 export function Page({ query }) {

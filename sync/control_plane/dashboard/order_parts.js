@@ -1,8 +1,8 @@
 // What pages show of orders: columns, how far one has come, and taking one back.
 
 import { getOrder, withdrawOrder } from "./api.js";
-import { may } from "./session.js";
 import { attempt } from "./kit.js";
+import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { dateTime } from "./web/format.js";
 import { useResource } from "./web/live.js";

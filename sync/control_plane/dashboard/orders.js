@@ -1,7 +1,7 @@
 // Orders to all devices, newest first, and those to one.
 
 import { getOfDevice, getOrders } from "./api.js";
-import { ActionLink, Choice, Field, Head, MarkPager, ask } from "./kit.js";
+import { ActionLink, Choice, Field, Head, MarkPager, refine } from "./kit.js";
 import { orderColumns } from "./order_parts.js";
 import { may } from "./session.js";
 import { html, useEffect, useState } from "./web/dom.js";
@@ -11,7 +11,7 @@ import { link } from "./web/router.js";
 
 const HERE = ["orders"];
 const PAGE_ROWS = 50;
-export const KINDS = ["start", "pause", "resume", "retry", "restart", "terminate", "put-workflow",
+const KINDS = ["start", "pause", "resume", "retry", "restart", "terminate", "put-workflow",
   "put-task", "put-config", "fetch-journal", "fetch-task-logs", "fetch-file", "fetch-execution"];
 const STATES = [["", "Any"], ["open", "Open"], ["done", "Done"], ["failed", "Failed"],
   ["expired", "Expired"], ["superseded", "Superseded"]];
@@ -46,14 +46,14 @@ function Filters({ query, state }) {
   useEffect(() => setDevice(query.device ?? ""), [query.device]);
   const submit = (event) => {
     event.preventDefault();
-    ask(HERE, query, { device: device.trim() });
+    refine(HERE, query, { device: device.trim() });
   };
   return html`<form class="filters" role="search" onSubmit=${submit}>
     <${Field} label="Device" value=${device} onText=${setDevice} maxlength="64" placeholder="Whole name, then Enter" />
     <${Choice} label="State" value=${state} options=${STATES}
-      onText=${(word) => ask(HERE, query, word === "open" ? { open: "true", ended: "" } : { open: "", ended: word })} />
+      onText=${(word) => refine(HERE, query, word === "open" ? { open: "true", ended: "" } : { open: "", ended: word })} />
     <${Choice} label="Kind" value=${query.kind ?? ""} options=${[["", "Any"], ...KINDS]}
-      onText=${(kind) => ask(HERE, query, { kind })} />
+      onText=${(kind) => refine(HERE, query, { kind })} />
   </form>`;
 }
 

@@ -1,7 +1,7 @@
 // Whom an order is for: devices by name, a group, or what a search finds, with what that comes to.
 
 import { getGroups, previewTarget } from "./api.js";
-import { Choice, Field, useSettled } from "./kit.js";
+import { Choice, Field, listOf, useSettled } from "./kit.js";
 import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { count } from "./web/format.js";
@@ -12,13 +12,11 @@ import { Status } from "./web/status.js";
 const WAYS = [["devices", "Devices by name"], ["group", "A group"], ["query", "What a search finds"]];
 const NAMES_LIMIT = 50;
 
-export const namesOf = (text) => (text ?? "").split(/[\s,]+/).filter(Boolean);
-
 /** What the API takes, from the fields `{to, devices, group, query}`; null = nothing is chosen yet. */
 export function targetOf({ to, devices, group, query }) {
   if (to === "group") return group ? { group } : null;
   if (to === "query") return { query: query ?? "" };
-  const names = namesOf(devices);
+  const names = listOf(devices);
   return names.length ? { devices: names } : null;
 }
 
@@ -34,7 +32,7 @@ export function TargetField({ fields, set, preview }) {
   const way = fields.to ?? "devices";
   const groups = useResource((abort) => (may("devices") ? getGroups(abort) : Promise.resolve({ groups: [] })), "groups");
   const names = (groups.data?.groups ?? []).map((one) => one.name);
-  const tooMany = way === "devices" && namesOf(fields.devices).length > NAMES_LIMIT;
+  const tooMany = way === "devices" && listOf(fields.devices).length > NAMES_LIMIT;
   return html`<fieldset><legend>Whom it is for</legend>
     <div class="options" role="radiogroup" aria-label="Whom it is for">
       ${WAYS.map(([word, title]) => html`<label class="tick" key=${word}><input type="radio" name="to" value=${word}

@@ -2,7 +2,7 @@
 
 import { getDrift, getVersion, getWanted, push } from "./api.js";
 import { Progress } from "./charts.js";
-import { ActionLink, Choice, FormBox, Head, MarkPager, ask } from "./kit.js";
+import { ActionLink, Choice, FormBox, Head, MarkPager, refine } from "./kit.js";
 import { may } from "./session.js";
 import { TargetField, targetOf, usePreview } from "./target_field.js";
 import { html, useState } from "./web/dom.js";
@@ -75,7 +75,7 @@ function Drift({ kind, name, query, here }) {
   });
   return html`<section class="panel flush" aria-label="Who has it">
     <div class="toolbar"><h2>Who has it</h2>
-      <${Choice} label="State" value=${query.state ?? ""} options=${STATES} onText=${(state) => ask(here, query, { state })} /></div>
+      <${Choice} label="State" value=${query.state ?? ""} options=${STATES} onText=${(state) => refine(here, query, { state })} /></div>
     <${Waiting} resource=${found}>${() => {
       const rows = found.data.devices;
       return html`${rows.length ? html`<${Table} label="Devices and what each has" columns=${DRIFT} rows=${rows}
