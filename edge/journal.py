@@ -56,7 +56,6 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(stream),
-        cache_logger_on_first_use=True,
     )
     handler = _Forward()
     # Libraries speak of themselves at info; only what goes wrong there is a fact of ours.

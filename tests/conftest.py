@@ -1,4 +1,4 @@
-"""What holds for every test: nothing leaves this machine, and slow days are no failures.
+"""What holds for every test: nothing leaves this machine, slow days are no failures, logs are heard.
 
 No fixture of any room stands here.
 """
@@ -6,9 +6,13 @@ No fixture of any room stands here.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # The machine that tests run on is shared: an example that takes long says nothing about the code.
@@ -39,3 +43,14 @@ def _refuse_outside(event: str, arguments: tuple[Any, ...]) -> None:
 
 # Hooks cannot be taken out again, so this one is put in once for the process.
 sys.addaudithook(_refuse_outside)
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """Logging is the process's, and a command that runs in the process of the tests sets it."""
+    root = logging.getLogger()
+    handlers, level, settings = list(root.handlers), root.level, structlog.get_config()
+    yield
+    structlog.configure(**settings)
+    root.handlers[:] = handlers
+    root.setLevel(level)

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from edge.store import migrations
 from tests.power.battery import BATTERY
@@ -41,12 +39,9 @@ DURABLE_FILES = {
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
+def quiet() -> None:
     """The engine's log of thousands of lives is not kept."""
-    before = structlog.get_config()
     be_quiet()
-    yield
-    structlog.configure(**before)
 
 
 def _told(result: Result) -> str:

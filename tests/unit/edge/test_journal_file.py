@@ -116,14 +116,11 @@ def test_what_is_logged_comes_here(tmp_path: Path) -> None:
     """Beside the stream, from when it is told to until it is not."""
     kept = JournalFile(tmp_path / "journal", 80 * KB)
     journal.configure("info", io.StringIO())
-    try:
-        structlog.get_logger("test").info("too_early")
-        journal.keep_with(kept.take)
-        structlog.get_logger("test").info("camera_connected", device="front")
-        structlog.get_logger("test").debug("not_told")
-        journal.forget(kept.take)
-        structlog.get_logger("test").info("too_late")
-    finally:
-        structlog.reset_defaults()
+    structlog.get_logger("test").info("too_early")
+    journal.keep_with(kept.take)
+    structlog.get_logger("test").info("camera_connected", device="front")
+    structlog.get_logger("test").debug("not_told")
+    journal.forget(kept.take)
+    structlog.get_logger("test").info("too_late")
 
     assert ["camera_connected"] == found(kept)
