@@ -240,7 +240,7 @@ class ControlPlane:
     async def alive(self) -> None:
         """Return when the disk has answered. Raises StorageUnavailable."""
         try:
-            await self._ledger.project()
+            await self._ledger.probe()
         except LedgerUnavailable as error:
             raise StorageUnavailable(str(error)) from error
 

@@ -109,32 +109,39 @@ class EngineOrders:
         Raises:
             NotTaken: not now.
         """
+        assert given, "somebody has ordered something"
         for at in range(0, len(given), TOGETHER):
-            await self._deal_with(given[at : at + TOGETHER], server_ms)
+            position = await self._deal_with(given[at : at + TOGETHER], server_ms)
         if self._on_fetch is not None and any(one.kind in orders.FETCHES for one in given):
             self._on_fetch()
-        return await self.position()
+        return position
 
-    async def _deal_with(self, some: Sequence[Order], server_ms: int) -> None:
-        """All of them together, or each by itself when one cannot be carried out."""
+    async def _deal_with(self, some: Sequence[Order], server_ms: int) -> tuple[int, str]:
+        """All of them together, or each by itself when one cannot be carried out.
+
+        Returns:
+            Place and id of the last order that has been dealt with, as the transaction left them:
+            to ask for them again would keep the report waiting.
+        """
         try:
-            for order in await keep(self._engine, lambda t: self._all(t, some, server_ms)):
+            done, position = await keep(self._engine, lambda t: self._all(t, some, server_ms))
+            for order in done:
                 _log_done(order)
+            return position
         except NotTaken:
             raise
         except Exception:  # noqa: BLE001 - the rim: one order must not stop all others
             for order in some:
                 await self._one(order, server_ms)
             # What was forgotten above is undone as well: a full memory would stay full for ever.
-            await keep(self._engine, lambda t: _forget(t, server_ms))
+            return await keep(self._engine, lambda t: _forget(t, server_ms))
 
     def _all(
         self, transaction: Transaction, some: Sequence[Order], server_ms: int
-    ) -> Sequence[Order]:
-        """Those of them that have been done now."""
+    ) -> tuple[Sequence[Order], tuple[int, str]]:
+        """Those of them that have been done now, and where the line stands then."""
         done = [order for order in some if self._carry_out(transaction, order, server_ms)]
-        _forget(transaction, server_ms)
-        return done
+        return done, _forget(transaction, server_ms)
 
     async def _one(self, order: Order, server_ms: int) -> None:
         try:
@@ -300,8 +307,10 @@ def _log_done(order: Order) -> None:
     log.info("order_done", order=order.id, kind=order.kind)
 
 
-def _forget(transaction: Transaction, server_ms: int) -> None:
+def _forget(transaction: Transaction, server_ms: int) -> tuple[int, str]:
+    """Let go of what is over; returns place and id of the last order."""
     order_inbox.forget(transaction.connection, server_ms - _KEPT_LONGER_MS)
+    return order_inbox.last(transaction.connection)
 
 
 def _start(transaction: Transaction, order: Order, body: StartBody, condition: Condition) -> bytes:

@@ -40,6 +40,12 @@ ORDER BY device.change
 LIMIT :limit
 """
 
+_PENDING = """
+SELECT EXISTS (
+  SELECT 1 FROM device WHERE change > (SELECT value FROM progress WHERE name = 'fleet')
+)
+"""
+
 _PUT = """
 INSERT INTO fleet (tenant, device, device_id, state, first_seen_ms, last_seen_ms, synced_ms,
                    backlog, records, missing, epoch, boot, version)
@@ -150,9 +156,14 @@ class NoSuchGroup(QueryError):
     """There is no group of this name. Look for the name at /api/v1/groups."""
 
 
-def refresh(connection: Connection) -> int:
+def pending(connection: Connection) -> bool:
+    """Whether a device has changed that `refresh` would bring into the list."""
+    return bool(connection.execute(_PENDING).fetchone()[0])
+
+
+def refresh(connection: Connection, *, limit: int = REFRESHED_AT_ONCE) -> int:
     """Bring some devices that have changed into the list; how many those were."""
-    rows = named_rows(connection, _CHANGED, {"limit": REFRESHED_AT_ONCE})
+    rows = named_rows(connection, _CHANGED, {"limit": limit})
     if not rows:
         return 0
     places = ", ".join(f"({int(row['device_id'])})" for row in rows)

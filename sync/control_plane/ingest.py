@@ -17,6 +17,7 @@ import structlog
 
 from sync import frames, orders, receiver, topics
 from sync.control_plane.ledger import DEFAULT_TENANT, Ledger, LedgerUnavailable
+from sync.control_plane.orders import Outbound
 from sync.control_plane.truth import Presence
 from sync.frames import Announcement
 from sync.identity import OrderKey
@@ -33,7 +34,7 @@ from sync.link import (
     Wiring,
 )
 from sync.receiver import Arrival
-from sync.records import Count
+from sync.records import Count, Lane
 from sync.topics import Address
 
 # Frames committed in one transaction: they share an fsync, and the first of them waits for the
@@ -142,10 +143,39 @@ class Ingest:
         self._records = 0
         self._rounds = 0
         self._order_key = order_key
+        self._link: Wire | None = None
+        """Set while it is open."""
         self._orders_wanted = True
         """Whether somebody may have an order that is due."""
+        self._orders_wait = False
+        """Whether some wait for room in a device's line, as of the last look."""
         self._greeted: set[Address] = set()
         ledger.on_orders.append(self._want_orders)
+        if order_key is not None:
+            ledger.sender = self
+
+    @property
+    def key_id(self) -> bytes | None:
+        """Of the key that signs orders; None = none can be sent just now."""
+        key = self._order_key
+        return None if key is None or self._link is None else key.key_id
+
+    def send(self, outbound: Outbound) -> None:
+        """Sign and send orders that are noted as sent. Without a connection they are sent again."""
+        link, key, waiting = self._link, self._order_key, outbound.orders
+        if link is None or key is None:
+            return
+        while waiting:
+            payload, taken = orders.encode(
+                outbound.address,
+                outbound.epoch,
+                waiting,
+                sent_ms=self._now_ms(),
+                key=key.key_id,
+                sign=key.sign,
+            )
+            link.publish(outbound.address.topic(topics.DOWN), payload)
+            waiting = waiting[taken:]
 
     def _want_orders(self) -> None:
         self._orders_wanted = True
@@ -187,12 +217,14 @@ class Ingest:
         await link.open()
         try:
             link.subscribe(self._filters)
+            self._link = link
             self._note_up()
             announcement = frames.encode_announcement(Announcement(started_ms=self._now_ms()))
             for tenant in self._tenants:
                 link.publish(topics.server(tenant), announcement, retain=True)
             await self._serve(link)
         finally:
+            self._link = None
             # What was not settled is lost with the connection; devices send it again.
             self._frames_waiting.clear()
             self._presence_waiting.clear()
@@ -230,23 +262,16 @@ class Ingest:
         except TimeoutError:
             self._orders_wanted = True
 
-    async def _send_orders(self, link: Wire, key: OrderKey) -> None:
-        """Sign and send what is due; that it was sent is on the disk by then."""
+    async def _send_orders(self, key: OrderKey) -> None:
+        """Send what is due; that it was sent is on the disk by then."""
         greeted, self._greeted = self._greeted, set()
         self._orders_wanted = False
+        # A look keeps nobody waiting; a transaction keeps whoever writes.
+        self._orders_wait = bool(greeted) or await self._ledger.orders_wait(key_id=key.key_id)
+        if not self._orders_wait:
+            return
         for outbound in await self._ledger.due_orders(key_id=key.key_id, greeted=greeted):
-            waiting = outbound.orders
-            while waiting:
-                payload, taken = orders.encode(
-                    outbound.address,
-                    outbound.epoch,
-                    waiting,
-                    sent_ms=self._now_ms(),
-                    key=key.key_id,
-                    sign=key.sign,
-                )
-                link.publish(outbound.address.topic(topics.DOWN), payload)
-                waiting = waiting[taken:]
+            self.send(outbound)
 
     async def _work(self, link: Wire) -> bool:
         """One step of what waits; False when nothing does."""
@@ -257,18 +282,19 @@ class Ingest:
             if self._frames_waiting:
                 await self._commit(link)
                 self._rounds += 1
-                if self._rounds < ROUNDS_WITHOUT_PROJECTION:
-                    return True
+            if self._order_key is not None and (self._orders_wanted or self._greeted):
+                await self._send_orders(self._order_key)
+            if self._frames_waiting and self._rounds < ROUNDS_WITHOUT_PROJECTION:
+                return True
             self._rounds = 0
             done = await self._ledger.project()
-            # What devices have told of their orders makes room for others.
-            if self._order_key is not None and (done or self._orders_wanted or self._greeted):
-                await self._send_orders(link, self._order_key)
         except LedgerUnavailable as error:
             self._note_paused(error)
             await asyncio.sleep(_DATABASE_RETRY_S)
             return True
         self._note_resumed()
+        # What devices have told of their orders makes room for others.
+        self._orders_wanted = self._orders_wanted or (bool(done) and self._orders_wait)
         return bool(done or self._frames_waiting)
 
     def _sort(self, link: Wire, message: Received) -> None:
@@ -303,6 +329,9 @@ class Ingest:
             self._records += len(arrival.frame.records) if arrival.frame else 0
             if arrival.frame is not None and arrival.frame.hello is not None:
                 self._greeted.add(arrival.address)
+            elif arrival.header is not None and arrival.header.lane is Lane.CONTROL:
+                # What it tells of orders makes room for those that wait.
+                self._orders_wanted = self._orders_wanted or self._orders_wait
         for _ in range(count):
             self._frames_waiting.popleft()
 
@@ -314,7 +343,7 @@ class Ingest:
         outgoing = []
         for arrival in arrivals:
             try:
-                outgoing += await self._ledger.commit([arrival])
+                outgoing += await self._ledger.commit([arrival], only=True)
             except LedgerUnavailable:
                 raise
             except Exception as one:  # noqa: BLE001 - the rim, as above.

@@ -11,16 +11,16 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
-from sync import orders as wire
 from sync.control_plane import (
     campaigns,
     clocks,
     fleet,
     gaps,
+    new_orders,
     notices,
     orders,
     projection,
@@ -29,7 +29,7 @@ from sync.control_plane import (
     truth,
 )
 from sync.control_plane.dialect import Connection, StatementRefused, StorageUnavailable
-from sync.control_plane.orders import NewOrder, Outbound
+from sync.control_plane.orders import Outbound
 from sync.control_plane.storage import Storage, open_storage
 from sync.control_plane.truth import Presence
 from sync.control_plane.views import (
@@ -46,16 +46,32 @@ from sync.control_plane.views import (
     Summary,
 )
 from sync.database import Connect, on_a_thread
-from sync.orders import OrderInvalid
 from sync.receiver import Arrival, Outgoing
 from sync.topics import Address
 
 T = TypeVar("T")
 
+
+class OrderSender(Protocol):
+    """Signs and sends orders, as the ledger needs it: the ingest does."""
+
+    @property
+    def key_id(self) -> bytes | None:
+        """Of the key that signs; None = it cannot send just now."""
+        ...
+
+    def send(self, outbound: Outbound) -> None:
+        """Send what is noted as sent, durably; what is lost on the way is sent again."""
+        ...
+
+
 DEFAULT_TENANT = "default"
 # Segments projected in one transaction: long enough to share its fsync, short enough that the
 # commit of newly arrived segments never waits more than some 50 ms behind it.
 PROJECTION_SEGMENTS = 8
+# Devices that come into the list in the transaction of the frames that changed them.
+_FEW_DEVICES = 8
+
 SCRUB_SEGMENTS = 50
 """Looked at in one transaction: five megabytes at most."""
 
@@ -90,6 +106,9 @@ class Ledger:
         self._changed = asyncio.Event()
         self.on_orders: list[Callable[[], None]] = []
         """Called when an order was given here; a hint for those who send them."""
+        self.sender: OrderSender | None = None
+        """Sends an order at once when its device is there, noted as sent in the transaction that
+        gives it; None = whoever asks `due_orders` sends it."""
         self.shared = False
         """Whether other processes write too, which nobody tells this one of."""
 
@@ -130,19 +149,48 @@ class Ledger:
 
     # Writing: the ingest's part.
 
-    async def commit(self, arrivals: Sequence[Arrival]) -> list[Outgoing]:
+    async def commit(self, arrivals: Sequence[Arrival], *, only: bool = False) -> list[Outgoing]:
         """Store what has arrived; what is returned may be sent, because it is true now.
+
+        What is little comes into view in the same transaction, for the price of no fsync.
+
+        Args:
+            arrivals: in any order.
+            only: nothing is brought into view beside; `project` does it.
 
         Raises:
             LedgerUnavailable: nothing was stored, or it is not known; give the same again.
         """
         now_ms = self._now_ms()
-        return await self.write(
-            lambda connection: truth.commit(connection, arrivals, now_ms=now_ms)
-        )
+
+        def store(connection: Connection) -> list[Outgoing]:
+            return truth.commit(connection, arrivals, now_ms=now_ms)
+
+        def store_and_show(connection: Connection) -> list[Outgoing]:
+            outgoing = store(connection)
+            projection.project_few(connection)
+            fleet.refresh(connection, limit=_FEW_DEVICES)
+            return outgoing
+
+        if only:
+            return await self.write(store)
+        try:
+            return await self.write(store_and_show)
+        except StatementRefused:
+            # What is to be shown must not stand in the way of what is true.
+            return await self.write(store)
+
+    async def probe(self) -> None:
+        """Return when the database has taken a transaction. Raises LedgerUnavailable."""
+        await self._write(lambda _: None)
 
     async def project(self) -> int:
         """Bring some more of what is stored into view; the number is 0 when all of it is."""
+        # A look keeps nobody waiting; a transaction keeps whoever writes.
+        if not await self._look(
+            lambda connection: projection.pending(connection) or fleet.pending(connection)
+        ):
+            return 0
         segments, devices = await self._project()
         return segments + devices
 
@@ -272,19 +320,28 @@ class Ledger:
             LedgerUnavailable: nothing was written, or it is not known; give the same id again.
         """
         now_ms = self._now_ms()
-        new = _new_order(
+        new = new_orders.checked(
             Address(tenant, device), kind, body, condition, now_ms=now_ms, expires_ms=expires_ms,
             issued_by=issued_by, order_id=order_id,
         )  # fmt: skip
+        sender = self.sender
+        key_id = None if sender is None else sender.key_id
 
-        def give(connection: Connection) -> OrderView:
+        def give(connection: Connection) -> tuple[OrderView, Outbound | None]:
             given = orders.give(connection, new, now_ms=now_ms)
             if noted is not None:
                 noted(connection, given)
-            return given
+            if key_id is None:
+                return given, None
+            going = orders.due_to(connection, new.address, key_id=key_id, now_ms=now_ms)
+            fleet.refresh(connection, limit=_FEW_DEVICES)
+            return orders.find(connection, given.order_id) or given, going
 
-        given = await self.write(give)
-        self.hint_orders()
+        given, going = await self.write(give)
+        if sender is not None and going is not None:
+            sender.send(going)
+        else:
+            self.hint_orders()
         return given
 
     def hint_orders(self) -> None:
@@ -344,6 +401,13 @@ class Ledger:
                 after=after,
                 limit=limit,
             )
+        )
+
+    async def orders_wait(self, *, key_id: bytes) -> bool:
+        """Whether `due_orders` would find something, or some wait for room in a device's line."""
+        now_ms = self._now_ms()
+        return await self._look(
+            lambda connection: orders.anything_to_do(connection, key_id=key_id, now_ms=now_ms)
         )
 
     async def due_orders(
@@ -524,39 +588,12 @@ class Ledger:
         except StorageUnavailable as error:
             raise LedgerUnavailable(str(error)) from error
 
+    async def _look(self, function: Callable[[Connection], T]) -> T:
+        try:
+            return await self._database.read(function)
+        except StorageUnavailable as error:
+            raise LedgerUnavailable(str(error)) from error
+
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def _new_order(
-    address: Address,
-    kind: str,
-    body: object,
-    condition: object,
-    *,
-    now_ms: int,
-    expires_ms: int,
-    issued_by: str,
-    order_id: str | None,
-) -> NewOrder:
-    """An order, checked. Raises OrderInvalid."""
-    if order_id is not None and not (1 <= len(order_id) <= 64 and order_id.isprintable()):
-        raise OrderInvalid("id: an order's id has 1 to 64 printable characters")
-    if not now_ms < expires_ms <= now_ms + wire.LONGEST_MS:
-        raise OrderInvalid(
-            f"expires: {expires_ms} is not between now ({now_ms}) and "
-            f"{wire.LONGEST_MS // 86_400_000} days from now"
-        )
-    found = wire.kind_of(kind)
-    parsed, terms = wire.parse_body(found, body), wire.parse_condition(condition)
-    return NewOrder(
-        order_id=order_id,
-        address=address,
-        kind=found,
-        subject=wire.subject_of(found, parsed),
-        body=wire.json_of(parsed),
-        condition=wire.json_of(terms) if terms != wire.Condition() else b"",
-        issued_by=issued_by[:255],
-        expires_ms=expires_ms,
-    )

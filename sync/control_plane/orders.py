@@ -120,6 +120,23 @@ WHERE device_id = :device_id AND ended IS NULL AND cseq BETWEEN 1 AND :cack
   AND expires_ms <= :now_ms - :asked_for_ms
 """
 
+# Whether it is worth a transaction to look for what is due or too late.
+_ANYTHING_TO_DO = """
+SELECT EXISTS (
+  SELECT 1 FROM device_order o
+  JOIN device d ON d.device_id = o.device_id
+  JOIN order_line l ON l.device_id = o.device_id
+  WHERE o.ended IS NULL AND o.due_ms <= :now_ms AND d.online = 1 AND instr(l.keys, :key) > 0
+) OR EXISTS (
+  SELECT 1 FROM device_order
+  WHERE ended IS NULL AND cseq = 0 AND sent_ms = 0 AND expires_ms <= :now_ms
+)
+"""
+
+_IS_THERE = """
+SELECT device_id FROM device WHERE tenant = :tenant AND device = :device AND online = 1
+"""
+
 # Devices that are there, take our orders, and have some that are due.
 _WAITING_DEVICES = """
 SELECT DISTINCT o.device_id FROM device_order o
@@ -382,6 +399,27 @@ def expire(connection: Connection, *, now_ms: int) -> int:
     devices = [row[0] for row in connection.execute(_EXPIRE, {"now_ms": now_ms}).fetchall()]
     _touch(connection, devices)
     return len(devices)
+
+
+def anything_to_do(connection: Connection, *, key_id: bytes, now_ms: int) -> bool:
+    """Whether `due` or `expire` would find something, or would if a line had room."""
+    keys = {"now_ms": now_ms, "key": key_id.hex()}
+    return bool(connection.execute(_ANYTHING_TO_DO, keys).fetchone()[0])
+
+
+def due_to(
+    connection: Connection, address: Address, *, key_id: bytes, now_ms: int
+) -> Outbound | None:
+    """What is to be sent to one device now, with its places given; None = nothing, or it is away.
+
+    Args:
+        connection: to the ledger, in a transaction.
+        address: of the device.
+        key_id: of the key that will sign.
+        now_ms: the control plane's clock.
+    """
+    row = connection.execute(_IS_THERE, _names(address)).fetchone()
+    return None if row is None else _due_of(connection, row[0], key_id.hex(), now_ms=now_ms)
 
 
 def due(

@@ -49,6 +49,13 @@ CREATE TABLE IF NOT EXISTS progress (
 
 INSERT OR IGNORE INTO progress (name, value) VALUES ('fleet', 0);
 
+-- The last segment of the lanes control and urgent that is in view; they do not wait for the rest.
+INSERT OR IGNORE INTO progress (name, value)
+SELECT 'pressing', value FROM counter WHERE name = 'projected';
+
+-- Serves: the next of these segments, wherever the rest stands.
+CREATE INDEX IF NOT EXISTS segment_pressing ON segment (segment_id) WHERE lane < 2;
+
 -- Projection: one row a device, in the order of the names, with all that lists show and searches ask.
 CREATE TABLE IF NOT EXISTS fleet (
   tenant TEXT NOT NULL,

@@ -2,11 +2,13 @@
 
 Nothing is acknowledged here and no truth is written: all of it can be thrown away and made again.
 Every statement is commutative and idempotent - the most recent fact wins, by a version that every
-record carries in itself - so that segments may be projected in any order.
+record carries in itself - so that segments may be projected in any order. There are two queues of
+them: what is pressing (orders' outcomes, urgent facts) does not wait behind a backlog of history.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 import struct
 from collections import Counter
@@ -48,21 +50,32 @@ _GROWTH_LOG = math.log(LAG_BUCKET_GROWTH)
 # aside with either database, so that they show the same.
 _KEY_BYTES = 2_500
 
+FEW_SEGMENTS = 8
+FEW_RECORDS = 64
+"""What waits and is no more than this comes into view in the transaction that stores it: a
+millisecond of work, which saves a second transaction with its own fsync."""
+
 _NEXT_SEGMENTS = """
 SELECT segment_id, device_id, epoch, first_seq, count, received_ms, payload FROM segment
-WHERE segment_id > (SELECT value FROM counter WHERE name = 'projected')
+WHERE segment_id > {done} AND {lanes}
 ORDER BY segment_id
 LIMIT :limit
 """
 
+_NEXT_COUNTS = """
+SELECT count FROM segment WHERE segment_id > {done} AND {lanes} ORDER BY segment_id LIMIT :limit
+"""
+
 _PLACE = """
-SELECT (SELECT value FROM counter WHERE name = 'projected'),
-       (SELECT COALESCE(MAX(segment_id), 0) FROM segment)
+SELECT {done}, (SELECT COALESCE(MAX(segment_id), 0) FROM segment)
 """
 
 _NEXT_ONE = """
-SELECT value, (SELECT MIN(segment_id) FROM segment WHERE segment_id > counter.value)
-FROM counter WHERE name = 'projected'
+SELECT {done}, (SELECT MIN(segment_id) FROM segment WHERE segment_id > {done} AND {lanes})
+"""
+
+_PENDING = """
+SELECT EXISTS (SELECT 1 FROM segment WHERE segment_id > {done} AND {lanes})
 """
 
 _PUT_EXECUTION = """
@@ -156,23 +169,82 @@ WHERE device_id = :device_id AND workflow_id = :workflow_id
 """
 
 
+class Queue(enum.Enum):
+    """Segments that wait to come into view, each queue with its own mark of how far it is."""
+
+    PRESSING = "pressing"
+    """The lanes control and urgent."""
+    REST = "rest"
+
+    @property
+    def lanes(self) -> str:
+        """The condition that finds its segments; an index serves the one that is pressing."""
+        return "lane < 2" if self is Queue.PRESSING else "lane >= 2"
+
+    @property
+    def done(self) -> str:
+        """The expression for the number of its last segment that is in view."""
+        if self is Queue.PRESSING:
+            return "(SELECT value FROM progress WHERE name = 'pressing')"
+        return "(SELECT value FROM counter WHERE name = 'projected')"
+
+    def of(self, statement: str) -> str:
+        """A statement about this queue."""
+        return statement.format(lanes=self.lanes, done=self.done)
+
+    def move(self, connection: Connection, segment_id: int) -> None:
+        """Note that everything up to a segment is in view."""
+        where = "progress" if self is Queue.PRESSING else "counter"
+        name = "pressing" if self is Queue.PRESSING else "projected"
+        connection.execute(
+            f"UPDATE {where} SET value = :value WHERE name = :name",
+            {"value": segment_id, "name": name},
+        )
+
+
 def forget(connection: Connection) -> None:
     """Throw every projection away; `project` makes them again from the first segment on."""
     for table in ("execution", "task", "evidence", "unread", "lag", "tally", "device_hour", "shed",
                   "clock", "fetched", "fetched_part"):  # fmt: skip
         connection.execute(f"DELETE FROM {table}")
-    connection.execute("UPDATE counter SET value = 0 WHERE name = 'projected'")
+    for queue in Queue:
+        queue.move(connection, 0)
 
 
 def place(connection: Connection) -> tuple[int, int]:
-    """The number of the last segment that is in view, and of the last one that is stored."""
-    done, last = connection.execute(_PLACE).fetchone()
+    """The number of the last segment of the rest that is in view, and of the last one stored."""
+    done, last = connection.execute(Queue.REST.of(_PLACE)).fetchone()
     return int(done), int(last)
 
 
+def pending(connection: Connection) -> bool:
+    """Whether something is stored and not in view."""
+    return any(connection.execute(queue.of(_PENDING)).fetchone()[0] for queue in Queue)
+
+
 def project(connection: Connection, *, limit: int) -> int:
-    """Project the next stored segments; how many there were."""
-    segments = connection.execute(_NEXT_SEGMENTS, {"limit": limit}).fetchall()
+    """Project the next stored segments, those that are pressing before all others; how many.
+
+    The rest never overtakes what is pressing: an earlier release, which knows one mark only, finds
+    nothing behind it that is not in view.
+    """
+    return _project(connection, Queue.PRESSING, limit) or _project(connection, Queue.REST, limit)
+
+
+def project_few(connection: Connection) -> int:
+    """Project what waits where that is little; how many segments there were."""
+    done = 0
+    for queue in Queue:
+        rows = connection.execute(queue.of(_NEXT_COUNTS), {"limit": FEW_SEGMENTS + 1}).fetchall()
+        if len(rows) > FEW_SEGMENTS or sum(row[0] for row in rows) > FEW_RECORDS:
+            break
+        if rows:
+            done += _project(connection, queue, FEW_SEGMENTS)
+    return done
+
+
+def _project(connection: Connection, queue: Queue, limit: int) -> int:
+    segments = connection.execute(queue.of(_NEXT_SEGMENTS), {"limit": limit}).fetchall()
     if not segments:
         return 0
     batch = _Batch()
@@ -189,13 +261,15 @@ def project(connection: Connection, *, limit: int) -> int:
             batch.add(record, device_id=device_id, epoch=epoch, segment_id=segment_id)
             batch.add_lag(received_ms, record.recorded_ms)
     batch.write(connection)
-    connection.execute("UPDATE counter SET value = ? WHERE name = 'projected'", (segments[-1][0],))
+    queue.move(connection, segments[-1][0])
     return len(segments)
 
 
 class Next(NamedTuple):
     """Where the projection stands."""
 
+    queue: Queue
+    """The one whose turn it is."""
     done: int
     """The number of the last segment that is in view."""
     segment_id: int | None
@@ -204,7 +278,8 @@ class Next(NamedTuple):
 
 def next_one(connection: Connection) -> Next:
     """Where the projection stands, and what comes next."""
-    return Next(*connection.execute(_NEXT_ONE).fetchone())
+    found = [Next(one, *connection.execute(one.of(_NEXT_ONE)).fetchone()) for one in Queue]
+    return next((one for one in found if one.segment_id is not None), found[-1])
 
 
 def set_aside(connection: Connection, refused: Next, *, reason: str) -> None:
@@ -215,9 +290,7 @@ def set_aside(connection: Connection, refused: Next, *, reason: str) -> None:
     if refused.segment_id is None or next_one(connection) != refused:
         return
     scrub.quarantine(connection, refused.segment_id, reason=reason)
-    connection.execute(
-        "UPDATE counter SET value = ? WHERE name = 'projected'", (refused.segment_id,)
-    )
+    refused.queue.move(connection, refused.segment_id)
 
 
 class _Batch:

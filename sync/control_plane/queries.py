@@ -113,7 +113,10 @@ SELECT
   (SELECT COUNT(*) FROM unread) AS unread,
   (SELECT COALESCE(SUM(last_seq - first_seq + 1), 0) FROM gap) AS missing,
   (SELECT COUNT(*) FROM segment
-   WHERE segment_id > (SELECT value FROM counter WHERE name = 'projected')) AS projection_lag,
+   WHERE segment_id > (SELECT value FROM counter WHERE name = 'projected') AND lane >= 2)
+  + (SELECT COUNT(*) FROM segment
+     WHERE segment_id > (SELECT value FROM progress WHERE name = 'pressing') AND lane < 2)
+    AS projection_lag,
   (SELECT COALESCE(SUM(backlog), 0) FROM fleet) AS backlog
 """
 

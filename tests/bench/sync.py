@@ -53,6 +53,15 @@ _AT_ONCE = 100
 _TASKS_A_RECORD = 7 / 23
 """Of the history that is drained: workflows of seven tasks, each with three states."""
 
+_DEVICE = """
+import sys
+from pathlib import Path
+from tests.bench.sync import ordered
+from tests.bench.workload import run_as_the_daemon
+
+run_as_the_daemon(ordered(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
+"""
+
 _WAIT = {"name": "wait", "taskReferenceName": "wait", "type": "WAIT"}
 
 
@@ -114,41 +123,56 @@ async def _drain(folder: Path, port: int, ingester: int, records: int) -> Run:
 
 
 async def _orders(folder: Path, port: int, orders: int) -> Run:
+    """The control plane's part; the device is a process of its own, as it is in the field."""
     ledger = await Ledger.open(folder / "orders.db", now_ms=now_ms)
     key = load_order_key(folder / "cloud", FILES)
     ingest = Ingest(
         broker=Broker(port=port), ledger=ledger, now_ms=now_ms, chance=random.Random(1),
         order_key=key,
     )  # fmt: skip
-    definition = {"name": "demo", "tasks": [_WAIT], "ownerEmail": "bench@example.invalid"}
+    device = Process(
+        [sys.executable, "-c", _DEVICE, str(folder), str(port), key.public_key.hex()],
+        folder / "device.log",
+    )
     took_s: list[float] = []
-    async with (
-        _engine(folder / "ordered.db", definition, syncing=True) as engine,
-        asyncio.TaskGroup() as group,
-    ):
-        uplink = engine_uplink(engine, folder, port, [key.public_key.hex()])
-        loops = [group.create_task(one.run()) for one in (ingest, uplink)]
-        while await ledger.device("roof") is None:
-            await asyncio.sleep(0.01)
-        for _ in range(orders):
-            began_s, change = time.perf_counter(), await ledger.newest_change()
-            given = await ledger.order(
-                "roof", "start", {"name": "demo"}, expires_ms=now_ms() + 3_600_000
-            )
-            while True:
-                found = await ledger.find_order(given.order_id)
-                if found is not None and found.ended:
-                    break
-                await ledger.wait_for_change(change, timeout_s=1.0)
-                change = await ledger.newest_change()
-            took_s.append(time.perf_counter() - began_s)
-        for loop in loops:
-            loop.cancel()
+    with running(device):
+        async with asyncio.TaskGroup() as group:
+            device.start()
+            loops = [group.create_task(ingest.run())]
+            while await ledger.device("roof") is None:
+                await asyncio.sleep(0.01)
+            for _ in range(orders):
+                began_s, change = time.perf_counter(), await ledger.newest_change()
+                given = await ledger.order(
+                    "roof", "start", {"name": "demo"}, expires_ms=now_ms() + 3_600_000
+                )
+                while True:
+                    found = await ledger.find_order(given.order_id)
+                    if found is not None and found.ended:
+                        break
+                    await ledger.wait_for_change(change, timeout_s=1.0)
+                    change = await ledger.newest_change()
+                took_s.append(time.perf_counter() - began_s)
+            for loop in loops:
+                loop.cancel()
     await ledger.close()
     return {
         "p50_ms": quantile(took_s, 0.50) * 1000,
         "p99_ms": quantile(took_s, 0.99) * 1000,
     }
+
+
+async def ordered(folder: Path, port: int, key: str) -> None:
+    """The device that is ordered; it runs until it is killed.
+
+    Args:
+        folder: where its database is made.
+        port: of the broker.
+        key: the public key that it obeys, in hexadecimal.
+    """
+    definition = {"name": "demo", "tasks": [_WAIT], "ownerEmail": "bench@example.invalid"}
+    async with _engine(folder / "ordered.db", definition, syncing=True) as engine:
+        await engine_uplink(engine, folder, port, [key]).run()
 
 
 async def _keep(folder: Path, workflows: int, syncing: bool) -> Run:

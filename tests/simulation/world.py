@@ -362,8 +362,9 @@ class World:
                 found += ending.undone(device, connection)
         with self.cloud.disk.look() as ledger:
             waiting = ledger.execute(
-                "SELECT (SELECT coalesce(max(segment_id), 0) FROM segment)"
-                " - (SELECT value FROM counter WHERE name = 'projected')"
+                "SELECT COUNT(*) FROM segment WHERE segment_id > CASE WHEN lane < 2"
+                " THEN (SELECT value FROM progress WHERE name = 'pressing')"
+                " ELSE (SELECT value FROM counter WHERE name = 'projected') END"
             ).fetchone()[0]
         if waiting:
             found.append(f"cloud: {waiting} segments to project")

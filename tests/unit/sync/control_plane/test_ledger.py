@@ -546,15 +546,17 @@ def test_a_place_that_is_passed_is_not_set_aside(tmp_path: Path) -> None:
 
     async def scenario(ledger: Ledger) -> None:
         roof = Sender()
-        await ledger.commit([roof.frame(workflow("w1"))])
+        await ledger.commit([roof.frame(workflow("w1"))], only=True)
         place = await ledger.read(projection.next_one)
-        assert projection.Next(0, 1) == place
+        assert projection.Next(projection.Queue.REST, 0, 1) == place
         await bring(ledger, roof.frame(workflow("w2")))
 
         await ledger.write(lambda c: projection.set_aside(c, place, reason="late"))
 
         assert 0 == (await ledger.summary()).quarantined
-        assert projection.Next(2, None) == await ledger.read(projection.next_one)
+        assert projection.Next(projection.Queue.REST, 2, None) == await ledger.read(
+            projection.next_one
+        )
 
     with_ledger(tmp_path / "ledger.db", scenario)
 

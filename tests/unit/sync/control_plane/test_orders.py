@@ -356,3 +356,95 @@ def test_a_rebuild_keeps_orders(where: Path | str) -> None:
         assert before == await house.ledger.find_order("a")
 
     with_house(where, scenario)
+
+
+class Ready:
+    """Sends orders at once, as an ingest with a connection does."""
+
+    def __init__(self) -> None:
+        self.key_id: bytes | None = KEY
+        self.sent: list[Outbound] = []
+
+    def send(self, outbound: Outbound) -> None:
+        self.sent.append(outbound)
+
+
+def test_an_order_to_a_device_that_is_there_is_sent_by_what_gives_it(where: Path | str) -> None:
+    """No second look and no second transaction: it is noted as sent when it has been given."""
+
+    async def scenario(house: House) -> None:
+        await house.hello()
+        house.ledger.sender = sender = Ready()
+        hints: list[str] = []
+        house.ledger.on_orders.append(lambda: hints.append("look"))
+
+        a, b = await house.start("a"), await house.start("b")
+
+        sent = [(one.address, one.epoch, [o.id for o in one.orders]) for one in sender.sent]
+        assert [(ROOF, 1, ["a"]), (ROOF, 1, ["b"])] == sent
+        assert ["sent", "sent"] == [await house.state(a), await house.state(b)]
+        assert [] == hints
+        assert [] == await house.due()
+        house.now_ms += FIRST_WAIT_MS
+        assert [(1, "a"), (2, "b")] == await house.places()
+        found = await house.ledger.find_order("a")
+        assert found is not None
+        assert 2 == found.sendings
+
+    with_house(where, scenario)
+
+
+@pytest.mark.parametrize("away", ["offline", "unconnected", "another key", "line is full"])
+def test_an_order_that_cannot_go_at_once_waits_for_a_look(where: Path | str, away: str) -> None:
+    """It stays queued, and whoever looks for orders is told to look."""
+
+    async def scenario(house: House) -> None:
+        await house.hello()
+        house.ledger.sender = sender = Ready()
+        match away:
+            case "offline":
+                await house.ledger.note_presence([Presence(ROOF, False, 1, 1, 1)])
+            case "unconnected":
+                sender.key_id = None
+            case "another key":
+                sender.key_id = bytes(8)
+            case _:
+                for at in range(UNDER_WAY):
+                    await house.start(f"before{at}")
+        sender.sent.clear()
+        hints: list[str] = []
+        house.ledger.on_orders.append(lambda: hints.append("look"))
+
+        a = await house.start("a")
+
+        assert "queued" == await house.state(a)
+        assert [] == sender.sent
+        assert ["look"] == hints
+
+    with_house(where, scenario)
+
+
+def test_a_look_finds_what_a_transaction_would(where: Path | str) -> None:
+    """Nothing for nothing; what is due, and what is too late."""
+
+    async def scenario(house: House) -> None:
+        async def wait() -> bool:
+            return await house.ledger.orders_wait(key_id=KEY)
+
+        assert not await wait()
+        await house.start("early", expires_ms=house.now_ms + 10)
+        assert not await wait()
+        await house.hello()
+        assert await wait()
+        await house.due()
+        assert not await wait()
+        await house.ledger.note_presence([Presence(ROOF, False, 1, 1, 2)])
+        await house.start("late", expires_ms=house.now_ms + 10)
+        assert not await wait()
+        house.now_ms += 10
+        assert await wait()
+        await house.due()
+        assert "expired" == await house.state("late")
+        assert not await wait()
+
+    with_house(where, scenario)

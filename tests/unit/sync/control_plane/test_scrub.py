@@ -105,7 +105,7 @@ def test_a_segment_that_is_damaged_before_it_is_shown_is_told(where: Path | str)
     """It used to be passed over in silence."""
 
     async def scenario(ledger: Ledger) -> None:
-        await ledger.commit(_filled(Sender()))
+        await ledger.commit(_filled(Sender()), only=True)
         key, payload = (await _stored(ledger))[0]
         await _change(
             ledger, "UPDATE segment SET payload = ? WHERE segment_id = ?", payload[:-1], key

@@ -1,0 +1,96 @@
+"""When what is stored comes into view: the little at once, the pressing before a backlog."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from sync.control_plane import projection, truth
+from sync.control_plane.ledger import Ledger
+from sync.records import Lane
+from tests.postgres import Postgres
+from tests.unit.sync.control_plane.test_ledger import Sender, bring, with_ledger, words, workflow
+
+
+def test_what_is_little_comes_into_view_with_its_own_commit(where: Path | str) -> None:
+    """Executions and devices: no step of the projection is left to be done."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        await ledger.commit([roof.frame(workflow("w1")), roof.frame(workflow("w2"))])
+
+        assert 2 == len((await ledger.executions()).rows)
+        assert 0 == (await ledger.summary()).projection_lag
+        assert 0 == await ledger.project()
+
+    with_ledger(where, scenario)
+
+
+def test_what_is_much_comes_into_view_later(where: Path | str) -> None:
+    """A frame of a backlog is acknowledged before anybody looks at what stands in it."""
+
+    async def scenario(ledger: Ledger) -> None:
+        many = [workflow(f"w{at}") for at in range(projection.FEW_RECORDS + 1)]
+        outgoing = await ledger.commit([Sender().frame(*many)])
+
+        assert 1 == len(outgoing)
+        assert [] == (await ledger.executions()).rows
+        assert 1 == (await ledger.summary()).projection_lag
+        assert await ledger.project()
+        assert 0 == (await ledger.summary()).projection_lag
+
+    with_ledger(where, scenario)
+
+
+def test_what_is_pressing_does_not_wait_behind_a_backlog(where: Path | str) -> None:
+    """An urgent fact is in view with its commit, while history that came before it is not."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        many = [workflow(f"w{at}") for at in range(projection.FEW_RECORDS + 1)]
+        await ledger.commit([roof.frame(*many)])
+        await ledger.commit([roof.frame(workflow("alarm", "FAILED"), lane=Lane.URGENT)])
+
+        assert ["alarm"] == [row.workflow_id for row in (await ledger.executions()).rows]
+        assert 1 == (await ledger.summary()).projection_lag
+        while await ledger.project():
+            pass
+        assert len(many) + 1 == sum(1 for _ in (await ledger.executions(limit=500)).rows)
+        shown = await ledger.lag_percentiles()
+        await ledger.rebuild()
+        assert shown == await ledger.lag_percentiles()
+
+    with_ledger(where, scenario)
+
+
+def test_a_ledger_of_an_earlier_release_goes_on_where_it_was(where: Path | str) -> None:
+    """Its one mark becomes the mark of both queues: nothing is shown twice or passed over."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        await bring(
+            ledger, roof.frame(workflow("w2"), lane=Lane.URGENT), roof.frame(workflow("w1"))
+        )
+        await ledger.write(lambda c: c.execute("DELETE FROM progress WHERE name = 'pressing'"))
+        await ledger.write(truth.create_schema)
+
+        assert 0 == await ledger.project()
+        await ledger.commit([roof.frame(workflow("w3"), lane=Lane.URGENT)])
+        assert 3 == len((await ledger.executions()).rows)
+
+    with_ledger(where, scenario)
+
+
+def test_what_the_database_will_not_show_is_stored_all_the_same(server: Postgres) -> None:
+    """The transaction that stores and shows is undone; truth is written by itself."""
+    refused = words(random.Random(8), 9_000)
+
+    async def scenario(ledger: Ledger) -> None:
+        await ledger.write(lambda c: c.execute("CREATE INDEX by_reason ON execution (reason)"))
+        outgoing = await ledger.commit([Sender().frame(workflow("w1", reason=refused))])
+
+        assert 1 == len(outgoing)
+        assert 1 == (await ledger.summary()).records
+        assert 1 == (await ledger.summary()).projection_lag
+
+    with_ledger(server.new_schema(), scenario)
