@@ -8,12 +8,13 @@ from __future__ import annotations
 import importlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum, IntFlag
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from sync.coalescing import COALESCED_KINDS, COALESCED_LANES, carriers
 from sync.orders import Position
 from sync.records import Count, Lane, Millis, Record, shrink
 
@@ -114,6 +115,17 @@ class Codec(IntEnum):
     ZSTD = 2
 
 
+class Feature(IntEnum):
+    """What a control plane may understand beyond what every one does."""
+
+    COALESCED = 1
+    """Rows that name the row that carries them in place of a body."""
+
+
+FEATURES = tuple(Feature)
+"""What this end understands."""
+
+
 class Flag(IntFlag):
     """What a frame is besides a carrier of records."""
 
@@ -166,7 +178,7 @@ class Hello(msgspec.Struct, frozen=True, omit_defaults=True, rename={
 
 class Ack(msgspec.Struct, frozen=True, omit_defaults=True, rename={
     "epoch": "e", "cursors": "c", "credit_bytes": "k", "server_ms": "t", "nonce": "n",
-    "codecs": "d", "refused": "r", "marks": "h",
+    "codecs": "d", "refused": "r", "marks": "h", "features": "u",
 }):  # fmt: skip
     """What the control plane says after its own commit."""
 
@@ -183,6 +195,8 @@ class Ack(msgspec.Struct, frozen=True, omit_defaults=True, rename={
     refused: Annotated[str, msgspec.Meta(max_length=64)] = ""
     marks: dict[Lane, Count] = {}
     """What the record at each cursor is known by, see `mark_of`; in answers to a hello."""
+    features: list[int] = []
+    """What the control plane understands, see `Feature`; in answers to a hello."""
 
 
 class Announcement(msgspec.Struct, frozen=True, rename={"started_ms": "s"}):
@@ -196,7 +210,10 @@ class Frame(msgspec.Struct, frozen=True):
 
     header: Header
     records: tuple[Record, ...] = ()
+    """One that is carried has its carrier's body; one that names no carrier has an empty one."""
     hello: Hello | None = None
+    carried: Mapping[int, int] = {}
+    """Places of records that are carried, from 0, to the places of the records that carry them."""
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True):
@@ -205,7 +222,8 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
     kind: Annotated[str, msgspec.Meta(max_length=32)]
     after_base_ms: Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
     boot: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
-    body: bytes
+    body: bytes | int
+    """A distance in rows: the row that stands so much further on says all that this one said."""
 
 
 class _Body(msgspec.Struct, frozen=True, array_like=True):
@@ -239,9 +257,22 @@ def best_codec(offered: Sequence[int]) -> Codec:
 
 
 def encode(
-    records: Sequence[Record], *, epoch: int, oldest_seq: int, codec: Codec = Codec.ZLIB
+    records: Sequence[Record],
+    *,
+    epoch: int,
+    oldest_seq: int,
+    codec: Codec = Codec.ZLIB,
+    coalesce: bool = False,
 ) -> bytes:
     """One frame of consecutive records of one lane.
+
+    Args:
+        records: 1 to MAX_RECORDS of them.
+        epoch: of the device's history.
+        oldest_seq: that the device still holds of this lane.
+        codec: how the body is compressed.
+        coalesce: whether a record that a later one carries goes without its body, which is only
+            for those who have announced `Feature.COALESCED`.
 
     Raises:
         FrameTooLarge: put fewer records into it; `pack` does.
@@ -250,7 +281,11 @@ def encode(
     assert 1 <= len(records) <= MAX_RECORDS
     assert records[-1].seq == first.seq + len(records) - 1, "records of a frame are consecutive"
     base_ms = first.recorded_ms
+    rows: list[tuple[str, int, int, bytes | int]]
     rows = [(r.kind, r.recorded_ms - base_ms, r.boot, r.body) for r in records]
+    if coalesce:
+        for place, distance in carriers(records).items():
+            rows[place] = (*rows[place][:3], distance)
     plain = _ENCODER.encode((base_ms, rows))
     body = _compress(plain, codec)
     header = Header(
@@ -268,16 +303,27 @@ def encode(
 
 
 def pack(
-    records: Sequence[Record], *, epoch: int, oldest_seq: int, codec: Codec = Codec.ZLIB
+    records: Sequence[Record],
+    *,
+    epoch: int,
+    oldest_seq: int,
+    codec: Codec = Codec.ZLIB,
+    coalesce: bool = False,
 ) -> tuple[bytes, int]:
-    """One frame of as many of the records as go into it, and how many those are.
+    """One frame of as many of the records as go into it, and how many those are; see `encode`.
 
     A record too large for any frame goes without its payloads: see `records.shrink`.
     """
     take = _worth_trying(records)
     while True:
         try:
-            frame = encode(records[:take], epoch=epoch, oldest_seq=oldest_seq, codec=codec)
+            frame = encode(
+                records[:take],
+                epoch=epoch,
+                oldest_seq=oldest_seq,
+                codec=codec,
+                coalesce=coalesce,
+            )
         except FrameTooLarge:
             # Halving ends after nine rounds at most.
             if take == 1:
@@ -402,13 +448,43 @@ def decode(payload: bytes) -> Frame:
     if len(content.rows) != header.count:
         raise BodyMalformed(header, f"{len(content.rows)} records where {header.count} were said")
     lane, first, base_ms = header.lane, header.first_seq, content.base_ms
+    carried: dict[int, int] = {}
     records = tuple(
-        Record(lane, first + index, row.kind, base_ms + row.after_base_ms, row.boot, row.body)
+        Record(
+            lane,
+            first + index,
+            row.kind,
+            base_ms + row.after_base_ms,
+            row.boot,
+            row.body
+            if isinstance(row.body, bytes)
+            else _carrying(content.rows, index, lane, carried),
+        )
         for index, row in enumerate(content.rows)
     )
     if not all(0 <= record.recorded_ms <= 2**53 for record in records):
         raise BodyMalformed(header, "a record's time is out of range")
-    return Frame(header=header, records=records)
+    return Frame(header=header, records=records, carried=carried)
+
+
+def _carrying(rows: Sequence[_Row], index: int, lane: Lane, carried: dict[int, int]) -> bytes:
+    """The body of the row that carries this one, noted; empty when it names none.
+
+    It must be a later row of the same kind that has a body, of a kind and in a lane whose rows may
+    be carried. A record without a body is set aside, and stops nothing.
+    """
+    row = rows[index]
+    assert isinstance(row.body, int)
+    place = index + row.body
+    if lane not in COALESCED_LANES or row.kind not in COALESCED_KINDS:
+        return b""
+    if not index < place < len(rows) or rows[place].kind != row.kind:
+        return b""
+    body = rows[place].body
+    if isinstance(body, int):
+        return b""
+    carried[index] = place
+    return body
 
 
 def _compress(plain: bytes, codec: Codec) -> bytes:

@@ -295,6 +295,7 @@ class Receiver:
             server_ms=self._now_ms,
             nonce=hello.nonce,
             codecs=list(frames.CODECS),
+            features=list(frames.FEATURES),
             marks={
                 lane: state.mark[1]
                 for lane, state in device.lanes.items()

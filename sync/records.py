@@ -294,6 +294,9 @@ KINDS: dict[type[Body], str] = {
     PartRecord: "part",
 }
 
+_RANKS = {"SCHEDULED": 0, "RUNNING": 0, "IN_PROGRESS": 1, "PAUSED": 1}
+_FINAL_RANK = 2
+
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODERS: dict[str, msgspec.msgpack.Decoder[Body]] = {
     name: msgspec.msgpack.Decoder(kind) for kind, name in KINDS.items()
@@ -319,6 +322,14 @@ def decode_body(kind: str, body: bytes) -> Body:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBody(f"{kind} record: {error}") from error
+
+
+def rank_of(status: str) -> int:
+    """How far a status has come: 0 scheduled or running, 1 in progress or paused, 2 any other.
+
+    Of two updates of one millisecond the higher rank is the more recent one.
+    """
+    return _RANKS.get(status, _FINAL_RANK)
 
 
 def evidence_chunks(size_bytes: int) -> int:

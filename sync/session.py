@@ -194,6 +194,7 @@ class Session:
         self._version = version
         self._codecs = tuple(codecs)
         self._codec = Codec.ZLIB
+        self._coalesce = False
         self._lanes = {lane: LaneSide(acked.get(lane, 0)) for lane in Lane}
         self._credit_bytes = FIRST_CREDIT_BYTES
         self._pace = pace or Pace(first_bytes=2**40)
@@ -496,6 +497,7 @@ class Session:
         self._backoff = 1
         both = [codec for codec in self._codecs if codec in ack.codecs]
         self._codec = frames.best_codec(both)
+        self._coalesce = frames.Feature.COALESCED in ack.features
         for lane, side in self._lanes.items():
             if lane not in self._doubts:
                 side.confirmed = ack.cursors.get(lane, side.confirmed)
@@ -525,7 +527,11 @@ class Session:
         # About as much as the link is to have of one message; what is urgent waits for its end.
         most = max(1, int(self._frame_bytes() / self._record_bytes))
         payload, taken = frames.pack(
-            side.offered[:most], epoch=self._epoch, oldest_seq=side.oldest, codec=self._codec
+            side.offered[:most],
+            epoch=self._epoch,
+            oldest_seq=side.oldest,
+            codec=self._codec,
+            coalesce=self._coalesce,
         )
         side.offered = side.offered[taken:]
         side.next_seq += taken

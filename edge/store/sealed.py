@@ -13,6 +13,7 @@ import structlog
 
 from edge.model.errors import RowDamaged
 from sync import frames
+from sync.coalescing import carried_along
 from sync.records import Lane, Record
 
 log = structlog.get_logger()
@@ -36,12 +37,18 @@ _DROP = "DELETE FROM sealed WHERE key > ? AND key + count - 1 <= ?"
 def put(connection: sqlite3.Connection, key: int, records: Sequence[Record]) -> tuple[int, int]:
     """Seal records; how many of them fitted into one frame, and its size in bytes.
 
+    A record that a later one of the run carries is kept with the body of that one, which takes a
+    few bytes once it is compressed. So a run is what every release reads, it may be cut anywhere
+    when it is sent, and what is shown of it is the same.
+
     Args:
         connection: to the database.
         key: of the first.
         records: with consecutive sequences.
     """
-    frame, count = frames.pack(records, epoch=1, oldest_seq=1, codec=frames.Codec.ZLIB)
+    frame, count = frames.pack(
+        carried_along(records), epoch=1, oldest_seq=1, codec=frames.Codec.ZLIB
+    )
     connection.execute(_PUT, (key, count, frame))
     return count, len(frame)
 

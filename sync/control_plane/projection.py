@@ -36,13 +36,12 @@ from sync.records import (
     TaskRecord,
     WorkflowRecord,
     decode_body,
+    rank_of,
 )
 
 # epoch, time of the update, rank of the status, lane, sequence: compared as bytes, most recent
 # last. Two updates of one millisecond in two lanes are told apart by how far the status has come.
 _VERSION = struct.Struct(">IQBBQ")
-_RANKS = {"SCHEDULED": 0, "RUNNING": 0, "IN_PROGRESS": 1, "PAUSED": 1}
-_FINAL_RANK = 2
 _HOUR_MS = 3_600_000
 _GROWTH_LOG = math.log(LAG_BUCKET_GROWTH)
 
@@ -257,8 +256,12 @@ def _project(connection: Connection, queue: Queue, limit: int) -> int:
             scrub.look_at(connection, segment_id)
             continue
         start = first_seq - frame.header.first_seq
-        for record in frame.records[start : start + count]:
-            batch.add(record, device_id=device_id, epoch=epoch, segment_id=segment_id)
+        end, carried = start + count, frame.carried
+        for at, record in enumerate(frame.records[start:end], start):
+            # What carries it says the same, and more. Only where that is not of this segment, since
+            # it was stored from another frame or never, it has to be said here.
+            if carried.get(at, end) >= end:
+                batch.add(record, device_id=device_id, epoch=epoch, segment_id=segment_id)
             batch.add_lag(received_ms, record.recorded_ms)
     batch.write(connection)
     queue.move(connection, segments[-1][0])
@@ -327,12 +330,12 @@ class _Batch:
         match body:
             case WorkflowRecord():
                 workflow_id = body.id
-                rank = _RANKS.get(body.status, _FINAL_RANK)
+                rank = rank_of(body.status)
                 version = _version(record, epoch, body.updated_ms, rank)
                 self._executions.append(_execution_row(body, device_id, version))
             case TaskRecord():
                 workflow_id = body.workflow_id
-                rank = _RANKS.get(body.status, _FINAL_RANK)
+                rank = rank_of(body.status)
                 version = _version(record, epoch, body.updated_ms, rank)
                 self._tasks.append(_task_row(body, device_id, version))
             case EvidenceRecord():

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync import frames, receiver
+from sync.coalescing import carried_along
 from sync.control_plane import projection, queries, truth
 from sync.database import in_transaction
 from sync.records import (
@@ -123,13 +124,27 @@ def shown(order: list[tuple[Lane, bytes]]) -> list[object]:
     return [rows, views, evidence, lag, tasks, fetched, parts]
 
 
-def cut(records: list[Record], rng: random.Random) -> list[tuple[Lane, bytes]]:
-    """The records in frames of some length."""
+def cut(
+    records: list[Record], rng: random.Random, *, most: int = 3, coalesce: bool = False
+) -> list[tuple[Lane, bytes]]:
+    """The records in frames of some length, some of them coalesced where that is asked for."""
     out = []
     while records:
-        taken, records = records[: (size := rng.randint(1, 3))], records[size:]
-        out.append((taken[0].lane, frames.encode(taken, epoch=1, oldest_seq=1)))
+        taken, records = records[: (size := rng.randint(1, most))], records[size:]
+        shorter = coalesce and rng.random() < 0.7
+        payload = frames.encode(taken, epoch=1, oldest_seq=1, coalesce=shorter)
+        out.append((taken[0].lane, payload))
     return out
+
+
+def in_lanes(bodies: list[Body], rng: random.Random) -> list[list[Record]]:
+    """The bodies as records of two lanes."""
+    lanes: dict[Lane, list[Record]] = {Lane.URGENT: [], Lane.HISTORY: []}
+    for body in bodies:
+        lane = rng.choice([Lane.URGENT, Lane.HISTORY])
+        seq = len(lanes[lane]) + 1
+        lanes[lane].append(Record(lane, seq, KINDS[type(body)], 7, 1, encode_body(body)))
+    return list(lanes.values())
 
 
 @settings(max_examples=80, deadline=None)
@@ -142,15 +157,34 @@ def cut(records: list[Record], rng: random.Random) -> list[tuple[Lane, bytes]]:
 def test_every_order_shows_the_same(bodies: list[Body], seed: int) -> None:
     """I-6: permuted, repeated and cut differently, over two lanes, the pages read the same."""
     rng = random.Random(seed)
-    lanes: dict[Lane, list[Record]] = {Lane.URGENT: [], Lane.HISTORY: []}
-    for body in bodies:
-        lane = rng.choice([Lane.URGENT, Lane.HISTORY])
-        seq = len(lanes[lane]) + 1
-        lanes[lane].append(Record(lane, seq, KINDS[type(body)], 7, 1, encode_body(body)))
-    straight = [one for records in lanes.values() for one in cut(records, random.Random(0))]
-    hostile = [one for records in lanes.values() for one in cut(records, rng)]
+    lanes = in_lanes(bodies, rng)
+    straight = [one for records in lanes for one in cut(records, random.Random(0))]
+    hostile = [one for records in lanes for one in cut(records, rng)]
     hostile += rng.choices(hostile, k=3)
-    hostile += [one for records in lanes.values() for one in cut(records, rng)]
+    hostile += [one for records in lanes for one in cut(records, rng)]
+    rng.shuffle(hostile)
+
+    assert shown(straight) == shown(hostile)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    bodies=st.lists(st.one_of(_WORKFLOWS, _TASKS, _TASKS, _EVIDENCE), min_size=2, max_size=24),
+    seed=st.integers(0, 2**32),
+)
+def test_coalesced_frames_show_the_same(bodies: list[Body], seed: int) -> None:
+    """Coalesced or not, sealed before or not, in any cut and order, twice: the pages read the same.
+
+    A frame of which a part is stored already is stored in part, also without its carriers.
+    """
+    rng = random.Random(seed)
+    lanes = in_lanes(bodies, rng)
+    straight = [one for records in lanes for one in cut(records, random.Random(0))]
+    hostile = [one for records in lanes for one in cut(records, rng, most=9, coalesce=True)]
+    hostile += rng.choices(hostile, k=3)
+    sealed = [carried_along(records) for records in lanes if records]
+    hostile += [one for records in sealed for one in cut(records, rng, most=9, coalesce=True)]
+    hostile += [one for records in lanes for one in cut(records, rng, most=9, coalesce=True)]
     rng.shuffle(hostile)
 
     assert shown(straight) == shown(hostile)

@@ -87,6 +87,7 @@ class Cloud:
         return [seq for first, last in rows for seq in range(first, last + 1)]
 
     def bodies(self, epoch: int, lane: Lane) -> dict[int, bytes]:
+        """What is stored as it was written: not of what is carried by another."""
         rows = self.disk.execute(
             "SELECT first_seq, count, payload FROM segment WHERE epoch = ? AND lane = ?",
             (epoch, lane),
@@ -95,9 +96,24 @@ class Cloud:
         for first, many, payload in rows:
             frame = frames.decode(payload)
             start = first - frame.header.first_seq
-            for record in frame.records[start : start + many]:
-                found[record.seq] = record.body
+            for at, record in enumerate(frame.records[start : start + many], start):
+                if at not in frame.carried:
+                    found[record.seq] = record.body
         return found
+
+    def shown(self) -> list[list[tuple[object, ...]]]:
+        """What the pages are made of, once all that is stored is in view."""
+        while in_transaction(self.disk, lambda one: projection.project(one, limit=50)):
+            pass
+        return [
+            self.disk.execute(f"SELECT {columns} ORDER BY 1, 2").fetchall()
+            for columns in (
+                "workflow_id, name, status, created_ms, updated_ms, ended_ms, output, ver,"
+                " output_ver FROM execution",
+                "workflow_id, task_id, status, scheduled_ms, ended_ms, output, ver FROM task",
+                "kind, seq FROM unread",
+            )
+        ]
 
 
 class Device:
@@ -264,12 +280,27 @@ class World:
         raise AssertionError(f"never came to rest: {self.device.session.state}")
 
 
+def plainly_shown(device: Device) -> list[list[tuple[object, ...]]]:
+    """What a ledger shows that has had every record whole, each in a frame of its own."""
+    cloud = Cloud(device.world)
+    for lane, written in device.written.items():
+        for record in written:
+            payload = frames.encode([record], epoch=device.epoch, oldest_seq=1)
+            arrival = receiver.read(ADDRESS.topic(topics.up(lane)), payload, received_ms=1)
+            assert arrival is not None
+            truth.commit(cloud.disk, [arrival], now_ms=1)
+    return cloud.shown()
+
+
 @pytest.mark.timeout(120)
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(min_value=0, max_value=2**32))
 @example(seed=1)
 def test_nothing_is_lost_and_nothing_is_twice(seed: int) -> None:
-    """I-2 to I-5: whatever happens, at rest the ledger holds 1..max of each lane once, verbatim."""
+    """I-2 to I-5: whatever happens, at rest the ledger holds 1..max of each lane once.
+
+    What is stored with a body is what was written, and what is shown is what whole records show.
+    """
     world = World(seed)
     for _ in range(120):
         world.step()
@@ -279,7 +310,8 @@ def test_nothing_is_lost_and_nothing_is_twice(seed: int) -> None:
     for lane in Lane:
         expected = {record.seq: record.body for record in device.written[lane]}
         assert sorted(expected) == cloud.stored(1, lane)
-        assert expected == cloud.bodies(1, lane)
+        assert cloud.bodies(1, lane).items() <= expected.items()
+    assert plainly_shown(device) == cloud.shown()
     assert cloud.disk.execute("SELECT COUNT(*) FROM gap").fetchone() == (0,)
 
 

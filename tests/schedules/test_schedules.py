@@ -18,11 +18,15 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("share", range(2))
 def test_nothing_is_lost_and_nothing_is_twice(share: int) -> None:
-    """I-2 to I-5 over real uplinks: at rest every record is stored, once, as it was written."""
+    """I-2 to I-5 over real uplinks: at rest every record is stored, once, as it was written.
+
+    One that is carried is stored without its body, and its carrier as it was written.
+    """
     outcomes = [live(seed, 2_000) for seed in range(share, 60, 2)]
 
     assert [] == [outcome for outcome in outcomes if not good(outcome)]
     assert sum(outcome.records for outcome in outcomes) > 40_000
+    assert sum(outcome.coalesced for outcome in outcomes) > 5_000
     assert sum(outcome.troubles for outcome in outcomes) > 300
 
 

@@ -60,7 +60,9 @@ class Outcome(msgspec.Struct, frozen=True):
     lost: int
     duplicated: int
     changed: int
-    """Records that are stored as something else."""
+    """Records that are stored as something else; what a carrier says counts as what was written."""
+    coalesced: int
+    """Records that are stored without a body, because a later one of their frame carries them."""
     frames: int
     """That the control plane has heard, with those that it had already."""
     troubles: int
@@ -311,7 +313,7 @@ class Schedule:
 
     def _judge(self, wrong: str, virtual_s: float) -> Outcome:
         """Compare all that is stored with what the device has written."""
-        lost = duplicated = changed = 0
+        lost = duplicated = changed = coalesced = 0
         history = self.fleet.history(0)
         for lane in Lane:
             newest = self.fleet.newest(0, lane)
@@ -327,15 +329,26 @@ class Schedule:
                 if lane is not Lane.CONTROL:
                     frame = frames.decode(payload)
                     begin = first - frame.header.first_seq
-                    wanted = history.read(lane, first - 1, newest, many)
                     stored = frame.records[begin : begin + many]
+                    carried = len(frame.carried)
+                    coalesced += carried
+                    # A record that is carried has to be one that its carrier, as it was written,
+                    # really carries: the same frame, made from what the device wrote, must come out.
+                    whole = history.read(
+                        lane, frame.header.first_seq - 1, newest, frame.header.count
+                    )
+                    expected = frames.decode(
+                        frames.encode(whole, epoch=1, oldest_seq=1, coalesce=bool(carried))
+                    )
+                    changed += expected.carried != frame.carried
+                    wanted = expected.records[begin : begin + many]
                     changed += sum(a != b for a, b in zip(wanted, stored, strict=False))
                     changed += abs(len(wanted) - len(stored))
             lost += max(0, newest + 1 - at)
         return Outcome(
             seed=self.seed,
             records=self.fleet.newest_in_all(0),
-            lost=lost, duplicated=duplicated, changed=changed,
+            lost=lost, duplicated=duplicated, changed=changed, coalesced=coalesced,
             frames=self.ledger.frames, troubles=self.troubles, virtual_s=virtual_s, wrong=wrong,
         )  # fmt: skip
 

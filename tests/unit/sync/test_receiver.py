@@ -123,6 +123,7 @@ def test_the_hello_is_answered_with_every_cursor() -> None:
     assert {Lane.CONTROL: 0, Lane.URGENT: 0, Lane.HISTORY: 10, Lane.BULK: 0} == ack.cursors
     assert (77, receiver.CREDIT_BYTES, NOW_MS) == (ack.nonce, ack.credit_bytes, ack.server_ms)
     assert 1 in ack.codecs
+    assert [1] == ack.features
     assert 50 == state.lanes[Lane.HISTORY].newest
     assert [(4, "1.2")] == [(one.boot, one.version) for one in commitment.greetings]
 

@@ -9,7 +9,7 @@ import pytest
 
 from sync import frames, session
 from sync.frames import Ack, Frame
-from sync.records import Lane, Record
+from sync.records import Lane, Record, TaskRecord, encode_body
 from sync.session import Event, Session, State
 
 NOW_S = 100.0
@@ -540,3 +540,29 @@ def test_an_answer_measures_the_clock_once() -> None:
     assert 11_000 == play.session.server_ms(NOW_S + 2.5)
     play.session.disconnected(play.now_s)
     assert play.session.server_ms(play.now_s) is None
+
+
+def test_records_are_coalesced_only_for_who_understands() -> None:
+    """An older control plane gets every body, also after a newer one has answered."""
+    book = Playbook(written=3).streaming()
+    (whole,) = book.pump()
+    newer = Playbook(written=3)
+    newer.answer({}, hello=newer.connect(), features=[frames.Feature.COALESCED, 99])
+    states = [
+        TaskRecord("w", "t", 1, "r", "SIMPLE", "n", status, at)
+        for at, status in enumerate(["SCHEDULED", "IN_PROGRESS", "COMPLETED"])
+    ]
+    records = [
+        Record(Lane.HISTORY, at, "task", at, 1, encode_body(body))
+        for at, body in enumerate(states, 1)
+    ]
+
+    assert {} == whole.carried
+    assert newer.session.offer(Lane.HISTORY, records)
+    (message,) = newer.session.to_send(newer.now_s)
+    assert {0: 2, 1: 2} == frames.decode(message.payload).carried
+    newer.session.disconnected(newer.now_s)
+    newer.answer({}, hello=newer.connect(nonce=99))
+    assert newer.session.offer(Lane.HISTORY, records)
+    (message,) = newer.session.to_send(newer.now_s)
+    assert tuple(records) == frames.decode(message.payload).records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,10 @@ from edge.store import integrity, outbox, sealed
 from edge.store.migrations import SCHEMA_VERSION, migrate
 from edge.store.outbox import OutboxWriter
 from edge.store.salvage import rebuild
+from sync import frames
 from sync.database import in_transaction
 from sync.frames import MAX_RECORDS
-from sync.records import Lane
+from sync.records import Lane, TaskRecord, encode_body
 
 
 @pytest.fixture
@@ -109,3 +111,28 @@ def test_rows_of_large_payloads_are_sealed(disk: sqlite3.Connection) -> None:
         at = found[-1].seq
     assert before == after
     assert outbox.held_bytes(disk)[Lane.URGENT] < weight
+
+
+def test_a_run_is_coalesced(tmp_path: Path) -> None:
+    """A state that a later one of the run carries takes next to nothing; all others stay.
+
+    What is read is records as every release knows them, and their marks are those of the rows.
+    """
+    connection = sqlite3.connect(tmp_path / "two.db", isolation_level=None)
+    in_transaction(connection, migrate)
+    writer = OutboxWriter()
+    for number in range(MAX_RECORDS):
+        status = ("SCHEDULED", "IN_PROGRESS", "COMPLETED", "COMPLETED")[number % 4]
+        noise = hashlib.sha256(b"%d" % number).hexdigest()
+        body = TaskRecord("w", f"t{number // 4}", 1, noise, "SIMPLE", "n", status, number)
+        writer.add(connection, Lane.HISTORY, "task", encode_body(body), now_ms=number, boot=1)
+    in_transaction(connection, writer.flush)
+    before = outbox.read_records(connection, Lane.HISTORY, 0, MAX_RECORDS, 10**9)
+    plain, _ = frames.pack(before, epoch=1, oldest_seq=1)
+
+    assert outbox.seal(connection, Lane.HISTORY)
+    after = outbox.read_records(connection, Lane.HISTORY, 0, MAX_RECORDS, 10**9)
+    assert [one.body for one in before[3::4] for _ in range(4)] == [one.body for one in after]
+    assert [*map(frames.mark_of, before)] == [*map(frames.mark_of, after)]
+    assert outbox.held_bytes(connection)[Lane.HISTORY] < len(plain) / 2
+    connection.close()
