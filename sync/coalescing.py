@@ -43,11 +43,10 @@ def carriers(records: Sequence[Record]) -> dict[int, int]:
     found: dict[int, int] = {}
     # Of each execution and task the earliest record so far that is not carried: from the end on,
     # so that one that carries is never found to be carried later.
-    tasks: dict[tuple[str, str], tuple[int, TaskRecord]] = {}
+    tasks: dict[str, tuple[int, TaskRecord]] = {}
     workflows: dict[str, tuple[int, WorkflowRecord]] = {}
-    place = len(records)
-    for record in reversed(records):
-        place -= 1
+    for place in range(len(records) - 1, -1, -1):
+        record = records[place]
         if record.kind not in COALESCED_KINDS:
             continue
         try:
@@ -56,12 +55,11 @@ def carriers(records: Sequence[Record]) -> dict[int, int]:
             # The control plane sets it aside; it must not take others with it.
             continue
         if isinstance(body, TaskRecord):
-            named = (body.workflow_id, body.task_id)
-            task = tasks.get(named)
+            task = tasks.get(body.task_id)
             if task is not None and _task_says_all(task[1], body):
                 found[place] = task[0] - place
             else:
-                tasks[named] = (place, body)
+                tasks[body.task_id] = (place, body)
         elif isinstance(body, WorkflowRecord):
             workflow = workflows.get(body.id)
             if workflow is not None and _workflow_says_all(workflow[1], body):
@@ -86,9 +84,10 @@ def carried_along(records: Sequence[Record]) -> list[Record]:
 def _task_says_all(later: TaskRecord, earlier: TaskRecord) -> bool:
     """Whether the projection of both is that of the later one; its sequence is the higher one."""
     return (
-        _more_recent(later, earlier)
+        (later.updated_ms > earlier.updated_ms or _as_far(later, earlier))
         and (earlier.input is None or later.input is not None)
         and (earlier.output is None or later.output is not None)
+        and later.workflow_id == earlier.workflow_id
         and later.scheduled_ms >= earlier.scheduled_ms
         and later.started_ms >= earlier.started_ms
         and later.ended_ms >= earlier.ended_ms
@@ -98,7 +97,7 @@ def _task_says_all(later: TaskRecord, earlier: TaskRecord) -> bool:
 def _workflow_says_all(later: WorkflowRecord, earlier: WorkflowRecord) -> bool:
     """The same of an execution."""
     return (
-        _more_recent(later, earlier)
+        (later.updated_ms > earlier.updated_ms or _as_far(later, earlier))
         and (earlier.input is None or later.input is not None)
         and (earlier.output is None or later.output is not None)
         and (earlier.definition is None or later.definition is not None)
@@ -109,8 +108,8 @@ def _workflow_says_all(later: WorkflowRecord, earlier: WorkflowRecord) -> bool:
     )
 
 
-def _more_recent(later: TaskRecord | WorkflowRecord, earlier: TaskRecord | WorkflowRecord) -> bool:
-    """Whether it wins by what it says of itself, given that its sequence is the higher one."""
-    if later.updated_ms != earlier.updated_ms:
-        return later.updated_ms > earlier.updated_ms
-    return later.status == earlier.status or rank_of(later.status) >= rank_of(earlier.status)
+def _as_far(later: TaskRecord | WorkflowRecord, earlier: TaskRecord | WorkflowRecord) -> bool:
+    """Whether of two updates of one millisecond the later one has come as far."""
+    return later.updated_ms == earlier.updated_ms and (
+        later.status == earlier.status or rank_of(later.status) >= rank_of(earlier.status)
+    )

@@ -527,7 +527,7 @@ class Uplink:
 
     async def _with_contents(self, records: Sequence[Record]) -> Sequence[Record]:
         """The records with the bytes of the files that evidence records name."""
-        if all(record.kind not in NAMING for record in records):
+        if NAMING.isdisjoint([record.kind for record in records]):
             return records
         return await asyncio.to_thread(with_contents, records, self._folders, READ_BYTES)
 

@@ -49,6 +49,9 @@ _DROP_OLDEST = """
 DELETE FROM publication WHERE key <= (SELECT max(key) FROM publication) - ?
 """
 
+_TEXTS = {kind: repr(kind).encode() for kind in KINDS.values()}
+"""Kinds as they stand in what ``seed_of`` takes the checksum of."""
+
 ROW_BYTES = 40
 """What a row takes beside its body."""
 
@@ -62,6 +65,18 @@ PUBLICATIONS_KEPT = 10_000
 
 def _key(lane: int, seq: int) -> int:
     return lane << sealed.LANE_BITS | seq
+
+
+def row_seed(key: int, kind: str, recorded_ms: int, boot: int) -> int:
+    """As ``seed_of``, in half of its time."""
+    text = _TEXTS.get(kind)
+    if text is None:
+        return seed_of(key, kind, recorded_ms, boot)
+    try:
+        return crc32(b"(%d, %b, %d, %d)" % (key, text, recorded_ms, boot))
+    except TypeError:
+        # Not even integers: the storage has changed them.
+        return seed_of(key, kind, recorded_ms, boot)
 
 
 def read_records(
@@ -85,8 +100,8 @@ def _rows(
         size += len(body)
         if found and size > max_bytes:
             break
-        # Without calls where there is a way: a backlog is read by the million.
-        whole = plain_map(body, crc32(repr((key, kind, recorded_ms, boot)).encode()))
+        # With few calls: a backlog is read by the million.
+        whole = plain_map(body, row_seed(key, kind, recorded_ms, boot))
         if whole is None:
             whole = _whole(key, kind, recorded_ms, boot, body)
         found.append(Record(lane_here, key - start, kind, recorded_ms, boot, whole))
@@ -244,7 +259,7 @@ class OutboxWriter:
         assert self._next is not None
         self._next[lane] = seq + 1
         key = _key(lane, seq)
-        checked = with_checksum(body, seed_of(key, kind, now_ms, boot))
+        checked = with_checksum(body, row_seed(key, kind, now_ms, boot))
         self._given[int(lane)] = self._given.get(int(lane), 0) + len(checked) + ROW_BYTES
         self._rows.append((key, kind, now_ms, boot, checked))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 
 import msgspec
@@ -10,6 +11,11 @@ import pytest
 from sync import frames
 from sync.frames import Ack, Announcement, Codec, FrameError, Hello
 from sync.records import Lane, Record, WorkflowRecord, encode_body
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 def some(count: int, *, size: int = 10) -> list[Record]:
@@ -171,8 +177,29 @@ def test_encoding_too_much_is_an_error_with_the_range() -> None:
         frames.encode(noise, epoch=1, oldest_seq=1)
 
 
-def test_zstd_is_used_only_when_both_have_it() -> None:
-    """Without the module, or without the peer's offer, it is zlib."""
+def test_zstd_is_used_only_when_it_is_offered() -> None:
+    """Without the peer's offer, or before it, it is zlib."""
     assert Codec.ZLIB == frames.best_codec([0, 1])
-    best = Codec.ZSTD if Codec.ZSTD in frames.CODECS else Codec.ZLIB
-    assert best == frames.best_codec([0, 1, 2])
+    assert Codec.ZSTD == frames.best_codec([0, 1, 2])
+
+
+def _zstd_frame(body: bytes) -> bytes:
+    """A frame of one record whose body is compressed so, with right checksums."""
+    records = [Record(Lane.HISTORY, 1, "x", 0, 1, b"")]
+    header = bytearray(frames.encode(records, epoch=1, oldest_seq=1, codec=Codec.ZSTD)[:36])
+    header[32:36] = zlib.crc32(body).to_bytes(4, "big")
+    return bytes(header) + zlib.crc32(bytes(header)).to_bytes(4, "big") + body
+
+
+def test_zstd_bodies_are_held_to_their_bounds() -> None:
+    """Cut, followed by more, unpacking to too much, or asking for more memory than 8 MiB."""
+    plain = msgspec.msgpack.encode((0, [("x", 0, 1, b"")]))
+    whole = zstd.compress(plain)
+    large = zstd.compress(bytes(frames.MAX_BODY_BYTES + 1))
+    unsized = zstd.ZstdCompressor(options={int(zstd.CompressionParameter.window_log): 25})
+    wide = unsized.compress(plain) + unsized.flush()
+
+    assert 1 == len(frames.decode(_zstd_frame(whole)).records)
+    for body in (whole[:-1], whole + b"x", whole + whole, large, wide, b"", b"none"):
+        with pytest.raises(frames.BodyMalformed):
+            frames.decode(_zstd_frame(body))
