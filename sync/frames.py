@@ -5,6 +5,7 @@ Bytes in, frames out, and back; no topic, no clock and no decision about what to
 
 from __future__ import annotations
 
+import operator
 import struct
 import sys
 import zlib
@@ -214,18 +215,7 @@ class Announcement(msgspec.Struct, frozen=True, rename={"started_ms": "s"}):
     started_ms: Millis
 
 
-class Frame(msgspec.Struct, frozen=True):
-    """A frame that has been read: records, or a hello."""
-
-    header: Header
-    records: tuple[Record, ...] = ()
-    """One that is carried has its carrier's body; one that names no carrier has an empty one."""
-    hello: Hello | None = None
-    carried: Mapping[int, int] = {}
-    """Places of records that are carried, from 0, to the places of the records that carry them."""
-
-
-class _Row(msgspec.Struct, frozen=True, array_like=True):
+class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A record as it stands in a body; its sequence follows from its place."""
 
     kind: Annotated[str, msgspec.Meta(max_length=32)]
@@ -240,9 +230,57 @@ class _Body(msgspec.Struct, frozen=True, array_like=True):
     rows: Annotated[list[_Row], msgspec.Meta(max_length=MAX_RECORDS)]
 
 
+class Frame(msgspec.Struct, frozen=True):
+    """A frame that has been read and checked whole: records, or a hello."""
+
+    header: Header
+    hello: Hello | None = None
+    body: _Body | None = None
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Made when they are asked for: who stores a frame needs none of them.
+
+        One that is carried has its carrier's body; one that names no carrier has an empty one.
+        """
+        return self.unfold()[0]
+
+    @property
+    def carried(self) -> Mapping[int, int]:
+        """Places of records that are carried, from 0, to the places of the records that carry them."""
+        return self.unfold()[1]
+
+    def unfold(self) -> tuple[tuple[Record, ...], Mapping[int, int]]:
+        """What `records` and `carried` are, made together."""
+        carried: dict[int, int] = {}
+        if self.body is None:
+            return (), carried
+        lane, first, base_ms = self.header.lane, self.header.first_seq, self.body.base_ms
+        rows = self.body.rows
+        records = tuple(
+            Record(
+                lane,
+                first + index,
+                row.kind,
+                base_ms + row.after_base_ms,
+                row.boot,
+                row.body if isinstance(row.body, bytes) else _carrying(rows, index, lane, carried),
+            )
+            for index, row in enumerate(rows)
+        )
+        return records, carried
+
+    def recorded_ms(self, seq: int) -> int:
+        """When one of its records was written, on the device's clock; 0 in a hello."""
+        if self.body is None:
+            return 0
+        return self.body.base_ms + self.body.rows[seq - self.header.first_seq].after_base_ms
+
+
 _T = TypeVar("_T")
 _ENCODER = msgspec.msgpack.Encoder()
 _BODY = msgspec.msgpack.Decoder(_Body)
+_AFTER = operator.attrgetter("after_base_ms")
 _HELLO = msgspec.msgpack.Decoder(Hello)
 _ACK = msgspec.msgpack.Decoder(Ack)
 _ANNOUNCEMENT = msgspec.msgpack.Decoder(Announcement)
@@ -452,24 +490,10 @@ def decode(payload: bytes) -> Frame:
         raise BodyMalformed(header, str(error)) from error
     if len(content.rows) != header.count:
         raise BodyMalformed(header, f"{len(content.rows)} records where {header.count} were said")
-    lane, first, base_ms = header.lane, header.first_seq, content.base_ms
-    carried: dict[int, int] = {}
-    records = tuple(
-        Record(
-            lane,
-            first + index,
-            row.kind,
-            base_ms + row.after_base_ms,
-            row.boot,
-            row.body
-            if isinstance(row.body, bytes)
-            else _carrying(content.rows, index, lane, carried),
-        )
-        for index, row in enumerate(content.rows)
-    )
-    if not all(0 <= record.recorded_ms <= 2**53 for record in records):
+    after = list(map(_AFTER, content.rows))
+    if content.base_ms + min(after) < 0 or content.base_ms + max(after) > 2**53:
         raise BodyMalformed(header, "a record's time is out of range")
-    return Frame(header=header, records=records, carried=carried)
+    return Frame(header=header, body=content)
 
 
 def _carrying(rows: Sequence[_Row], index: int, lane: Lane, carried: dict[int, int]) -> bytes:

@@ -408,7 +408,7 @@ def _advance(state: LaneState) -> None:
 def _segment(arrival: Arrival, header: Header, first: int, last: int) -> Segment:
     """What to store of a frame: its payload as it came, and the part of its range that counts."""
     frame = arrival.frame
-    recorded_ms = frame.records[last - header.first_seq].recorded_ms if frame else 0
+    recorded_ms = frame.recorded_ms(last) if frame else 0
     return Segment(
         address=arrival.address,
         epoch=header.epoch,

@@ -19,6 +19,7 @@ from sync import frames, orders, receiver, topics
 from sync.control_plane.ledger import DEFAULT_TENANT, Ledger, LedgerUnavailable
 from sync.control_plane.orders import Outbound
 from sync.control_plane.truth import Presence
+from sync.control_plane.turns import Turns
 from sync.frames import Announcement
 from sync.identity import OrderKey
 from sync.link import (
@@ -43,8 +44,8 @@ ROUND_FRAMES = 64
 # What may wait in memory while the database does not take it. A broker stops at some 20 for a
 # client that settles nothing; beyond this the oldest are let go, unacknowledged.
 WAITING_FRAMES = 1_024
-# Rounds that may pass without a step of the projection while frames keep coming.
-ROUNDS_WITHOUT_PROJECTION = 16
+# Segments of one step: what comes meanwhile waits for some 15 ms at most.
+PROJECTION_STEP = 1
 # Between two looks for orders that were given elsewhere, or that have to be sent again.
 ORDERS_EVERY_S = 1.0
 _DATABASE_RETRY_S = 1.0
@@ -141,7 +142,7 @@ class Ingest:
         self._reason = ""
         self._frames = 0
         self._records = 0
-        self._rounds = 0
+        self._turns = Turns()
         self._order_key = order_key
         self._link: Wire | None = None
         """Set while it is open."""
@@ -253,14 +254,15 @@ class Ingest:
 
     async def _sleep(self) -> None:
         """Until there is news, or time to look for orders that others have given."""
-        if self._order_key is None:
-            await self._news.wait()
-            return
+        held_s = self._turns.wait_s(_loop_s())
+        wait_s = None if self._order_key is None else ORDERS_EVERY_S
+        if held_s is not None:
+            wait_s = held_s
         try:
-            async with asyncio.timeout(ORDERS_EVERY_S):
+            async with asyncio.timeout(wait_s):
                 await self._news.wait()
         except TimeoutError:
-            self._orders_wanted = True
+            self._orders_wanted = self._orders_wanted or held_s is None
 
     async def _send_orders(self, key: OrderKey) -> None:
         """Send what is due; that it was sent is on the disk by then."""
@@ -281,13 +283,12 @@ class Ingest:
                 self._presence_waiting = []
             if self._frames_waiting:
                 await self._commit(link)
-                self._rounds += 1
             if self._order_key is not None and (self._orders_wanted or self._greeted):
                 await self._send_orders(self._order_key)
-            if self._frames_waiting and self._rounds < ROUNDS_WITHOUT_PROJECTION:
-                return True
-            self._rounds = 0
-            done = await self._ledger.project()
+            done = 0
+            if self._turns.may_step(_loop_s()):
+                done = await self._ledger.project(limit=PROJECTION_STEP)
+                self._turns.stepped(done, _loop_s(), more_waits=bool(self._frames_waiting))
         except LedgerUnavailable as error:
             self._note_paused(error)
             await asyncio.sleep(_DATABASE_RETRY_S)
@@ -312,6 +313,7 @@ class Ingest:
 
     async def _commit(self, link: Wire) -> None:
         count = min(ROUND_FRAMES, len(self._frames_waiting))
+        records = self._records
         batch = [self._frames_waiting[index] for index in range(count)]
         arrivals = [arrival for arrival, _ in batch]
         try:
@@ -326,7 +328,7 @@ class Ingest:
         for arrival, received in batch:
             link.settle(received)
             self._frames += 1
-            self._records += len(arrival.frame.records) if arrival.frame else 0
+            self._records += arrival.frame.header.count if arrival.frame else 0
             if arrival.frame is not None and arrival.frame.hello is not None:
                 self._greeted.add(arrival.address)
             elif arrival.header is not None and arrival.header.lane is Lane.CONTROL:
@@ -334,6 +336,7 @@ class Ingest:
                 self._orders_wanted = self._orders_wanted or self._orders_wait
         for _ in range(count):
             self._frames_waiting.popleft()
+        self._turns.stored(self._records - records, _loop_s())
 
     async def _commit_singly(
         self, arrivals: Sequence[Arrival], error: Exception
@@ -377,6 +380,11 @@ class Ingest:
             self._paused = False
             self._reason = ""
             _log.info("ledger_available")
+
+
+def _loop_s() -> float:
+    """The loop's own time, which a simulated loop may hold."""
+    return asyncio.get_running_loop().time()
 
 
 def _read_presence(message: Received) -> Presence | None:

@@ -184,21 +184,21 @@ class Ledger:
         """Return when the database has taken a transaction. Raises LedgerUnavailable."""
         await self._write(lambda _: None)
 
-    async def project(self) -> int:
-        """Bring some more of what is stored into view; the number is 0 when all of it is."""
+    async def project(self, *, limit: int = PROJECTION_SEGMENTS) -> int:
+        """Bring up to `limit` segments into view; the number is 0 when all of it is there."""
         # A look keeps nobody waiting; a transaction keeps whoever writes.
         if not await self._look(
             lambda connection: projection.pending(connection) or fleet.pending(connection)
         ):
             return 0
-        segments, devices = await self._project()
+        segments, devices = await self._project(limit)
         return segments + devices
 
-    async def _project(self) -> tuple[int, int]:
+    async def _project(self, limit: int = PROJECTION_SEGMENTS) -> tuple[int, int]:
         """Segments and devices that were brought into view."""
 
         def step(connection: Connection) -> tuple[int, int]:
-            segments = projection.project(connection, limit=PROJECTION_SEGMENTS)
+            segments = projection.project(connection, limit=limit)
             return segments, fleet.refresh(connection)
 
         try:

@@ -256,8 +256,8 @@ def _project(connection: Connection, queue: Queue, limit: int) -> int:
             scrub.look_at(connection, segment_id)
             continue
         start = first_seq - frame.header.first_seq
-        end, carried = start + count, frame.carried
-        for at, record in enumerate(frame.records[start:end], start):
+        (records, carried), end = frame.unfold(), start + count
+        for at, record in enumerate(records[start:end], start):
             # What carries it says the same, and more. Only where that is not of this segment, since
             # it was stored from another frame or never, it has to be said here.
             if carried.get(at, end) >= end:
