@@ -11,7 +11,14 @@ from typing import Any
 import msgspec
 
 from edge.model.decision import Decision
-from edge.model.executions import EMPTY, Task, Workflow, WorkflowStatus, task_uuid, workflow_uuid
+from edge.model.executions import (
+    EMPTY,
+    Task,
+    Workflow,
+    WorkflowStatus,
+    task_uuid_beside,
+    workflow_uuid,
+)
 from edge.model.masking import masked_task, masked_workflow
 from sync.frames import MAX_BODY_BYTES
 from sync.records import (
@@ -44,7 +51,7 @@ def records_of(
         lane = Lane.URGENT if workflow.status in _ALARMING else Lane.HISTORY
         yield lane, _workflow_record(workflow_id, masked_workflow(workflow), started=started)
     for task in decision.tasks:
-        task_id = task_uuid(workflow.id, task.ordinal)
+        task_id = task_uuid_beside(workflow_id, task.ordinal)
         shown = masked_task(task, workflow.masked_fields)
         yield Lane.HISTORY, _task_record(workflow_id, task_id, shown)
         if task.status.terminal and b'"evidence"' in task.output:
@@ -59,7 +66,7 @@ def records_again(
     yield _workflow_record(workflow_id, masked_workflow(workflow), started=True)
     for task in tasks:
         shown = masked_task(task, workflow.masked_fields)
-        yield _task_record(workflow_id, task_uuid(workflow.id, task.ordinal), shown)
+        yield _task_record(workflow_id, task_uuid_beside(workflow_id, task.ordinal), shown)
 
 
 def _workflow_record(workflow_id: str, workflow: Workflow, *, started: bool) -> WorkflowRecord:
@@ -86,7 +93,8 @@ def _task_record(workflow_id: str, task_id: str, task: Task) -> TaskRecord:
         ref=task.ref,
         type=task.type,
         name=task.name,
-        status=task.status.value,
+        # As `.value`, without a call.
+        status=task.status._value_,
         attempt=task.attempt,
         iteration=task.iteration,
         scheduled_ms=task.scheduled_ms,

@@ -24,6 +24,7 @@ from edge.model.executions import (
     split_task_key,
     task_key,
     task_uuid,
+    task_uuid_beside,
     workflow_uuid,
 )
 from tests.unit.edge.playbook import WORKFLOW_ID, pin, step
@@ -107,6 +108,8 @@ def test_task_keys(key: int, ordinal: int) -> None:
 def test_ids(ordinal: int) -> None:
     """A task's id names its workflow and its number."""
     assert (WORKFLOW_ID, ordinal) == parse_uuid(task_uuid(WORKFLOW_ID, ordinal))
+    beside = task_uuid_beside(workflow_uuid(WORKFLOW_ID), ordinal)
+    assert task_uuid(WORKFLOW_ID, ordinal) == beside
     assert (WORKFLOW_ID, 0) == parse_uuid(workflow_uuid(WORKFLOW_ID))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.model.masking import masked
+from edge.model.executions import Task, TaskStatus
+from edge.model.masking import masked, masked_task
 
 
 def _masked(value: Any, *fields: str) -> Any:
@@ -49,3 +50,15 @@ def test_depth_is_bounded() -> None:
         deep = [deep]
 
     assert b"s3cr3t" not in masked(msgspec.json.encode(deep), [])
+
+
+@pytest.mark.parametrize("place", ["input", "output"])
+@pytest.mark.parametrize(("name", "fields"), [("_secrets", []), ("_masked", []), ("pin", ["pin"])])
+def test_a_task_is_shown_without_what_is_hidden(place: str, name: str, fields: list[str]) -> None:
+    """In its input and in its output, with and without fields of the definition."""
+    task = Task(1, 1, "r", "SIMPLE", "SIMPLE", "n", TaskStatus.COMPLETED)
+    payload = msgspec.json.encode({name: 7})
+    told = msgspec.structs.replace(task, **{place: payload})
+
+    assert {name: "***"} == msgspec.json.decode(getattr(masked_task(told, fields), place))
+    assert task is masked_task(task, fields)
