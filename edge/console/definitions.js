@@ -4,6 +4,7 @@ import { getDefinitions, startWorkflow } from "./api.js";
 import { html, useState } from "./web/dom.js";
 import { count } from "./web/format.js";
 import { JsonView } from "./web/json_view.js";
+import { DiagramPanel } from "./web/lazy_diagram.js";
 import { useResource } from "./web/live.js";
 import { Empty, Facts, Panel, Trouble, Waiting, tell } from "./web/parts.js";
 import { go, link } from "./web/router.js";
@@ -53,6 +54,7 @@ function Definition({ definition }) {
         definition.ownerEmail && ["Owner", definition.ownerEmail],
       ]} />
     <//>
+    <${DiagramPanel} definition=${definition} />
     <${Panel} title="Start"><${StartForm} definition=${definition} /><//>
     <${Panel} title="Definition">
       <${JsonView} value=${definition} label=${`Definition ${definition.name}`} /><//>

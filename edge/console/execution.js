@@ -38,7 +38,7 @@ export function Execution({ workflowId, selected }) {
   return html`<p class="small"><a href=${link(["workflows"])}>Workflows</a></p>
     <${Waiting} resource=${found}>${() => html`<${ExecutionView} execution=${found.data}
       actions=${html`<${Actions} execution=${found.data} reload=${found.reload} />`}
-      filesOf=${filesOf} loadLogs=${getTaskLog} selected=${selected} onSelect=${onSelect} />`}<//>`;
+      filesOf=${filesOf} linkOf=${(child) => link(["workflows", child])} loadLogs=${getTaskLog} selected=${selected} onSelect=${onSelect} />`}<//>`;
 }
 
 function Actions({ execution, reload }) {

@@ -5,6 +5,7 @@ import { html, useEffect, useRef, useState } from "./dom.js";
 import { Evidence } from "./evidence.js";
 import { clockTime, dateTime, duration, toMillis } from "./format.js";
 import { JsonView } from "./json_view.js";
+import { DiagramPanel } from "./lazy_diagram.js";
 import { now, useResource } from "./live.js";
 import { Facts, Panel, Table, Trouble } from "./parts.js";
 import { Status } from "./status.js";
@@ -29,10 +30,11 @@ export function lengthOf(execution, nowMs) {
  *   actions: buttons for the header.
  *   filesOf(task): the task's evidence.
  *   loadLogs(taskId, abort): its log lines; left out where there are none.
+ *   linkOf(workflowId): the address of another execution of the same device.
  *   selected, onSelect: the chosen task id.
  */
 export function ExecutionView(props) {
-  const { execution, facts = [], actions, filesOf, selected, onSelect } = props;
+  const { execution, facts = [], actions, filesOf, linkOf, selected, onSelect } = props;
   const tasks = execution.tasks ?? [];
   const chosen = tasks.find((task) => task.taskId === selected);
   const files = uniqueFiles(tasks.flatMap(filesOf));
@@ -47,6 +49,8 @@ export function ExecutionView(props) {
                 running=${isOpen(execution)} selected=${selected} onSelect=${onSelect} />`
             : html`<p class="soft">No task has been scheduled yet.</p>`}
         <//>
+        <${DiagramPanel} definition=${execution.workflowDefinition} tasks=${tasks} linkOf=${linkOf}
+          selected=${selected} onSelect=${onSelect} />
         ${files.length > 0 && html`<${Panel} title="Evidence"><${Evidence} files=${files} /><//>`}
         <${TaskTable} tasks=${tasks} running=${isOpen(execution)} onSelect=${onSelect} selected=${selected} />
       </div>
@@ -119,7 +123,7 @@ function Payloads({ execution }) {
     </details>`}`;
 }
 
-function TaskPanel({ execution, task, tasks, filesOf, loadLogs, onSelect }) {
+function TaskPanel({ execution, task, tasks, filesOf, linkOf, loadLogs, onSelect }) {
   const box = useRef(null);
   useEffect(() => {
     // On a narrow screen the task opens below the timeline, out of sight.
@@ -131,6 +135,7 @@ function TaskPanel({ execution, task, tasks, filesOf, loadLogs, onSelect }) {
     .sort((a, b) => a.seq - b.seq);
   const span = spanOf(task, isOpen(execution) ? now.value : 0);
   const files = filesOf(task);
+  const child = task.subWorkflowId || task.outputData?.subWorkflowId;
   return html`<section class="panel task" ref=${box} aria-label=${`Task ${task.referenceTaskName}`}>
     <header><h2>${task.referenceTaskName}</h2><${Status} value=${task.status} />
       <button type="button" class="quiet close" aria-label="Close the task"
@@ -147,6 +152,7 @@ function TaskPanel({ execution, task, tasks, filesOf, loadLogs, onSelect }) {
       ["Ended", html`<${Clock} at=${task.endTime} />`],
       task.iteration > 0 && ["Iteration", String(task.iteration)],
       task.pollCount > 0 && ["Polls", String(task.pollCount)],
+      child && linkOf && ["Sub-workflow", html`<a href=${linkOf(child)}>Execution it started</a>`],
       ["Task id", html`<code>${task.taskId}</code>`],
     ]} />
     ${files.length > 0 && html`<h3>Evidence</h3><${Evidence} files=${files} />`}

@@ -23,6 +23,7 @@ from sync.records import (
     WorkflowRecord,
     encode_body,
 )
+from tests.browser.device_double import DEFINITION
 
 json_text = msgspec.json.encode
 
@@ -71,7 +72,7 @@ def workflow(workflow_id: str, status: str, started_ms: int, **values: Any) -> W
         "version": 2,
         "input": json_text({"camera": "front", "clipSeconds": 4, "note": "<b>not markup</b>"}),
         "output": json_text({"label": "person"}) if status == "COMPLETED" else None,
-        "definition": json_text({"name": "video_analysis", "version": 2, "tasks": []}),
+        "definition": json_text(DEFINITION),
         "reason": "detect failed twice" if status == "FAILED" else None,
         "correlation_id": "front-door",
     }

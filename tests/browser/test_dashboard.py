@@ -257,13 +257,15 @@ def test_two_runs_are_compared(fleet: Fleet, open_tab: OpenTab) -> None:
     expect(page.get_by_role("table", name="Output: places that differ")).to_contain_text("person")
     page.get_by_label("Only what differs").check()
     expect(steps.locator("tbody tr")).to_have_count(3)
-    page.get_by_role("region", name="Right").get_by_role("link", name="Another one").click()
+    page.get_by_role("region", name="Right", exact=True).get_by_role(
+        "link", name="Another one"
+    ).click()
     page.get_by_label("Find the right run").fill("device:yard-2")
     page.keyboard.press("Enter")
     expect(page.locator("tbody tr")).to_have_count(4)
     page.locator("tbody tr a.rowlink").first.click()
 
-    expect(page.get_by_role("region", name="Right")).to_contain_text("yard-2")
+    expect(page.get_by_role("region", name="Right", exact=True)).to_contain_text("yard-2")
     expect(page.get_by_role("region", name="What differs")).to_contain_text("0 of 6")
 
 

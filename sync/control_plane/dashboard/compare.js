@@ -7,6 +7,7 @@ import { EXECUTION_FIELDS, SearchBox, queryProblem } from "./searchbox.js";
 import { html } from "./web/dom.js";
 import { lengthOf } from "./web/execution_view.js";
 import { dateTime, duration } from "./web/format.js";
+import { DiagramPanel } from "./web/lazy_diagram.js";
 import { now, useResource } from "./web/live.js";
 import { Empty, Facts, Panel, Table, Waiting } from "./web/parts.js";
 import { go, link } from "./web/router.js";
@@ -79,7 +80,35 @@ function Both({ query }) {
   const found = useResource((abort) => getComparison({ left, right }, abort), `${left} ${right}`, {
     affects: (change) => left.endsWith(`/${change.workflowId}`) || right.endsWith(`/${change.workflowId}`),
   });
-  return html`<${Waiting} resource=${found}>${() => html`<${Result} result=${found.data} query=${query} />`}<//>`;
+  return html`<${Waiting} resource=${found}>${() => html`<${Result} result=${found.data} query=${query} />
+    <div class="two">
+      <${RunDiagram} key=${left} title="Diagram, left" name=${left} steps=${found.data.steps} />
+      <${RunDiagram} key=${right} title="Diagram, right" name=${right} steps=${found.data.steps} />
+    </div>`}<//>`;
+}
+
+/** What differs in each step, by its reference, over all its iterations and attempts. */
+function differencesOf(steps) {
+  const found = new Map();
+  for (const step of steps.filter((one) => one.differs)) {
+    const said = wordsOf(step);
+    const before = found.get(step.ref) ?? [];
+    found.set(step.ref, [...before, ...said.filter((word) => !before.includes(word))]);
+  }
+  return new Map([...found].map(([ref, said]) => [ref, said.join(", ")]));
+}
+
+/** One of the two runs as a graph, what differs marked; a step leads to its task. */
+function RunDiagram({ title, name, steps }) {
+  const [device, workflowId] = partsOf(name);
+  const found = useResource((abort) => getExecution(device, workflowId, abort), name, {
+    affects: (change) => change.workflowId === workflowId,
+  });
+  if (!found.data) return null;
+  const linkOf = (child) => link(["executions", device, child]);
+  return html`<${DiagramPanel} title=${title} definition=${found.data.workflowDefinition} tasks=${found.data.tasks}
+    differing=${differencesOf(steps)} linkOf=${linkOf}
+    onSelect=${(taskId) => go(["executions", device, workflowId, "task", taskId])} />`;
 }
 
 /** "+1.2 s": how much longer the right one took. */
@@ -124,12 +153,14 @@ function Steps({ steps }) {
       <td role="cell" data-label="Differs">${whatDiffers(step)}</td></tr>`)}</tbody></table>`;
 }
 
-function whatDiffers(step) {
-  if (!step.left) return "only right";
-  if (!step.right) return "only left";
-  const said = [!step.sameStatus && "status", step.input.length && "input", step.output.length && "output"];
-  return said.filter(Boolean).join(", ") || html`<span class="soft">no</span>`;
+/** What differs in a step, in words. */
+function wordsOf(step) {
+  if (!step.left) return ["only right"];
+  if (!step.right) return ["only left"];
+  return [!step.sameStatus && "status", step.input.length && "input", step.output.length && "output"].filter(Boolean);
 }
+
+const whatDiffers = (step) => wordsOf(step).join(", ") || html`<span class="soft">no</span>`;
 
 function Half({ side }) {
   if (!side) return html`<span class="soft">not reached</span>`;

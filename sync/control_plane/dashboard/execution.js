@@ -41,7 +41,8 @@ export function Page({ device, workflowId, selected, query }) {
       facts=${[["Device", html`<a href=${link(["devices", device])}>${device}</a>`],
         ["Updated", html`<${Ago} at=${found.data.updateTime} />`], clockFact(found.data.corrected)]}
       actions=${html`<${Actions} execution=${found.data} device=${device} onOrder=${onOrder} />`}
-      filesOf=${filesOf(device, found.data)} selected=${selected} onSelect=${onSelect} />`}<//>`;
+      filesOf=${filesOf(device, found.data)} linkOf=${(child) => link(["executions", device, child])}
+      selected=${selected} onSelect=${onSelect} />`}<//>`;
 }
 
 /** How right the times are, which the device wrote by its own clock. */

@@ -7,6 +7,7 @@ import { may } from "./session.js";
 import { TargetField, targetOf, usePreview } from "./target_field.js";
 import { html, useState } from "./web/dom.js";
 import { JsonView } from "./web/json_view.js";
+import { DiagramPanel } from "./web/lazy_diagram.js";
 import { useResource } from "./web/live.js";
 import { Ago, Empty, Panel, Table, Waiting, tell } from "./web/parts.js";
 import { link } from "./web/router.js";
@@ -64,8 +65,10 @@ function Content({ kind, name, newest, revision }) {
   const number = Number(revision) || newest.revision;
   const found = useResource((abort) => (number === newest.revision ? Promise.resolve(newest)
     : getVersion(kind, name, number, abort)), `${kind} ${name} ${number}`);
-  return html`<${Panel} title=${`Content of revision ${number}`}><${Waiting} resource=${found}>${() => html`
-    <${JsonView} value=${found.data.content.definition ?? found.data.content.variables} label="Content" />`}<//><//>`;
+  const definition = found.data?.content.definition;
+  return html`<${DiagramPanel} key=${number} title=${`Diagram of revision ${number}`} definition=${definition} />
+    <${Panel} title=${`Content of revision ${number}`}><${Waiting} resource=${found}>${() => html`
+    <${JsonView} value=${definition ?? found.data.content.variables} label="Content" />`}<//><//>`;
 }
 
 function Drift({ kind, name, query, here }) {
