@@ -8,12 +8,22 @@ nothing of it.
 from __future__ import annotations
 
 import math
+from collections import deque
 
 LEAST_BYTES = 8_000
 """A window that a link of 64 kbit/s still empties within a second."""
 
 TARGET_S = 0.4
 """What a message may wait in front of the link, beyond what the way itself takes."""
+
+_LITTLE_BYTES = 2 * LEAST_BYTES
+"""While the window is no more than this, what a message takes says what the link does by itself."""
+
+_OWN_SAMPLES = 16
+"""Messages that are judged by, of those of such times."""
+
+_SLACK_FOR_S = 120.0
+"""After so long what was learned of a link that varies is forgotten, and learned anew."""
 
 _BURST_S = 60.0
 """A cap is kept over a minute: what was not used in that time may be used at once."""
@@ -34,6 +44,11 @@ class Pace:
         self._way_s = math.inf
         """The shortest that a message has taken on this connection."""
         self._shrunk_s = -math.inf
+        self._best_rate = 0.0
+        """Bytes a second that the quickest message has had: the link carries that at least."""
+        self._own: deque[float] = deque(maxlen=_OWN_SAMPLES)
+        """What messages took while little was under way."""
+        self._slack_s, self._slack_until_s = 0.0, -math.inf
         self._tokens = cap_bytes_per_s * _BURST_S
         self._at_s: float | None = None
 
@@ -42,6 +57,9 @@ class Pace:
         self.window_bytes = self._first_bytes
         self._way_s = math.inf
         self._shrunk_s = now_s
+        self._best_rate = 0.0
+        self._own.clear()
+        self._slack_s, self._slack_until_s = 0.0, -math.inf
         self._refill(now_s)
 
     def taken(self, size_bytes: int, took_s: float, now_s: float) -> None:
@@ -53,7 +71,8 @@ class Pace:
             now_s: a steady clock.
         """
         self._way_s = min(self._way_s, took_s)
-        waited_s = took_s - self._way_s
+        self._learn(size_bytes, took_s, now_s)
+        waited_s = took_s - self._way_s - self._slack_s
         if waited_s <= TARGET_S / 4:
             self.window_bytes += size_bytes
         elif waited_s <= TARGET_S:
@@ -63,6 +82,26 @@ class Pace:
             # What was handed over before the last step back says nothing of the step.
             self._shrunk_s = now_s
             self.window_bytes = max(LEAST_BYTES, self.window_bytes // 2)
+
+    def _learn(self, size_bytes: int, took_s: float, now_s: float) -> None:
+        """Find out how much a link varies by itself.
+
+        A message that waits behind others of ours, and one that a link delays, look alike; but with
+        a small window few of ours are in front. What it takes even then, beyond what the quickest
+        message shows that the window needs, is the link's own, and no reason to send less.
+        """
+        if self._slack_s and now_s >= self._slack_until_s:
+            self._slack_s = 0.0
+            self._own.clear()
+        self._best_rate = max(self._best_rate, size_bytes / max(took_s, 1e-3))
+        if self.window_bytes > _LITTLE_BYTES:
+            return
+        self._own.append(took_s)
+        if len(self._own) < _OWN_SAMPLES // 2:
+            return
+        ours_s, varies_s = _LITTLE_BYTES / self._best_rate, max(self._own) - self._way_s
+        if varies_s > max(self._slack_s, ours_s + TARGET_S):
+            self._slack_s, self._slack_until_s = varies_s, now_s + _SLACK_FOR_S
 
     def limit(self, most_bytes: int) -> int:
         """Bound the window by what the other end grants; it need not grow beyond that."""

@@ -7,6 +7,7 @@ broker answers when it has a message.
 from __future__ import annotations
 
 import heapq
+import random
 from itertools import count
 
 import pytest
@@ -25,8 +26,14 @@ _STEP_S = 0.01
 class SlowWorld:
     """One device with a backlog, one link, one control plane."""
 
-    def __init__(self, *, bytes_per_s: float, way_s: float, cap: float = 0.0) -> None:
+    def __init__(
+        self, *, bytes_per_s: float, way_s: float, cap: float = 0.0, seed: int | None = None
+    ) -> None:
+        """With a seed each message takes up to four seconds more, and none overtakes another."""
         self.rate, self.way_s = bytes_per_s, way_s
+        self.chance = None if seed is None else random.Random(seed)
+        self.last_there_s = 0.0
+        self.stored_bytes = 0
         self.now_s = 0.0
         self.pace = Pace(cap_bytes_per_s=cap)
         self.session = Session(epoch=1, boot=1, version="t", acked={}, pace=self.pace)
@@ -56,7 +63,9 @@ class SlowWorld:
             size = len(message.payload)
             self.sent_bytes += size
             self.busy_until_s = max(self.busy_until_s, self.now_s) + size / self.rate
-            there_s = self.busy_until_s + self.way_s
+            varies_s = 0.0 if self.chance is None else self.chance.uniform(0.0, 3.8)
+            there_s = max(self.last_there_s, self.busy_until_s + self.way_s + varies_s)
+            self.last_there_s = there_s
             at = (there_s, next(self.order), message.suffix, message.payload, self.now_s)
             heapq.heappush(self.events, at)
 
@@ -88,6 +97,7 @@ class SlowWorld:
             if record.lane is Lane.URGENT and record.seq in self.born_s:
                 self.late_s.append(self.now_s - self.born_s.pop(record.seq))
         out = Receiver({ROOF: self.state}, now_ms=1).take([arrival])
+        self.stored_bytes += sum(len(segment.payload) for segment in out.segments)
         for ack in out.acks:
             at = (self.now_s + self.way_s, next(self.order), topics.ACK, ack.payload, 0.0)
             heapq.heappush(self.events, at)
@@ -146,3 +156,15 @@ def test_a_cap_holds_in_the_long_run() -> None:
     assert world.sent_bytes >= 0.9 * cap * world.now_s
     assert 30 == len(world.late_s)
     assert max(world.late_s) < 1.0
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_link_that_varies_by_seconds_is_used(seed: int) -> None:
+    """At 256 kbit/s with 0.2 to 4 s a message, what is stored is a sensible share of the link."""
+    world = SlowWorld(bytes_per_s=32_000, way_s=0.2, seed=seed)
+    world.write(Lane.HISTORY, 1_000_000)
+    for _ in range(18_000):
+        world.step()
+
+    assert world.stored_bytes >= 0.4 * 180 * 32_000
