@@ -6,6 +6,7 @@ Nothing that a device wrote is rewritten: its times are corrected when they are 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -27,6 +28,11 @@ SELECT c.at_ms, c.offset_ms, c.error_ms, c.jumps
 FROM clock c JOIN device d ON d.device_id = c.device_id
 WHERE d.tenant = :tenant AND d.device = :device
 ORDER BY c.at_ms
+"""
+
+
+_READ_OF_DEVICE = """
+SELECT at_ms, offset_ms, error_ms, jumps FROM clock WHERE device_id = :device_id ORDER BY at_ms
 """
 
 
@@ -108,7 +114,15 @@ def note(connection: Connection, seen: Sequence[Seen]) -> None:
 
 def read(connection: Connection, *, tenant: str, device: str) -> Correction:
     """What is known of a device's clock."""
-    rows = connection.execute(_READ, {"tenant": tenant, "device": device}).fetchall()
+    return _correction(connection.execute(_READ, {"tenant": tenant, "device": device}).fetchall())
+
+
+def of_device(connection: Connection, device_id: int) -> Correction:
+    """What is known of the clock of a device of this ledger."""
+    return _correction(connection.execute(_READ_OF_DEVICE, {"device_id": device_id}).fetchall())
+
+
+def _correction(rows: Sequence[Any]) -> Correction:
     return Correction(
         [
             ClockRecord(

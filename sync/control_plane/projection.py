@@ -247,6 +247,10 @@ def _project(connection: Connection, queue: Queue, limit: int) -> int:
     if not segments:
         return 0
     batch = _Batch()
+    corrections = {
+        device_id: clocks.of_device(connection, device_id)
+        for device_id in {one[1] for one in segments}
+    }
     for segment_id, device_id, epoch, first_seq, count, received_ms, payload in segments:
         try:
             frame = frames.decode(payload)
@@ -257,12 +261,15 @@ def _project(connection: Connection, queue: Queue, limit: int) -> int:
             continue
         start = first_seq - frame.header.first_seq
         (records, carried), end = frame.unfold(), start + count
+        # One correction a segment: what is in it was written within moments.
+        newest_ms = max((record.recorded_ms for record in records[start:end]), default=0)
+        behind_ms = corrections[device_id].at(newest_ms).at_ms - newest_ms
         for at, record in enumerate(records[start:end], start):
             # What carries it says the same, and more. Only where that is not of this segment, since
             # it was stored from another frame or never, it has to be said here.
             if carried.get(at, end) >= end:
                 batch.add(record, device_id=device_id, epoch=epoch, segment_id=segment_id)
-            batch.add_lag(received_ms, record.recorded_ms)
+            batch.add_lag(received_ms, record.recorded_ms + behind_ms)
     batch.write(connection)
     queue.move(connection, segments[-1][0])
     return len(segments)
@@ -367,7 +374,7 @@ class _Batch:
         self._touched[device_id, workflow_id] = None
 
     def add_lag(self, received_ms: int, recorded_ms: int) -> None:
-        # A device whose clock is ahead of ours counts as no lag at all.
+        # On our clock, as far as the device's is known; one that is ahead counts as no lag at all.
         lag_ms = max(0, received_ms - recorded_ms)
         bucket = int(math.log(lag_ms + 1) / _GROWTH_LOG)
         self._lag[received_ms - received_ms % _HOUR_MS, bucket] += 1

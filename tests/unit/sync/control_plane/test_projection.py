@@ -5,11 +5,20 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from sync.control_plane import projection, truth
 from sync.control_plane.ledger import Ledger
-from sync.records import Lane
+from sync.records import ClockRecord, Lane
 from tests.postgres import Postgres
-from tests.unit.sync.control_plane.test_ledger import Sender, bring, with_ledger, words, workflow
+from tests.unit.sync.control_plane.test_ledger import (
+    NOW_MS,
+    Sender,
+    bring,
+    with_ledger,
+    words,
+    workflow,
+)
 
 
 def test_what_is_little_comes_into_view_with_its_own_commit(where: Path | str) -> None:
@@ -94,3 +103,23 @@ def test_what_the_database_will_not_show_is_stored_all_the_same(server: Postgres
         assert 1 == (await ledger.summary()).projection_lag
 
     with_ledger(server.new_schema(), scenario)
+
+
+@pytest.mark.parametrize("shown_ms", [NOW_MS + 86_400_000, 5], ids=["a day ahead", "1970"])
+def test_lag_is_told_on_our_clock(where: Path | str, shown_ms: int) -> None:
+    """A device whose clock is wrong by far, and known to be, is 2 seconds late and no more."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        offset_ms = NOW_MS + 100 - 2_000 - shown_ms
+        clock = ClockRecord(shown_ms, offset_ms, 5)
+        await bring(ledger, roof.frame(clock, lane=Lane.CONTROL, at_ms=shown_ms))
+        await bring(ledger, *(roof.frame(workflow(f"w{at}"), at_ms=shown_ms) for at in range(200)))
+
+        shown = await ledger.lag_percentiles()
+        assert 201 == shown.records
+        assert 1_900 <= shown.p50_ms <= 2_100
+        await ledger.rebuild()
+        assert 1_900 <= (await ledger.lag_percentiles()).p50_ms <= 2_100
+
+    with_ledger(where, scenario)
