@@ -203,7 +203,10 @@ def _said(text: str, number: int) -> str:
 def _failures(connection: Connection, rule: Rule, now_ms: int) -> Iterable[tuple[str, str]]:
     body, since_ms = rule.body, now_ms - rule.body.hours * tally.HOUR_MS
     if body.by == "workflow":
-        counted = tally.workflows(connection, tenant=rule.tenant, since_ms=since_ms)
+        counted = tally.failing(
+            connection, tenant=rule.tenant, since_ms=since_ms, least=body.least,
+            percent=body.percent, limit=SUBJECTS_LIMIT,
+        )  # fmt: skip
     else:
         values: dict[str, Any] = {"since_ms": since_ms - since_ms % tally.HOUR_MS}
         terms = parse(body.query, fleet.FIELDS, now_ms=now_ms)

@@ -76,6 +76,20 @@ ORDER BY name
 LIMIT 500
 """
 
+_FAILING = """
+SELECT name, SUM(executions) AS executions,
+       SUM(CASE WHEN status IN ('FAILED', 'TIMED_OUT') THEN executions ELSE 0 END) AS failures
+FROM tally
+WHERE tenant = :tenant AND hour_ms >= :since_ms
+GROUP BY name
+HAVING SUM(executions) >= :least
+   AND SUM(CASE WHEN status IN ('FAILED', 'TIMED_OUT') THEN executions ELSE 0 END) > 0
+   AND 100 * SUM(CASE WHEN status IN ('FAILED', 'TIMED_OUT') THEN executions ELSE 0 END)
+       >= :percent * SUM(executions)
+ORDER BY name
+LIMIT :limit
+"""
+
 _HOURS = """
 SELECT hour_ms, SUM(executions) AS executions,
        SUM(CASE WHEN status IN ('FAILED', 'TIMED_OUT') THEN executions ELSE 0 END) AS failures
@@ -167,6 +181,29 @@ def workflows(connection: Connection, *, tenant: str, since_ms: int) -> list[tup
     """Each workflow's name, executions and failures since the hour of a moment."""
     keys = {"tenant": tenant, "since_ms": max(0, since_ms - since_ms % HOUR_MS)}
     return [tuple(row) for row in connection.execute(_WORKFLOWS, keys).fetchall()]
+
+
+def failing(
+    connection: Connection, *, tenant: str, since_ms: int, least: int, percent: float, limit: int
+) -> list[tuple[str, int, int]]:
+    """Workflows of whose executions many failed: name, executions and failures, by name.
+
+    Args:
+        connection: to the ledger.
+        tenant: whose.
+        since_ms: from the hour of this moment on.
+        least: executions that there have to be.
+        percent: of them that failed, at least; one has.
+        limit: workflows that are told; how many names there are does not matter.
+    """
+    keys = {
+        "tenant": tenant, "since_ms": max(0, since_ms - since_ms % HOUR_MS), "least": least,
+        "percent": percent, "limit": limit,
+    }  # fmt: skip
+    return [
+        (name, int(many), int(failed))
+        for name, many, failed in connection.execute(_FAILING, keys).fetchall()
+    ]
 
 
 def hours(connection: Connection, *, tenant: str, since_ms: int) -> list[tuple[int, int, int]]:

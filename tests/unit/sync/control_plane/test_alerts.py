@@ -310,6 +310,28 @@ def test_what_is_wrong_is_named(tmp_path: Path, path: str, body: Any, told: str)
     in_world(tmp_path / "ledger.db", play)
 
 
+def test_a_workflow_that_fails_is_found_among_thousands(where: Path | str) -> None:
+    """However many names there are, and wherever among them it stands."""
+
+    async def play(world: World) -> None:
+        await put(world, "failing", kind="failure-rate", percent=50, least=4)
+
+        def fill(connection: Connection) -> None:
+            hour_ms = NOW_MS - NOW_MS % 3_600_000
+            connection.executemany(
+                "INSERT INTO tally (tenant, hour_ms, name, status, executions)"
+                f" VALUES ('default', {hour_ms}, :name, :status, 4)",
+                [{"name": f"flow{at:04}", "status": "COMPLETED"} for at in range(2_000)]
+                + [{"name": "zebra", "status": "FAILED"}],
+            )
+
+        await world.ledger.write(fill)
+
+        assert [("failing", "zebra", "firing")] == await look(world)
+
+    in_world(where, play)
+
+
 def test_rules_and_channels_are_taken_away(where: Path | str) -> None:
     """A channel that a rule tells stays; the alerts of a rule that goes are resolved."""
 
