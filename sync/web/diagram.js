@@ -123,6 +123,7 @@ function wentBy(edge, states) {
   const reached = (id) => id === "start" || id === "end" || states.of(id).last !== undefined;
   if (!states.shown || !reached(edge.from) || !reached(edge.to)) return false;
   if (edge.back) return states.of(edge.to).iterations > 1;
+  if (!states.leftFrom(edge.from)) return false;
   if (edge.label && states.chosen(edge.from) !== edge.label) return false;
   return edge.to !== "end" || toneOf(states.of(edge.from).status) !== "bad";
 }

@@ -6,6 +6,7 @@ import { words } from "./format.js";
 import { toneOf } from "./status.js";
 
 const ITERATION = /(__\d+)+$/;
+const OPEN = new Set(["SCHEDULED", "IN_PROGRESS"]);
 
 /** The steps of a definition by reference, those inside of branches and loops too. */
 function stepsByRef(steps) {
@@ -23,10 +24,11 @@ function stepsByRef(steps) {
 /**
  * Args: the tasks of a definition, and those of an execution; undefined = no execution is shown.
  *
- * Returns: `{shown, of(ref), nameOf(ref), forkedBy(ref), chosen(ref)}`. `of` gives `{tasks, last, status,
- * attempts, iterations}` with an empty status where a step was not reached, `nameOf` the step that a
- * task's reference stands for, `forkedBy` the steps that a dynamic fork made, null where it is not
- * known, `chosen` the label of the case that a switch took, null where nothing tells.
+ * Returns: `{shown, of(ref), leftFrom(ref), nameOf(ref), forkedBy(ref), chosen(ref)}`. `of` gives `{tasks, last, status,
+ * attempts, iterations}` with an empty status where a step was not reached, `leftFrom` whether what
+ * follows a step may have been reached from it, `nameOf` the step that a task's reference stands for,
+ * `forkedBy` the steps that a dynamic fork made, null where it is not known, `chosen` the label of the
+ * case that a switch took, null where nothing tells.
  */
 export function statesOf(steps, tasks) {
   const known = stepsByRef(steps);
@@ -47,6 +49,8 @@ export function statesOf(steps, tasks) {
     };
   };
   return { shown: tasks !== undefined, of, nameOf, forkedBy: (ref) => forkedBy(byRef, nameOf, ref),
+    // A join that does not name a branch goes on without it, and a loop stays open around its body.
+    leftFrom: (ref) => !OPEN.has(of(ref).status) || known.get(ref)?.type === "DO_WHILE",
     chosen: (ref) => chosenOf(known.get(ref), of(ref).last) };
 }
 

@@ -198,6 +198,24 @@ def test_a_step_says_how_it_went(round_device: Device, open_tab: OpenTab) -> Non
     expect(listed.locator("> li")).to_have_count(10)
 
 
+def test_nothing_has_come_from_a_step_that_is_open(round_device: Device, open_tab: OpenTab) -> None:
+    """A join may have gone on without a branch; only into its body a loop leads while it is open."""
+    execution = round_device.double.executions[diagrams.ROUND]
+    changed = {"south": "SCHEDULED", "rounds": "IN_PROGRESS"}
+    for one in execution["tasks"]:
+        one["status"] = changed.get(one["referenceTaskName"], one["status"])
+    page = open_tab(round_device.url).open(f"workflows/{diagrams.ROUND}")
+    left = page.evaluate(
+        """async ([definition, tasks, refs]) => {
+          const { statesOf } = await import("/web/diagram_states.js");
+          return refs.map(statesOf(definition.tasks, tasks).leftFrom);
+        }""",
+        [execution["workflowDefinition"], execution["tasks"], ["start", "look", "south", "rounds"]],
+    )
+
+    assert [True, True, False, True] == left
+
+
 def test_a_task_opens_from_the_diagram_by_keyboard(round_device: Device, open_tab: OpenTab) -> None:
     """One tab stop; arrows move, Enter shows the task, a step without one, or folded branches."""
     page = open_tab(round_device.url).open(f"workflows/{diagrams.ROUND}")
