@@ -44,8 +44,8 @@ ROUND_FRAMES = 64
 # What may wait in memory while the database does not take it. A broker stops at some 20 for a
 # client that settles nothing; beyond this the oldest are let go, unacknowledged.
 WAITING_FRAMES = 1_024
-# Segments of one step: what comes meanwhile waits for some 15 ms at most.
-PROJECTION_STEP = 1
+# Records of one step, and of many small segments as many: what comes meanwhile waits for some 15 ms.
+PROJECTION_RECORDS = frames.MAX_RECORDS
 # Between two looks for orders that were given elsewhere, or that have to be sent again.
 ORDERS_EVERY_S = 1.0
 _DATABASE_RETRY_S = 1.0
@@ -286,9 +286,11 @@ class Ingest:
             if self._order_key is not None and (self._orders_wanted or self._greeted):
                 await self._send_orders(self._order_key)
             done = 0
-            if self._turns.may_step(_loop_s()):
-                done = await self._ledger.project(limit=PROJECTION_STEP)
-                self._turns.stepped(done, _loop_s(), more_waits=bool(self._frames_waiting))
+            began_s = _loop_s()
+            if self._turns.may_step(began_s):
+                done = await self._ledger.project(limit=ROUND_FRAMES, records=PROJECTION_RECORDS)
+                more_waits = bool(self._frames_waiting)
+                self._turns.stepped(done, began_s, _loop_s(), more_waits=more_waits)
         except LedgerUnavailable as error:
             self._note_paused(error)
             await asyncio.sleep(_DATABASE_RETRY_S)

@@ -184,21 +184,21 @@ class Ledger:
         """Return when the database has taken a transaction. Raises LedgerUnavailable."""
         await self._write(lambda _: None)
 
-    async def project(self, *, limit: int = PROJECTION_SEGMENTS) -> int:
-        """Bring up to `limit` segments into view; the number is 0 when all of it is there."""
+    async def project(self, *, limit: int = PROJECTION_SEGMENTS, records: int | None = None) -> int:
+        """Bring the next segments into view, as `projection.project`; 0 = all of it is there."""
         # A look keeps nobody waiting; a transaction keeps whoever writes.
         if not await self._look(
             lambda connection: projection.pending(connection) or fleet.pending(connection)
         ):
             return 0
-        segments, devices = await self._project(limit)
+        segments, devices = await self._project(limit, records)
         return segments + devices
 
-    async def _project(self, limit: int = PROJECTION_SEGMENTS) -> tuple[int, int]:
+    async def _project(self, limit: int, records: int | None = None) -> tuple[int, int]:
         """Segments and devices that were brought into view."""
 
         def step(connection: Connection) -> tuple[int, int]:
-            segments = projection.project(connection, limit=limit)
+            segments = projection.project(connection, limit=limit, records=records)
             return segments, fleet.refresh(connection)
 
         try:
@@ -260,7 +260,7 @@ class Ledger:
 
         await self._write(forget)
         total = 0
-        while any(done := await self._project()):
+        while any(done := await self._project(PROJECTION_SEGMENTS)):
             total += done[0]
             if progress is not None:
                 progress(*await self._database.read(projection.place))

@@ -9,6 +9,7 @@ them: what is pressing (orders' outcomes, urgent facts) does not wait behind a b
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 import struct
 from collections import Counter
@@ -221,13 +222,30 @@ def pending(connection: Connection) -> bool:
     return any(connection.execute(queue.of(_PENDING)).fetchone()[0] for queue in Queue)
 
 
-def project(connection: Connection, *, limit: int) -> int:
+def project(connection: Connection, *, limit: int, records: int | None = None) -> int:
     """Project the next stored segments, those that are pressing before all others; how many.
 
     The rest never overtakes what is pressing: an earlier release, which knows one mark only, finds
     nothing behind it that is not in view.
+
+    Args:
+        connection: to the ledger, in a transaction.
+        limit: segments at most.
+        records: in all of them at most, but for the first; None = as many as there are.
     """
-    return _project(connection, Queue.PRESSING, limit) or _project(connection, Queue.REST, limit)
+    for queue in Queue:
+        found = limit if records is None else _within(connection, queue, limit, records)
+        done = _project(connection, queue, found)
+        if done:
+            return done
+    return 0
+
+
+def _within(connection: Connection, queue: Queue, limit: int, records: int) -> int:
+    """How many of the next segments have no more records than these, at least one."""
+    counts = connection.execute(queue.of(_NEXT_COUNTS), {"limit": limit}).fetchall()
+    sums = itertools.accumulate(row[0] for row in counts)
+    return max(1, sum(1 for one in sums if one <= records))
 
 
 def project_few(connection: Connection) -> int:

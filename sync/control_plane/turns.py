@@ -17,6 +17,10 @@ one full frame to the next. What is acknowledged sooner is sent sooner."""
 EVERY_S = 0.5
 """When it never is quiet, a step is made so often all the same."""
 
+PATIENCE_S = 30.0
+"""A backlog has been stored in this time, or it is no backlog: what never stops coming is shown and
+stored in turns, as long the one as the other."""
+
 
 class Turns:
     """Says when the projection may make a step; times are in seconds of one steady clock."""
@@ -25,7 +29,11 @@ class Turns:
         """Nothing is stored that is not in view."""
         self._from_s = -math.inf
         self._stepped_s = -math.inf
+        self._took_s = 0.0
+        """The last step."""
         self._unseen = False
+        self._since_s = -math.inf
+        """Since when something has been stored that is not in view."""
 
     def stored(self, records: int, now_s: float) -> None:
         """A round has been stored; a small one is in view already and keeps nobody waiting."""
@@ -36,15 +44,18 @@ class Turns:
         """Whether the projection may make a step now."""
         return now_s >= self._from_s
 
-    def stepped(self, done: int, now_s: float, *, more_waits: bool) -> None:
+    def stepped(self, done: int, began_s: float, now_s: float, *, more_waits: bool) -> None:
         """The projection has made a step.
 
         Args:
             done: what it brought into view; 0 = all of it is.
-            now_s: when the step had ended.
+            began_s: when the step began.
+            now_s: when it had ended.
             more_waits: whether frames have come meanwhile.
         """
-        self._stepped_s, self._unseen = now_s, bool(done)
+        if done and not self._unseen:
+            self._since_s = began_s
+        self._stepped_s, self._took_s, self._unseen = now_s, now_s - began_s, bool(done)
         if more_waits:
             self._hold(now_s)
 
@@ -55,6 +66,7 @@ class Turns:
     def _hold(self, now_s: float) -> None:
         if not self._unseen:
             # It was all in view until now: the half second begins with what has come.
-            self._stepped_s = now_s
+            self._stepped_s = self._since_s = now_s
         self._unseen = True
-        self._from_s = min(now_s + QUIET_S, self._stepped_s + EVERY_S)
+        every_s = EVERY_S if now_s < self._since_s + PATIENCE_S else self._took_s
+        self._from_s = min(now_s + QUIET_S, self._stepped_s + every_s)

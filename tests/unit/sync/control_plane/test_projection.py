@@ -51,6 +51,27 @@ def test_what_is_much_comes_into_view_later(where: Path | str) -> None:
     with_ledger(where, scenario)
 
 
+def test_a_step_is_as_long_as_its_records_are_many(where: Path | str) -> None:
+    """Many small segments at once, of large ones few, and one whatever its size."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof, steps = Sender(), []
+        large = [workflow(f"w{at}") for at in range(projection.FEW_RECORDS + 1)]
+        await ledger.commit([roof.frame(*large), roof.frame(*large)])
+        small = [roof.frame(workflow(f"x{at}"), workflow(f"y{at}")) for at in range(10)]
+        await ledger.commit(small)
+        for records in (1, len(large) + 12):
+            before = (await ledger.summary()).projection_lag
+            await ledger.project(limit=64, records=records)
+            steps.append(before - (await ledger.summary()).projection_lag)
+
+        assert [1, 1 + 6] == steps
+        await ledger.project(limit=3, records=500)
+        assert 1 == (await ledger.summary()).projection_lag
+
+    with_ledger(where, scenario)
+
+
 def test_what_is_pressing_does_not_wait_behind_a_backlog(where: Path | str) -> None:
     """An urgent fact is in view with its commit, while history that came before it is not."""
 
