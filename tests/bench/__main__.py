@@ -129,7 +129,7 @@ BENCHMARKS = {
         "History and orders through a broker",
         "A real Mosquitto without persistence, an ingester with its ledger in SQLite, a device with "
         "its engine, each a process; an order is given, carried out and reported, with the commits "
-        "of both ends. Frames are compressed by zlib.",
+        "of both ends. Frames are compressed by zstd.",
         sync.run,
     ),
 }
