@@ -14,7 +14,8 @@ from tests.bench.window import Window, cpu_s, fine_cpu_s, rss_mb, switches
 from tests.daemon import Daemon
 
 _IDLE_S = 20
-_SETTLE_S = 1.0
+_SETTLE_S = 8.0
+"""After its start a daemon writes a page or two once; then it rests."""
 
 
 def _cold(bench: Bench) -> Run:
