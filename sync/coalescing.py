@@ -84,9 +84,7 @@ def carried_along(records: Sequence[Record]) -> list[Record]:
 def _task_says_all(later: TaskRecord, earlier: TaskRecord) -> bool:
     """Whether the projection of both is that of the later one; its sequence is the higher one."""
     return (
-        (later.updated_ms > earlier.updated_ms or _as_far(later, earlier))
-        and (earlier.input is None or later.input is not None)
-        and (earlier.output is None or later.output is not None)
+        _is_as_recent(later, earlier)
         and later.workflow_id == earlier.workflow_id
         and later.scheduled_ms >= earlier.scheduled_ms
         and later.started_ms >= earlier.started_ms
@@ -97,9 +95,7 @@ def _task_says_all(later: TaskRecord, earlier: TaskRecord) -> bool:
 def _workflow_says_all(later: WorkflowRecord, earlier: WorkflowRecord) -> bool:
     """The same of an execution."""
     return (
-        (later.updated_ms > earlier.updated_ms or _as_far(later, earlier))
-        and (earlier.input is None or later.input is not None)
-        and (earlier.output is None or later.output is not None)
+        _is_as_recent(later, earlier)
         and (earlier.definition is None or later.definition is not None)
         and later.created_ms <= earlier.created_ms
         # A control plane may refuse texts that are too long for it: of both, or of neither.
@@ -108,8 +104,14 @@ def _workflow_says_all(later: WorkflowRecord, earlier: WorkflowRecord) -> bool:
     )
 
 
-def _as_far(later: TaskRecord | WorkflowRecord, earlier: TaskRecord | WorkflowRecord) -> bool:
-    """Whether of two updates of one millisecond the later one has come as far."""
-    return later.updated_ms == earlier.updated_ms and (
-        later.status == earlier.status or rank_of(later.status) >= rank_of(earlier.status)
+def _is_as_recent(later: TaskRecord | WorkflowRecord, earlier: TaskRecord | WorkflowRecord) -> bool:
+    """Whether the later one gives the plain fields, and carries what the earlier one carries."""
+    if later.updated_ms == earlier.updated_ms:
+        gives = later.status == earlier.status or rank_of(later.status) >= rank_of(earlier.status)
+    else:
+        gives = later.updated_ms > earlier.updated_ms
+    return (
+        gives
+        and (earlier.input is None or later.input is not None)
+        and (earlier.output is None or later.output is not None)
     )

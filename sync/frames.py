@@ -5,6 +5,9 @@ Bytes in, frames out, and back; no topic, no clock and no decision about what to
 
 from __future__ import annotations
 
+import bisect
+import functools
+import itertools
 import operator
 import struct
 import sys
@@ -230,7 +233,7 @@ class _Body(msgspec.Struct, frozen=True, array_like=True):
     rows: Annotated[list[_Row], msgspec.Meta(max_length=MAX_RECORDS)]
 
 
-class Frame(msgspec.Struct, frozen=True):
+class Frame(msgspec.Struct, frozen=True, dict=True):
     """A frame that has been read and checked whole: records, or a hello."""
 
     header: Header
@@ -239,19 +242,17 @@ class Frame(msgspec.Struct, frozen=True):
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """Made when they are asked for: who stores a frame needs none of them.
-
-        One that is carried has its carrier's body; one that names no carrier has an empty one.
-        """
-        return self.unfold()[0]
+        """One that is carried has its carrier's body; one that names no carrier has an empty one."""
+        return self._unfolded[0]
 
     @property
     def carried(self) -> Mapping[int, int]:
         """Places of records that are carried, from 0, to the places of the records that carry them."""
-        return self.unfold()[1]
+        return self._unfolded[1]
 
-    def unfold(self) -> tuple[tuple[Record, ...], Mapping[int, int]]:
-        """What `records` and `carried` are, made together."""
+    @functools.cached_property
+    def _unfolded(self) -> tuple[tuple[Record, ...], Mapping[int, int]]:
+        """Made when it is first asked for: who stores a frame needs none of it."""
         carried: dict[int, int] = {}
         if self.body is None:
             return (), carried
@@ -383,16 +384,8 @@ def _pack_oversized(record: Record, *, epoch: int, oldest_seq: int) -> bytes:
 
 def _worth_trying(records: Sequence[Record]) -> int:
     """How many records to begin with, so that the receiver's limit when unpacking is kept."""
-    most = min(len(records), MAX_RECORDS)
-    # Almost always all of them; without a step for each where that is so.
-    if sum([len(record.body) for record in records]) + 64 * most <= MAX_BODY_BYTES // 2:
-        return most
-    total = 0
-    for index, record in enumerate(records[:MAX_RECORDS]):
-        total += len(record.body) + 64
-        if total > MAX_BODY_BYTES // 2:
-            return max(1, index)
-    return most
+    sizes = itertools.accumulate([len(record.body) + 64 for record in records[:MAX_RECORDS]])
+    return max(1, bisect.bisect_right([*sizes], MAX_BODY_BYTES // 2))
 
 
 def encode_hello(hello: Hello, *, epoch: int) -> bytes:

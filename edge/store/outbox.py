@@ -234,11 +234,6 @@ def forget_publications(connection: sqlite3.Connection, keys: Iterable[int]) -> 
     connection.executemany(_PUBLISHED, [(key,) for key in keys])
 
 
-def _next_of_all(connection: sqlite3.Connection) -> dict[int, int]:
-    """The next sequence of each lane that was ever written."""
-    return {row[0]: row[2] for row in connection.execute(_LANES)}
-
-
 class OutboxWriter:
     """Gives sequences and collects rows; runs on the writer's thread, inside its transactions."""
 
@@ -260,12 +255,10 @@ class OutboxWriter:
         boot: int,
     ) -> None:
         """Give a record its sequence and keep it until the flush; see ``put_control``, too."""
-        assert lane is not Lane.CONTROL, "its sequences are read from the table each time"
-        if self._next is None:
-            self._next = _next_of_all(connection)
-        seq = self._next.get(lane, 1)
+        seq = self.next_seq(connection, lane)
+        assert self._next is not None
         self._next[lane] = seq + 1
-        key = lane << sealed.LANE_BITS | seq
+        key = _key(lane, seq)
         checked = with_checksum(body, row_seed(key, kind, now_ms, boot))
         self._given[lane] = self._given.get(lane, 0) + len(checked) + ROW_BYTES
         self._rows.append((key, kind, now_ms, boot, checked))
@@ -274,7 +267,7 @@ class OutboxWriter:
         """The sequence that the next record of a lane gets."""
         assert lane is not Lane.CONTROL, "its sequences are read from the table each time"
         if self._next is None:
-            self._next = _next_of_all(connection)
+            self._next = {row[0]: row[2] for row in connection.execute(_LANES)}
         return self._next.get(lane, 1)
 
     def publish(self, publications: Iterable[Publication]) -> None:

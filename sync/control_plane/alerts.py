@@ -208,23 +208,24 @@ def _failures(connection: Connection, rule: Rule, now_ms: int) -> Iterable[tuple
             percent=body.percent, limit=SUBJECTS_LIMIT,
         )  # fmt: skip
     else:
-        values: dict[str, Any] = {"since_ms": since_ms - since_ms % tally.HOUR_MS}
+        values: dict[str, Any] = {
+            "since_ms": since_ms - since_ms % tally.HOUR_MS, "least_of_rule": body.least,
+            "percent_of_rule": body.percent, "limit": SUBJECTS_LIMIT,
+        }  # fmt: skip
         terms = parse(body.query, fleet.FIELDS, now_ms=now_ms)
         watched = fleet.where(connection, rule.tenant, terms, values, now_ms=now_ms)
         rows = connection.execute(
             "SELECT fleet.device, SUM(h.executions), SUM(h.failures) FROM device_hour h"
             " JOIN fleet ON fleet.device_id = h.device_id"
             f" WHERE h.hour_ms >= :since_ms AND {watched}"
-            " GROUP BY fleet.device HAVING SUM(h.failures) > 0",
+            " GROUP BY fleet.device"
+            " HAVING SUM(h.executions) >= :least_of_rule AND SUM(h.failures) > 0"
+            " AND 100 * SUM(h.failures) >= :percent_of_rule * SUM(h.executions)"
+            " ORDER BY fleet.device LIMIT :limit",
             values,
         ).fetchall()
         counted = [(device, int(many), int(failed)) for device, many, failed in rows]
-    bad = [
-        (name, f"{failed} of {many} executions failed")
-        for name, many, failed in counted
-        if many >= body.least and 100 * failed >= body.percent * many and failed
-    ]
-    return bad[:SUBJECTS_LIMIT]
+    return [(name, f"{failed} of {many} executions failed") for name, many, failed in counted]
 
 
 def _compare(connection: Connection, rule: Rule, found: dict[str, str], now_ms: int) -> int:

@@ -7,7 +7,9 @@ written pauses the acknowledgements and loses nothing: devices keep what was not
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -150,6 +152,7 @@ class Ingest:
         """Whether somebody may have an order that is due."""
         self._orders_wait = False
         """Whether some wait for room in a device's line, as of the last look."""
+        self._looked_s = -math.inf
         self._greeted: set[Address] = set()
         ledger.on_orders.append(self._want_orders)
         if order_key is not None:
@@ -254,20 +257,22 @@ class Ingest:
 
     async def _sleep(self) -> None:
         """Until there is news, or time to look for orders that others have given."""
-        held_s = self._turns.wait_s(_loop_s())
-        wait_s = None if self._order_key is None else ORDERS_EVERY_S
-        if held_s is not None:
-            wait_s = held_s
-        try:
-            async with asyncio.timeout(wait_s):
+        waits = (self._turns.wait_s(_loop_s()), None if self._order_key is None else ORDERS_EVERY_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(
+                min((one for one in waits if one is not None), default=None)
+            ):
                 await self._news.wait()
-        except TimeoutError:
-            self._orders_wanted = self._orders_wanted or held_s is None
+
+    def _shall_look(self) -> bool:
+        """Whether somebody may have an order that is due, by what is known here or by the time."""
+        by_time = _loop_s() >= self._looked_s + ORDERS_EVERY_S
+        return by_time or self._orders_wanted or bool(self._greeted)
 
     async def _send_orders(self, key: OrderKey) -> None:
         """Send what is due; that it was sent is on the disk by then."""
         greeted, self._greeted = self._greeted, set()
-        self._orders_wanted = False
+        self._orders_wanted, self._looked_s = False, _loop_s()
         # A look keeps nobody waiting; a transaction keeps whoever writes.
         self._orders_wait = bool(greeted) or await self._ledger.orders_wait(key_id=key.key_id)
         if not self._orders_wait:
@@ -283,7 +288,7 @@ class Ingest:
                 self._presence_waiting = []
             if self._frames_waiting:
                 await self._commit(link)
-            if self._order_key is not None and (self._orders_wanted or self._greeted):
+            if self._order_key is not None and self._shall_look():
                 await self._send_orders(self._order_key)
             done = 0
             began_s = _loop_s()

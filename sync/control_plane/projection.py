@@ -172,32 +172,23 @@ WHERE device_id = :device_id AND workflow_id = :workflow_id
 class Queue(enum.Enum):
     """Segments that wait to come into view, each queue with its own mark of how far it is."""
 
-    PRESSING = "pressing"
+    # The condition that finds its segments, which an index serves; table and name of its mark.
+    PRESSING = "lane < 2", "progress", "pressing"
     """The lanes control and urgent."""
-    REST = "rest"
-
-    @property
-    def lanes(self) -> str:
-        """The condition that finds its segments; an index serves the one that is pressing."""
-        return "lane < 2" if self is Queue.PRESSING else "lane >= 2"
-
-    @property
-    def done(self) -> str:
-        """The expression for the number of its last segment that is in view."""
-        if self is Queue.PRESSING:
-            return "(SELECT value FROM progress WHERE name = 'pressing')"
-        return "(SELECT value FROM counter WHERE name = 'projected')"
+    REST = "lane >= 2", "counter", "projected"
 
     def of(self, statement: str) -> str:
-        """A statement about this queue."""
-        return statement.format(lanes=self.lanes, done=self.done)
+        """A statement about this queue: `{lanes}` finds its segments, `{done}` is its mark."""
+        lanes, table, name = self.value
+        return statement.format(
+            lanes=lanes, done=f"(SELECT value FROM {table} WHERE name = '{name}')"
+        )
 
     def move(self, connection: Connection, segment_id: int) -> None:
         """Note that everything up to a segment is in view."""
-        where = "progress" if self is Queue.PRESSING else "counter"
-        name = "pressing" if self is Queue.PRESSING else "projected"
+        _, table, name = self.value
         connection.execute(
-            f"UPDATE {where} SET value = :value WHERE name = :name",
+            f"UPDATE {table} SET value = :value WHERE name = :name",
             {"value": segment_id, "name": name},
         )
 
@@ -278,7 +269,7 @@ def _project(connection: Connection, queue: Queue, limit: int) -> int:
             scrub.look_at(connection, segment_id)
             continue
         start = first_seq - frame.header.first_seq
-        (records, carried), end = frame.unfold(), start + count
+        records, carried, end = frame.records, frame.carried, start + count
         # One correction a segment: what is in it was written within moments.
         newest_ms = max((record.recorded_ms for record in records[start:end]), default=0)
         behind_ms = corrections[device_id].at(newest_ms).at_ms - newest_ms

@@ -1,7 +1,7 @@
 // A definition drawn as a graph, and how far an execution of it has come; the same as a list.
 // No request stands here. Fetched when a page shows a diagram: see lazy_diagram.js.
 
-import { STEPS_LIMIT, branchesOf, countSteps, layoutOf, neighbourOf } from "./diagram_layout.js";
+import { STEPS_LIMIT, branchesOf, everyStep, layoutOf, neighbourOf } from "./diagram_layout.js";
 import { foldedWords, labelOf, rankOf, statesOf, timesOf } from "./diagram_states.js";
 import { html, useEffect, useRef, useState } from "./dom.js";
 import { words } from "./format.js";
@@ -30,7 +30,7 @@ export function Diagram({ definition, tasks, selected, onSelect, linkOf, differi
   const [step, setStep] = useState(null);
   const steps = definition.tasks ?? [];
   const states = statesOf(steps, tasks);
-  const counted = countSteps(steps, states.forkedBy);
+  const counted = [...everyStep(steps, states.forkedBy)].length;
   const open = (node) => {
     if (node.type === "fold") return setUnfolded(new Set([...unfolded, node.of]));
     const last = states.of(node.taskReferenceName).last;

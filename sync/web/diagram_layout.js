@@ -46,18 +46,16 @@ export function branchesOf(step, forkedBy = () => null) {
   return null;
 }
 
-/** How many steps there are, those inside of branches and loops too. */
-export function countSteps(steps, forkedBy) {
-  let counted = 0;
+/** Every step, those inside of branches and loops too; `forkedBy` as in `branchesOf`. */
+export function* everyStep(steps, forkedBy) {
   // Definitions nest as deep as their author likes, so this walks with a list of its own.
   const waiting = [...(steps ?? [])];
   while (waiting.length) {
     const step = waiting.pop();
-    counted += 1;
+    yield step;
     for (const branch of branchesOf(step, forkedBy) ?? []) waiting.push(...branch.steps);
     waiting.push(...(step.loopOver ?? []));
   }
-  return counted;
 }
 
 /** The branches that are drawn, and one that stands for the others; `rank(step)` tells whom first. */

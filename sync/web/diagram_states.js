@@ -1,43 +1,31 @@
 // What the tasks of an execution say of the steps of its definition: state, attempts, iterations.
 // Nothing is drawn here.
 
-import { branchesOf } from "./diagram_layout.js";
+import { everyStep } from "./diagram_layout.js";
 import { words } from "./format.js";
 import { toneOf } from "./status.js";
 
 const ITERATION = /(__\d+)+$/;
 const OPEN = new Set(["SCHEDULED", "IN_PROGRESS"]);
 
-/** The steps of a definition by reference, those inside of branches and loops too. */
-function stepsByRef(steps) {
-  const found = new Map();
-  const waiting = [...(steps ?? [])];
-  while (waiting.length) {
-    const step = waiting.pop();
-    found.set(step.taskReferenceName, step);
-    for (const branch of branchesOf(step) ?? []) waiting.push(...branch.steps);
-    waiting.push(...(step.loopOver ?? []));
-  }
-  return found;
-}
-
 /**
  * Args: the tasks of a definition, and those of an execution; undefined = no execution is shown.
  *
- * Returns: `{shown, of(ref), leftFrom(ref), nameOf(ref), forkedBy(ref), chosen(ref)}`. `of` gives `{tasks, last, status,
- * attempts, iterations}` with an empty status where a step was not reached, `leftFrom` whether what
- * follows a step may have been reached from it, `nameOf` the step that a task's reference stands for,
- * `forkedBy` the steps that a dynamic fork made, null where it is not known, `chosen` the label of the
- * case that a switch took, null where nothing tells.
+ * Returns: `{shown, of(ref), leftFrom(ref), nameOf(ref), forkedBy(ref), chosen(ref)}`. `of` gives
+ * `{tasks, last, status, attempts, iterations}` with an empty status where a step was not reached,
+ * `leftFrom` whether what follows a step may have been reached from it, `nameOf` the step that a
+ * task's reference stands for, `forkedBy` the steps that a dynamic fork made, null where it is not
+ * known, `chosen` the label of the case that a switch took, null where nothing tells.
  */
 export function statesOf(steps, tasks) {
-  const known = stepsByRef(steps);
+  const known = new Map([...everyStep(steps)].map((step) => [step.taskReferenceName, step]));
   const byRef = new Map();
   // A loop puts the iteration behind a reference; one that its author named so is found as it is.
   const nameOf = (ref) => (known.has(ref) ? ref : ref.replace(ITERATION, ""));
   for (const task of [...(tasks ?? [])].sort((a, b) => a.seq - b.seq)) {
     const name = nameOf(task.referenceTaskName);
-    byRef.set(name, [...(byRef.get(name) ?? []), task]);
+    if (!byRef.has(name)) byRef.set(name, []);
+    byRef.get(name).push(task);
   }
   const of = (ref) => {
     const ours = byRef.get(ref) ?? [];

@@ -95,10 +95,9 @@ class Cloud:
         found = {}
         for first, many, payload in rows:
             frame = frames.decode(payload)
-            records, carried = frame.unfold()
             start = first - frame.header.first_seq
-            for at, record in enumerate(records[start : start + many], start):
-                if at not in carried:
+            for at, record in enumerate(frame.records[start : start + many], start):
+                if at not in frame.carried:
                     found[record.seq] = record.body
         return found
 

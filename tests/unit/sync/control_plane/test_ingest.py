@@ -1,13 +1,30 @@
-"""The ingest's leaf: what a presence message says. The rest meets real brokers."""
+"""What a presence message says, and what a load without a pause must not hold up.
+
+The rest meets real brokers.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from sync import frames
 from sync.control_plane import ingest
+from sync.control_plane.ledger import Ledger
+from sync.control_plane.projection import FEW_RECORDS
 from sync.control_plane.truth import Presence
-from sync.link import Received
+from sync.frames import Hello
+from sync.identity import OrderKey
+from sync.link import Broker, Received
+from sync.orders import Position
 from sync.topics import Address
+from tests.unit.sync.control_plane.test_ledger import NOW_MS, Sender, workflow
 
 TOPIC = "baton/1/default/roof/presence"
 
@@ -44,3 +61,83 @@ def test_anything_but_online_is_offline() -> None:
 def test_rubbish_says_nothing(topic: str, payload: bytes) -> None:
     """An emptied retained message, noise and foreign topics are passed over."""
     assert ingest._read_presence(Received(topic, payload, 1, 1)) is None
+
+
+class BusyWire:
+    """A connection on which a large frame comes whenever somebody looks, after a hello."""
+
+    def __init__(self, key: OrderKey, on_news: Callable[[], None]) -> None:
+        self.on_news = on_news
+        self.ordered = asyncio.Event()
+        self._frames = itertools.count(1)
+        self._roof = Sender()
+        self._position = Position(0, "", [key.key_id])
+
+    async def open(self) -> None:
+        self.on_news()
+
+    def news(self) -> list[Any]:
+        number = next(self._frames)
+        self.on_news()
+        if number == 1:
+            hello = Hello(boot=1, nonce=1, lanes={}, orders=self._position)
+            birth = b'{"state":"online","epoch":1,"boot":1,"session":1}'
+            return [
+                self._received("presence", birth),
+                self._received("up/0", frames.encode_hello(hello, epoch=1)),
+            ]
+        many = [workflow(f"w{number}-{at}") for at in range(FEW_RECORDS + 1)]
+        return [self._received("up/2", self._roof.frame(*many).payload)]
+
+    def _received(self, suffix: str, payload: bytes) -> Received:
+        return Received(self._roof.address.topic(suffix), payload, 1, 1)
+
+    def subscribe(self, filters: Sequence[str]) -> None:
+        """It brings what it brings."""
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, message_id: str | None = None
+    ) -> int:
+        if topic == self._roof.address.topic("down"):
+            self.ordered.set()
+        return 1
+
+    def settle(self, message: Received) -> None:
+        """Nothing is sent again here."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.timeout(120)
+def test_an_order_given_elsewhere_is_sent_under_any_load(tmp_path: Path) -> None:
+    """Nobody tells this process of it, and there is no pause in which it would look by itself."""
+    key = OrderKey(bytes(32))
+
+    async def scenario() -> None:
+        here, elsewhere = [
+            await Ledger.open(tmp_path / "ledger.db", now_ms=lambda: NOW_MS) for _ in range(2)
+        ]
+        wires: list[BusyWire] = []
+
+        def wiring(broker: Broker, *, on_news: Callable[[], None], **_: Any) -> BusyWire:
+            wires.append(BusyWire(key, on_news))
+            return wires[-1]
+
+        busy = ingest.Ingest(
+            broker=Broker(), ledger=here, now_ms=lambda: NOW_MS, chance=random.Random(1),
+            wiring=wiring, order_key=key,
+        )  # fmt: skip
+        running = asyncio.create_task(busy.run())
+        while not (await here.executions()).rows:
+            await asyncio.sleep(0.01)
+        await elsewhere.order(
+            "roof", "start", {"name": "demo"}, expires_ms=NOW_MS + 3_600_000, order_id="a"
+        )
+        await wires[0].ordered.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await here.close()
+        await elsewhere.close()
+
+    asyncio.run(scenario())
