@@ -13,6 +13,7 @@ import msgspec
 from edge.model.decision import Decision
 from edge.model.executions import (
     EMPTY,
+    Pinned,
     Task,
     Workflow,
     WorkflowStatus,
@@ -22,22 +23,62 @@ from edge.model.executions import (
 from edge.model.masking import masked_task, masked_workflow
 from sync.frames import MAX_BODY_BYTES
 from sync.records import (
+    KINDS,
     Body,
     EvidenceRecord,
     Lane,
     TaskRecord,
     WorkflowRecord,
+    encode_body,
     evidence_chunks,
 )
 
 _SENT_UNASKED_BYTES = 200_000
 """Pictures up to this size go up by themselves; larger files stay on the device."""
 
+_DEFINITION_BYTES = 50_000
+"""A larger definition does not travel: its frame would have no room for what is worth more."""
+
+_DEFINITIONS_TOLD = 2_000
+"""That are remembered; beyond that all of them are told once more."""
+
 _ALARMING = frozenset({WorkflowStatus.FAILED, WorkflowStatus.TIMED_OUT})
 
 
+class History:
+    """Says what the control plane is told of decisions, and a definition only once in each run."""
+
+    def __init__(self) -> None:
+        self._told: set[int] = set()
+        """Keys of definitions."""
+
+    def of(
+        self, workflow: Workflow, decision: Decision, pinned: Pinned, *, started: bool
+    ) -> Iterator[tuple[Lane, str, bytes]]:
+        """Lanes, kinds and bodies of the records of one decision; see `records_of`.
+
+        Args:
+            workflow: after the decision.
+            decision: what changed.
+            pinned: what the execution runs by.
+            started: whether it begins with this decision.
+        """
+        definition = None
+        if started and pinned.key not in self._told:
+            if len(self._told) >= _DEFINITIONS_TOLD:
+                self._told.clear()
+            self._told.add(pinned.key)
+            definition = pinned.document
+        for lane, body in records_of(workflow, decision, started=started, definition=definition):
+            yield lane, KINDS[type(body)], encode_body(body)
+
+    def forget_all(self) -> None:
+        """What was told since the last COMMIT may never have been written."""
+        self._told.clear()
+
+
 def records_of(
-    workflow: Workflow, decision: Decision, *, started: bool
+    workflow: Workflow, decision: Decision, *, started: bool, definition: bytes | None = None
 ) -> Iterator[tuple[Lane, Body]]:
     """The records of one decision with their lanes.
 
@@ -45,11 +86,15 @@ def records_of(
         workflow: after the decision.
         decision: what changed.
         started: True when the execution begins with this decision; its input travels along.
+        definition: that the execution runs by, as JSON, to travel along too; None = not now.
     """
     workflow_id = workflow_uuid(workflow.id)
     if decision.workflow is not None:
         lane = Lane.URGENT if workflow.status in _ALARMING else Lane.HISTORY
-        yield lane, _workflow_record(workflow_id, masked_workflow(workflow), started=started)
+        record = _workflow_record(workflow_id, masked_workflow(workflow), started=started)
+        if definition is not None and len(definition) <= _DEFINITION_BYTES:
+            record = msgspec.structs.replace(record, definition=definition)
+        yield lane, record
     for task in decision.tasks:
         task_id = task_uuid_beside(workflow_id, task.ordinal)
         shown = masked_task(task, workflow.masked_fields)

@@ -20,7 +20,7 @@ from edge.decider.outside import NOBODY, NOWHERE, Outside
 from edge.decider.scripts import ScriptNeedsTime
 from edge.effects import Effects, Step
 from edge.figures import Figures
-from edge.history import records_of
+from edge.history import History
 from edge.launches import (
     answered_by,
     failed_child,
@@ -70,7 +70,6 @@ from edge.store.timers import Timeline
 from edge.tables import Tables
 from edge.wire import Encoder
 from sync.database import roll_back
-from sync.records import KINDS, encode_body
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -134,6 +133,7 @@ class Disk:
         self._launches = self._pulls = 0
         self._current: Transaction | None = None
         self._ended: set[bytes] = set()
+        self._history = History()
         self.tables = Tables(self.executions, self.metadata, self.storage, self._undo)
         """For those who read what is written here."""
 
@@ -266,14 +266,14 @@ class Disk:
         self._steps.clear()
         self._launches = self._pulls = 0
         self._ended.clear()
+        self._history.forget_all()
 
     def _record(self, connection: sqlite3.Connection, step: Step) -> None:
         now_ms = self._clock.now_ms()
-        for lane, body in records_of(step.workflow, step.decision, started=step.started):
-            kind = KINDS[type(body)]
-            self.outbox.add(
-                connection, lane, kind, encode_body(body), now_ms=now_ms, boot=self._boot
-            )
+        for lane, kind, body in self._history.of(
+            step.workflow, step.decision, step.pinned, started=step.started
+        ):
+            self.outbox.add(connection, lane, kind, body, now_ms=now_ms, boot=self._boot)
 
     # For Transaction.
 

@@ -153,6 +153,9 @@ CREATE INDEX IF NOT EXISTS execution_by_name ON execution (name, created_ms, exe
 -- Serves the search by what others call an execution.
 CREATE INDEX IF NOT EXISTS execution_by_correlation ON execution (correlation_id)
 WHERE correlation_id IS NOT NULL;
+-- Serves the definition of an execution that was told with another one.
+CREATE INDEX IF NOT EXISTS execution_defined ON execution (device_id, name, version)
+WHERE definition IS NOT NULL;
 
 -- Serves the number of all records.
 CREATE INDEX IF NOT EXISTS segment_counts ON segment (quarantined, count);

@@ -55,6 +55,14 @@ FROM execution
 JOIN device ON device.device_id = execution.device_id
 """
 
+# One that began before is the likelier one to have begun with the same.
+_DEFINITION = """
+SELECT definition FROM execution
+WHERE device_id = :device_id AND name = :name AND version = :version AND definition IS NOT NULL
+ORDER BY created_ms <= :created_ms DESC, ABS(created_ms - :created_ms), execution_id DESC
+LIMIT 1
+"""
+
 _TASKS = """
 SELECT * FROM task
 WHERE device_id = :device_id AND workflow_id = :workflow_id
@@ -228,11 +236,16 @@ def execution(
         return None
     row = found[0]
     inside = {"device_id": row["device_id"], "workflow_id": workflow_id}
+    definition = row["definition"]
+    if definition is None:
+        like = {name: row[name] for name in ("device_id", "name", "version", "created_ms")}
+        told = connection.execute(_DEFINITION, like).fetchone()
+        definition = None if told is None else told[0]
     return ExecutionView(
         row=execution_row(row),
         input=_json(row["input"]),
         output=_json(row["output"]),
-        definition=_json(row["definition"]),
+        definition=_json(definition),
         tasks=[_task_view(task) for task in named_rows(connection, _TASKS, inside)],
         evidence=[_evidence_view(file) for file in named_rows(connection, _EVIDENCE, inside)],
     )

@@ -120,7 +120,8 @@ class ExecutionView(msgspec.Struct, frozen=True):
     input: Any
     output: Any
     definition: Any
-    """The Conductor definition it runs, decoded; None until it has arrived."""
+    """The Conductor definition it runs, decoded; None until it has arrived. A device tells it with
+    some executions only: it is that of the nearest one with this name and version."""
     tasks: list[TaskView]
     """In the order the device scheduled them."""
     evidence: list[EvidenceView]

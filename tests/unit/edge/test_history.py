@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from edge.clock import RandomIds
 from edge.history import records_of
@@ -40,6 +41,17 @@ def test_the_input_travels_with_the_start_only() -> None:
     assert (b'{"i":1}', None) == (first.input, first.output)
     assert (None, None) == (later.input, later.output)
     assert (None, b'{"o":1}') == (last.input, last.output)
+
+
+@pytest.mark.parametrize(("size", "travels"), [(9, True), (50_000, True), (50_001, False)])
+def test_a_definition_travels_with_a_start(size: int, travels: bool) -> None:
+    """Unless it is so large that nothing else would find room beside it."""
+    workflow, definition = _workflow(), b"x" * size
+    ((_, record),) = records_of(workflow, Decision(workflow), started=True, definition=definition)
+
+    assert isinstance(record, WorkflowRecord)
+    assert (definition if travels else None) == record.definition
+    assert b'{"i":1}' == record.input
 
 
 def test_alarming_ends_are_urgent() -> None:

@@ -44,6 +44,34 @@ def test_each_change_is_a_record(tmp_path: Path) -> None:
     run(tmp_path, body, syncing=True)
 
 
+def test_a_definition_is_told_once_in_each_run(tmp_path: Path) -> None:
+    """With the first start of it; one that is put in its place is another."""
+
+    async def told(engine: Engine) -> list[bool]:
+        records = await EngineOutbox(engine).read(Lane.HISTORY, 0, 500, 10**7)
+        bodies = [decode_body(record.kind, record.body) for record in records]
+        return [
+            one.definition is not None
+            for one in bodies
+            if isinstance(one, WorkflowRecord) and one.status == "RUNNING"
+        ]
+
+    async def first(engine: Engine) -> None:
+        await _one_run(engine)
+        await _one_run(engine)
+        await define(engine, "w", simple("a", startDelay=1))
+        await start(engine, "w")
+        assert [True, False, True] == await told(engine)
+
+    async def again(engine: Engine) -> None:
+        await start(engine, "w")
+        await start(engine, "w")
+        assert [True, False, True, True, False] == await told(engine)
+
+    run(tmp_path, first, syncing=True)
+    run(tmp_path, again, syncing=True)
+
+
 def test_without_a_control_plane_nothing_is_kept(tmp_path: Path) -> None:
     """A device that syncs to nobody does not fill its disk for nobody."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from sync.control_plane import projection, truth
 from sync.control_plane.ledger import Ledger
-from sync.records import ClockRecord, Lane
+from sync.records import ClockRecord, Lane, WorkflowRecord
 from tests.postgres import Postgres
 from tests.unit.sync.control_plane.test_ledger import (
     NOW_MS,
@@ -142,5 +142,37 @@ def test_lag_is_told_on_our_clock(where: Path | str, shown_ms: int) -> None:
         assert 1_900 <= shown.p50_ms <= 2_100
         await ledger.rebuild()
         assert 1_900 <= (await ledger.lag_percentiles()).p50_ms <= 2_100
+
+    with_ledger(where, scenario)
+
+
+def test_a_definition_is_told_once_for_many(where: Path | str) -> None:
+    """That of the nearest start before, of this device, name and version; or the first one after."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof, cellar = Sender(), Sender("cellar")
+        told = {
+            "w0": ("video", 1, 5, None), "w1": ("video", 1, 10, b'"old"'),
+            "w2": ("video", 1, 19, None), "w3": ("video", 1, 20, b'"new"'),
+            "w4": ("video", 1, 30, None), "w5": ("video", 2, 30, None),
+            "w6": ("other", 1, 30, None),
+        }  # fmt: skip
+        records = [
+            WorkflowRecord(name, *what[:2], "RUNNING", what[2], what[2], definition=what[3])
+            for name, what in told.items()
+        ]
+        await bring(ledger, roof.frame(*records), cellar.frame(records[4]))
+
+        shown = {}
+        for name in told:
+            view = await ledger.execution("roof", name)
+            assert view is not None
+            shown[name] = view.definition
+        assert {
+            "w0": "old", "w1": "old", "w2": "old", "w3": "new", "w4": "new", "w5": None, "w6": None,
+        } == shown  # fmt: skip
+        elsewhere = await ledger.execution("cellar", "w4")
+        assert elsewhere is not None
+        assert elsewhere.definition is None
 
     with_ledger(where, scenario)
