@@ -20,7 +20,7 @@ from edge.model.executions import (
     task_uuid_beside,
     workflow_uuid,
 )
-from edge.model.masking import masked_task, masked_workflow
+from edge.model.masking import masked, masked_task, masked_workflow
 from sync.frames import MAX_BODY_BYTES
 from sync.records import (
     KINDS,
@@ -93,7 +93,8 @@ def records_of(
         lane = Lane.URGENT if workflow.status in _ALARMING else Lane.HISTORY
         record = _workflow_record(workflow_id, masked_workflow(workflow), started=started)
         if definition is not None and len(definition) <= _DEFINITION_BYTES:
-            record = msgspec.structs.replace(record, definition=definition)
+            shown_by = masked(definition, workflow.masked_fields)
+            record = msgspec.structs.replace(record, definition=shown_by)
         yield lane, record
     for task in decision.tasks:
         task_id = task_uuid_beside(workflow_id, task.ordinal)
