@@ -29,6 +29,8 @@ _SETTLE_S = 40.0
 
 _RECALL_NEEDED = 0.8
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """How an unattended run went."""
@@ -85,6 +87,9 @@ def main() -> int:
         stage.start(embedded_broker=options.broker == "embedded")
         old = stage.broker_name == EMBEDDED
         listener = Listener(Broker(port=stage.broker_port, protocol="3.1.1" if old else "5"))
+        # From here on there are threads. Who is interrupted in the midst of an import keeps its
+        # lock, and no thread that imports anything ends any more: it is asked for in `_pause`.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         listener.start()
         return _show(stage, listener, options.folder, options.seconds)
     except StageError as error:
@@ -128,10 +133,18 @@ def _show(stage: Stage, listener: Listener, folder: Path, seconds: float | None)
             frames = frame_clock(stage.device_url) or frames
         except OSError as error:
             _line(f"waiting for an answer: {error}")
-        time.sleep(1)
+        _pause(1)
     outcome = _settle(stage, listener, folder, (began_ms, clock.now_ms()), frames)
     _summary(outcome)
     return 0 if outcome.good else 1
+
+
+def _pause(seconds: float) -> None:
+    """Wait, unless somebody ends the demonstration. Raises KeyboardInterrupt."""
+    if signal.sigtimedwait(_ENDING, seconds) is not None:
+        # A second one, while the others are being stopped, interrupts that.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        raise KeyboardInterrupt
 
 
 def _progress(elapsed_s: float, seen: Look) -> None:
@@ -183,7 +196,7 @@ def _settle(
         )
         if all_there or time.monotonic() > deadline:
             break
-        time.sleep(0.5)
+        _pause(0.5)
     seen = look(stage.device_url, stage.cloud_url)
     completed = [e for e in executions if e["status"] == "COMPLETED"]
     truth = read_truth(folder / "scene.mp4")

@@ -6,6 +6,7 @@ import contextlib
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -45,11 +46,15 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edge.demo", "--folder", str(tmp_path), "--broker", "embedded"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
+        # One that does not end would be waited for without an end.
+        watchdog = threading.Timer(120, demo.kill)
+        watchdog.start()
         said = [next(line for line in demo.stdout if line.startswith("device console"))]
         assert 3 <= len(_working_in(tmp_path)), "broker, control plane and device"
         demo.terminate()
         said += demo.stdout.readlines()
-        ended = demo.wait(60)
+        ended = demo.wait()
+        watchdog.cancel()
     # Whoever is told to end by the end of another needs a moment.
     deadline = time.monotonic() + 20
     while (left := _working_in(tmp_path)) and time.monotonic() < deadline:
