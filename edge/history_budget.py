@@ -30,6 +30,10 @@ _SHED_ORDER = (Lane.BULK, Lane.HISTORY, Lane.URGENT)
 _SEALED = (Lane.HISTORY, Lane.URGENT)
 """Records of bulk name files; they take little, and their files have a budget of their own."""
 
+_SEALED_FROM = 10
+"""The part of the budget from which on a backlog is sealed: a link that is gone for long is likely
+to be gone for longer, and what is sealed costs next to nothing to send and to free."""
+
 _REASON = "budget"
 
 
@@ -38,7 +42,7 @@ class HistoryBudget:
 
     Args:
         engine: whose history.
-        budget_bytes: what it may take. Half of it is where sealing begins.
+        budget_bytes: what it may take. A tenth of it is where sealing begins.
     """
 
     def __init__(self, engine: Engine, budget_bytes: int) -> None:
@@ -71,7 +75,7 @@ class HistoryBudget:
         while True:
             held = await self._engine.database.read(outbox.held_bytes)
             total = sum(held.values())
-            if total > self.budget_bytes // 2 and await self._seal():
+            if total > self.budget_bytes // _SEALED_FROM and await self._seal():
                 continue
             if total <= self.budget_bytes:
                 break

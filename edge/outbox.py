@@ -12,7 +12,8 @@ from edge.keeping import keep
 from edge.model.events import MQTT
 from edge.store import outbox
 from sync.publishing import Publication
-from sync.records import Lane, Record
+from sync.records import Lane
+from sync.runs import Portion
 
 
 class EngineOutbox:
@@ -40,12 +41,10 @@ class EngineOutbox:
         lanes = await self._engine.database.read(outbox.read_lanes)
         return {lane: lanes.get(lane, (0, 1, 0))[1:] for lane in Lane}
 
-    async def read(
-        self, lane: Lane, after_seq: int, limit: int, max_bytes: int
-    ) -> Sequence[Record]:
+    async def read(self, lane: Lane, after_seq: int, limit: int, max_bytes: int) -> Portion:
         """The next records of a lane; at least one if there is one."""
         return await self._engine.database.read(
-            lambda c: outbox.read_records(c, lane, after_seq, limit, max_bytes)
+            lambda c: outbox.read_portion(c, lane, after_seq, limit, max_bytes)
         )
 
     async def acknowledge(self, epoch: int, cursors: Mapping[Lane, int]) -> None:

@@ -10,7 +10,6 @@ import functools
 import itertools
 import operator
 import struct
-import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from enum import IntEnum, IntFlag
@@ -19,13 +18,9 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from sync.coalescing import COALESCED_KINDS, COALESCED_LANES, carriers
+from sync.codecs import CODECS, BadlyPacked, Codec, compress, decompress
 from sync.orders import Position
 from sync.records import Count, Lane, Millis, Record, shrink
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 VERSION = 1
 SCHEMA = 1
@@ -34,14 +29,6 @@ MAX_RECORDS = 500
 MAX_FRAME_BYTES = 100_000
 # What a body may grow to when it is unpacked. 500 records fill it only at 8 KB each.
 MAX_BODY_BYTES = 4_000_000
-# Measured on synthetic history in frames of 500, per record: level 1 takes 1.3 us and 34.1 bytes,
-# level 4 1.5 us and 31.8, level 6 2.8 us and 30.4.
-ZLIB_LEVEL = 4
-# Of a coalesced frame of 500, per record: level 1 takes 0.25 us and 17.0 bytes, level 3 0.4 us and
-# 17.4, level 5 1.2 us and 17.1; zlib at level 4 1.2 us and 19.8.
-ZSTD_LEVEL = 1
-_UNPACKING = {int(zstd.DecompressionParameter.window_log_max): 23}
-"""8 MiB of memory at most, which RFC 8878 asks every decoder to have."""
 
 # version, flags, lane, schema, codec, reserved, dictionary, epoch, count, first seq, oldest held
 # seq, CRC-32 of the body; then the CRC-32 of all that stands before it.
@@ -118,14 +105,6 @@ class BodyMalformed(BodyError):
 
 class MessageMalformed(FrameError):
     """An acknowledgement or announcement cannot be read. Look at the control plane's release."""
-
-
-class Codec(IntEnum):
-    """How a body is compressed."""
-
-    NONE = 0
-    ZLIB = 1
-    ZSTD = 2
 
 
 class Feature(IntEnum):
@@ -287,15 +266,6 @@ _ACK = msgspec.msgpack.Decoder(Ack)
 _ANNOUNCEMENT = msgspec.msgpack.Decoder(Announcement)
 
 
-CODECS: tuple[Codec, ...] = (Codec.NONE, Codec.ZLIB, Codec.ZSTD)
-"""What this end can read and write."""
-
-
-def best_codec(offered: Sequence[int]) -> Codec:
-    """The best codec that both ends have; zlib is always understood."""
-    return Codec.ZSTD if Codec.ZSTD in offered else Codec.ZLIB
-
-
 def encode(
     records: Sequence[Record],
     *,
@@ -327,7 +297,7 @@ def encode(
         for place, distance in carriers(records).items():
             rows[place] = (*rows[place][:3], distance)
     plain = _ENCODER.encode((base_ms, rows))
-    body = _compress(plain, codec)
+    body = compress(plain, codec)
     header = Header(
         lane=first.lane,
         codec=codec,
@@ -373,6 +343,40 @@ def pack(
         return frame, take
 
 
+def readdressed(frame: bytes, *, lane: Lane, epoch: int, first_seq: int, oldest_seq: int) -> bytes:
+    """The same records under other numbers; the body stays as it is, packed.
+
+    Args:
+        frame: of records; its checksums must hold, see `check`.
+        lane: of the records.
+        epoch: of the device's history.
+        first_seq: of the first record.
+        oldest_seq: that the device still holds of this lane.
+
+    Raises:
+        HeaderError: it is none.
+    """
+    header, crc = decode_header(frame)
+    numbers = {"lane": lane, "epoch": epoch, "first_seq": first_seq, "oldest_seq": oldest_seq}
+    return _head(msgspec.structs.replace(header, **numbers), crc) + frame[HEADER_BYTES:]
+
+
+def check(frame: bytes) -> Header:
+    """The header of a frame whose checksums hold; nothing is unpacked.
+
+    Raises:
+        FrameError: they do not.
+    """
+    header, crc = decode_header(frame)
+    _check_body(header, memoryview(frame)[HEADER_BYTES:], crc)
+    return header
+
+
+def _check_body(header: Header, body: bytes | memoryview, crc: int) -> None:
+    if zlib.crc32(body) != crc:
+        raise BodyCorrupt(header, "the body's checksum is wrong")
+
+
 def _pack_oversized(record: Record, *, epoch: int, oldest_seq: int) -> bytes:
     """A frame for a record that fits into none: without its payloads, or without any body."""
     try:
@@ -403,6 +407,11 @@ def encode_hello(hello: Hello, *, epoch: int) -> bytes:
 
 
 def _join(header: Header, body: bytes) -> bytes:
+    return _head(header, zlib.crc32(body)) + body
+
+
+def _head(header: Header, crc: int) -> bytes:
+    """The header as it travels, with the checksum of the body."""
     fields = _FIELDS.pack(
         VERSION,
         Flag.HELLO if header.hello else 0,
@@ -415,9 +424,9 @@ def _join(header: Header, body: bytes) -> bytes:
         header.count,
         header.first_seq,
         header.oldest_seq,
-        zlib.crc32(body),
+        crc,
     )
-    return fields + _CHECK.pack(zlib.crc32(fields)) + body
+    return fields + _CHECK.pack(zlib.crc32(fields))
 
 
 def decode_header(payload: bytes) -> tuple[Header, int]:
@@ -470,8 +479,7 @@ def decode(payload: bytes) -> Frame:
     if len(payload) > MAX_FRAME_BYTES:
         raise FrameTooLarge(header, f"{len(payload)} bytes in one frame")
     body = payload[HEADER_BYTES:]
-    if zlib.crc32(body) != crc:
-        raise BodyCorrupt(header, "the body's checksum is wrong")
+    _check_body(header, body, crc)
     if header.dictionary:
         raise CodecUnknown(header, f"dictionary {header.dictionary}")
     plain = _decompress(header, body)
@@ -509,42 +517,13 @@ def _carrying(rows: Sequence[_Row], index: int, lane: Lane, carried: dict[int, i
     return body
 
 
-def _compress(plain: bytes, codec: Codec) -> bytes:
-    match codec:
-        case Codec.ZLIB:
-            return zlib.compress(plain, ZLIB_LEVEL)
-        case Codec.ZSTD:
-            return zstd.compress(plain, level=ZSTD_LEVEL)
-        case Codec.NONE:
-            return plain
-
-
 def _decompress(header: Header, body: bytes) -> bytes:
     if header.codec not in CODECS:
         raise CodecUnknown(header, f"codec {header.codec}")
-    if header.codec == Codec.NONE:
-        return body
-    if header.codec == Codec.ZSTD:
-        return _unzstd(header, body)
-    unpacker = zlib.decompressobj()
     try:
-        plain = unpacker.decompress(body, MAX_BODY_BYTES)
-    except zlib.error as error:
+        return decompress(body, Codec(header.codec), most=MAX_BODY_BYTES)
+    except BadlyPacked as error:
         raise BodyMalformed(header, str(error)) from error
-    if not unpacker.eof or unpacker.unused_data:
-        raise BodyMalformed(header, "the compressed body is cut, too long or followed by more")
-    return plain
-
-
-def _unzstd(header: Header, body: bytes) -> bytes:
-    try:
-        unpacker = zstd.ZstdDecompressor(options=_UNPACKING)
-        plain = unpacker.decompress(body, MAX_BODY_BYTES)
-    except zstd.ZstdError as error:
-        raise BodyMalformed(header, str(error)) from error
-    if not unpacker.eof or unpacker.unused_data:
-        raise BodyMalformed(header, "the compressed body is cut, too long or followed by more")
-    return plain
 
 
 def mark_of(record: Record) -> int:

@@ -6,11 +6,10 @@ When anything is sent is decided by the session.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 
 import msgspec
 
-from sync.records import Record
+from sync.runs import Portion
 
 
 class Flight(msgspec.Struct):
@@ -36,7 +35,7 @@ class LaneSide:
         # Up to here frames were sent before; an acknowledgement of them says nothing about the
         # round trip, because it may answer the first of them (Karn's rule).
         self.resent_to = 0
-        self.offered: Sequence[Record] = ()
+        self.offered: Portion = ()
         self.flights: deque[Flight] = deque()
         # Since when nothing of what is under way has been acknowledged.
         self.waiting_since_s = 0.0

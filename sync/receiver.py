@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sync import frames, topics
+from sync.codecs import CODECS
 from sync.frames import Ack, BodyError, Frame, FrameError, Header
 from sync.orders import Position
 from sync.records import Lane
@@ -294,7 +295,7 @@ class Receiver:
             credit_bytes=CREDIT_BYTES,
             server_ms=self._now_ms,
             nonce=hello.nonce,
-            codecs=list(frames.CODECS),
+            codecs=list(CODECS),
             features=list(frames.FEATURES),
             marks={
                 lane: state.mark[1]

@@ -14,11 +14,13 @@ from enum import Enum
 import msgspec
 
 from sync import frames, topics
-from sync.frames import Ack, Codec, Hello
+from sync.codecs import CODECS, Codec, best_codec
+from sync.frames import Ack, Hello
 from sync.lane_side import Flight, LaneSide
 from sync.orders import Position
 from sync.pace import Pace
 from sync.records import Lane, Record
+from sync.runs import Portion, Run, records_of
 
 RTO_MIN_S = 2.0
 RTO_MAX_S = 60.0
@@ -157,7 +159,7 @@ class Session:
         boot: int,
         version: str,
         acked: Mapping[Lane, int],
-        codecs: Sequence[Codec] = frames.CODECS,
+        codecs: Sequence[Codec] = CODECS,
         first: Mapping[Lane, int] | None = None,
         run: bytes = b"",
         pace: Pace | None = None,
@@ -321,12 +323,20 @@ class Session:
             found.append(Want(lane, side.next_seq - 1, frames.MAX_RECORDS))
         return found
 
-    def offer(self, lane: Lane, records: Sequence[Record]) -> bool:
+    def offer(self, lane: Lane, portion: Portion) -> bool:
         """Hand over what a want asked for; False when it does not continue where the lane stands.
 
-        Records that are not consecutive are taken up to the hole.
+        Records that are not consecutive are taken up to the hole. A run travels as it is kept where
+        the control plane can read it and the link has room for so much at once.
         """
         side = self._lanes[lane]
+        if isinstance(portion, Run) and self._travels_as_it_is(portion):
+            if self.state is not State.STREAMING or portion.first_seq != side.next_seq:
+                return False
+            side.offered = portion
+            side.newest = max(side.newest, portion.first_seq + portion.count - 1)
+            return True
+        records = records_of(portion)
         if not records or self.state is not State.STREAMING or records[0].seq != side.next_seq:
             return False
         if records[-1].seq != side.next_seq + len(records) - 1:
@@ -336,6 +346,10 @@ class Session:
         # must not be taken for one from a future of ours.
         side.newest = max(side.newest, records[-1].seq)
         return True
+
+    def _travels_as_it_is(self, run: Run) -> bool:
+        readable = run.header.codec in (Codec.NONE, Codec.ZLIB, self._codec)
+        return readable and len(run.frame) <= self._frame_bytes()
 
     def to_send(self, now_s: float) -> list[Message]:
         """What to publish now, in this order."""
@@ -496,7 +510,7 @@ class Session:
         self._nonce += 1
         self._backoff = 1
         both = [codec for codec in self._codecs if codec in ack.codecs]
-        self._codec = frames.best_codec(both)
+        self._codec = best_codec(both)
         self._coalesce = frames.Feature.COALESCED in ack.features
         for lane, side in self._lanes.items():
             if lane not in self._doubts:
@@ -524,21 +538,29 @@ class Session:
     def _frame(self, lane: Lane, side: LaneSide, now_s: float) -> Message:
         if not side.flights:
             side.waiting_since_s = now_s
-        # About as much as the link is to have of one message; what is urgent waits for its end.
-        most = max(1, int(self._frame_bytes() / self._record_bytes))
-        payload, taken = frames.pack(
-            side.offered[:most],
-            epoch=self._epoch,
-            oldest_seq=side.oldest,
-            codec=self._codec,
-            coalesce=self._coalesce,
-        )
-        side.offered = side.offered[taken:]
+        payload, taken, side.offered = self._packed(side)
         side.next_seq += taken
         self._record_bytes += (len(payload) / taken - self._record_bytes) / 4
         self._pace.sent(len(payload), now_s)
         side.flights.append(Flight(side.next_seq - 1, len(payload), now_s))
         return Message(topics.up(lane), payload)
+
+    def _packed(self, side: LaneSide) -> tuple[bytes, int, Portion]:
+        """A frame of what is offered, how many records are in it, and what is left of the offer."""
+        offered = side.offered
+        if isinstance(offered, Run):
+            whole = offered.addressed(epoch=self._epoch, oldest_seq=side.oldest)
+            return whole, offered.count, ()
+        # About as much as the link is to have of one message; what is urgent waits for its end.
+        most = max(1, int(self._frame_bytes() / self._record_bytes))
+        payload, taken = frames.pack(
+            offered[:most],
+            epoch=self._epoch,
+            oldest_seq=side.oldest,
+            codec=self._codec,
+            coalesce=self._coalesce,
+        )
+        return payload, taken, offered[taken:]
 
     def _hello(self) -> Message:
         hello = Hello(

@@ -40,6 +40,7 @@ from sync.orders import Order, OrdersUnreadable, Verify
 from sync.pace import Pace
 from sync.publishing import Publications, Publisher
 from sync.records import ClockRecord, Lane, Record
+from sync.runs import Portion, Run, records_of
 from sync.session import Session, State
 
 # What is read from the outbox at once. Text compresses some five times, so that this fills a frame
@@ -70,9 +71,7 @@ class Outbox(Protocol):
         """The oldest and newest sequence held in each lane; (newest + 1, newest) when empty."""
         ...
 
-    async def read(
-        self, lane: Lane, after_seq: int, limit: int, max_bytes: int
-    ) -> Sequence[Record]:
+    async def read(self, lane: Lane, after_seq: int, limit: int, max_bytes: int) -> Portion:
         """The next records in order; at least one if there is one, whatever its size."""
         ...
 
@@ -488,7 +487,7 @@ class Uplink:
 
     async def _settle_doubts(self, session: Session) -> None:
         for lane, seq in session.doubts().items():
-            records = await self._outbox.read(lane, seq - 1, 1, READ_BYTES)
+            records = records_of(await self._outbox.read(lane, seq - 1, 1, READ_BYTES))
             session.settle(lane, records[0] if records else None, _monotonic_s())
         if session.state is State.HALTED:
             self._reason = session.halted_because
@@ -506,8 +505,9 @@ class Uplink:
             # The most pressing lane first, and asked again after each: urgent never waits behind
             # more than the one read that was under way.
             want = wants[0]
-            records = await self._outbox.read(want.lane, want.after_seq, want.limit, READ_BYTES)
-            ready = await self._with_contents(records)
+            found = await self._outbox.read(want.lane, want.after_seq, want.limit, READ_BYTES)
+            # What is kept as a run names no files.
+            ready = found if isinstance(found, Run) else await self._with_contents(found)
             if not session.offer(want.lane, ready):
                 # The store has pruned or not yet shown what its bounds promised. Where the bounds
                 # that it has now lead to another place, that is where to go on: nothing else may

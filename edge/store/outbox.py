@@ -19,6 +19,7 @@ from edge.store import sealed
 from edge.store.checked import plain_map, seed_of, with_checksum, without_checksum
 from sync.frames import MAX_BODY_BYTES, MAX_RECORDS
 from sync.records import KINDS, GapRecord, Lane, Record, encode_body
+from sync.runs import Portion, Run, records_of
 
 log = structlog.get_logger()
 
@@ -79,14 +80,23 @@ def row_seed(key: int, kind: str, recorded_ms: int, boot: int) -> int:
         return seed_of(key, kind, recorded_ms, boot)
 
 
+def read_portion(
+    connection: sqlite3.Connection, lane: int, after_seq: int, limit: int, max_bytes: int
+) -> Portion:
+    """As ``read_records``; a run that is due as a whole as it is kept."""
+    found = sealed.run_with(connection, _key(lane, after_seq + 1))
+    if found is None:
+        return _rows(connection, lane, after_seq, limit, max_bytes)
+    if isinstance(found, Run) and found.count <= limit:
+        return found
+    return records_of(found)[:limit]
+
+
 def read_records(
     connection: sqlite3.Connection, lane: int, after_seq: int, limit: int, max_bytes: int
 ) -> list[Record]:
     """Records of a lane after a sequence, oldest first; at least one if there is any."""
-    run = sealed.run_with(connection, _key(lane, after_seq + 1))
-    if run is not None:
-        return run[:limit]
-    return _rows(connection, lane, after_seq, limit, max_bytes)
+    return list(records_of(read_portion(connection, lane, after_seq, limit, max_bytes)))
 
 
 def _rows(

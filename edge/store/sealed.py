@@ -8,13 +8,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-import msgspec
 import structlog
 
 from edge.model.errors import RowDamaged
 from sync import frames
 from sync.coalescing import carried_along
+from sync.codecs import Codec
 from sync.records import Lane, Record
+from sync.runs import Portion, Run, hollow
 
 log = structlog.get_logger()
 
@@ -46,19 +47,16 @@ def put(connection: sqlite3.Connection, key: int, records: Sequence[Record]) -> 
         key: of the first.
         records: with consecutive sequences.
     """
-    frame, count = frames.pack(
-        carried_along(records), epoch=1, oldest_seq=1, codec=frames.Codec.ZLIB
-    )
+    frame, count = frames.pack(carried_along(records), epoch=1, oldest_seq=1, codec=Codec.ZLIB)
     connection.execute(_PUT, (key, count, frame))
     return count, len(frame)
 
 
-def run_with(connection: sqlite3.Connection, key: int) -> list[Record] | None:
-    """The records of a run from the one with this key on; None = it is in no run.
+def run_with(connection: sqlite3.Connection, key: int) -> Portion | None:
+    """The run that begins with this key, or the records of a run from there on; None = in no run.
 
-    A run that is damaged is its records without bodies, which the control plane sets aside: the
-    lane must not stop there for ever. Sequences follow from the run's key: a salvage has given it
-    another.
+    Those of a damaged run are hollow: the lane must not stop there for ever. Sequences follow from
+    the run's key: a salvage has given it another.
     """
     row = connection.execute(_WITH, {"key": key}).fetchone()
     if row is None:
@@ -66,13 +64,11 @@ def run_with(connection: sqlite3.Connection, key: int) -> list[Record] | None:
     lane, skipped = Lane(row[0] >> LANE_BITS), key - row[0]
     first = row[0] - (int(lane) << LANE_BITS)
     try:
-        found = frames.decode(row[2]).records[skipped:]
+        run = Run(lane, first, frames.check(row[2]), row[2])
+        return run.unpack()[skipped:] if skipped else run
     except frames.FrameError as error:
         log.error("row_damaged", table="sealed", key=row[0], reason=str(error))
-        return [Record(lane, first + at, "sealed", 0, 0, b"") for at in range(skipped, row[1])]
-    return [
-        msgspec.structs.replace(record, seq=first + skipped + at) for at, record in enumerate(found)
-    ]
+        return hollow(lane, first, row[1])[skipped:]
 
 
 def checked_count(key: int, frame: object) -> int:

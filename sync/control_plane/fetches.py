@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sync import frames
+from sync.codecs import Codec
 from sync.control_plane import orders
 from sync.control_plane.dialect import Connection, named_rows
 from sync.control_plane.orders import OrderNotWithdrawn
@@ -340,7 +341,7 @@ def _without(payload: bytes, gone: set[str]) -> bytes | None:
         list(_emptied(frame.records, gone)),
         epoch=header.epoch,
         oldest_seq=header.oldest_seq,
-        codec=frames.Codec(header.codec),
+        codec=Codec(header.codec),
     )
 
 

@@ -16,6 +16,7 @@ from collections import Counter
 from typing import Any, NamedTuple, assert_never
 
 from sync import frames
+from sync.coalescing import COALESCED_KINDS
 from sync.control_plane import clocks, fetches, gaps, orders, scrub, tally
 from sync.control_plane.changes import take_changes
 from sync.control_plane.clocks import Seen
@@ -269,19 +270,58 @@ def _project(connection: Connection, queue: Queue, limit: int) -> int:
             scrub.look_at(connection, segment_id)
             continue
         start = first_seq - frame.header.first_seq
-        records, carried, end = frame.records, frame.carried, start + count
+        records = frame.records[start : start + count]
         # One correction a segment: what is in it was written within moments.
-        newest_ms = max((record.recorded_ms for record in records[start:end]), default=0)
+        newest_ms = max((record.recorded_ms for record in records), default=0)
         behind_ms = corrections[device_id].at(newest_ms).at_ms - newest_ms
-        for at, record in enumerate(records[start:end], start):
-            # What carries it says the same, and more. Only where that is not of this segment, since
-            # it was stored from another frame or never, it has to be said here.
-            if carried.get(at, end) >= end:
-                batch.add(record, device_id=device_id, epoch=epoch, segment_id=segment_id)
+        for record in records:
             batch.add_lag(received_ms, record.recorded_ms + behind_ms)
+        _tell(
+            batch, frame, range(start, start + len(records)), _Origin(device_id, epoch, segment_id)
+        )
     batch.write(connection)
     queue.move(connection, segments[-1][0])
     return len(segments)
+
+
+class _Origin(NamedTuple):
+    """Where records come from."""
+
+    device_id: int
+    epoch: int
+    segment_id: int
+
+
+def _tell(batch: _Batch, frame: frames.Frame, here: range, origin: _Origin) -> None:
+    """Tell a segment's records, but for those that a later one of them tells again.
+
+    Args:
+        batch: who is told.
+        frame: that the segment was stored from.
+        here: the places of the segment's records in it.
+        origin: of the segment.
+    """
+    records, carried = frame.records, frame.carried
+    # A run that a device has sealed has the body of the carrier where a frame names it.
+    last = {
+        (records[at].kind, records[at].body): at
+        for at in here
+        if records[at].kind in COALESCED_KINDS
+    }
+    put_off: dict[int, list[Record]] = {}
+    for at in here:
+        record = records[at]
+        # What carries it says the same, and more. Only where that is not of this segment, since it
+        # was stored from another frame or never, it has to be said here.
+        if carried.get(at, here.stop) < here.stop:
+            continue
+        again = last.get((record.kind, record.body), at)
+        if again > at:
+            put_off.setdefault(again, []).append(record)
+        elif not batch.add(record, origin):
+            # Each that cannot be read is told by itself.
+            for one in put_off.get(at, ()):
+                batch.add(one, origin)
 
 
 class Next(NamedTuple):
@@ -329,7 +369,9 @@ class _Batch:
         # A dict for its order: the change feed tells things in the order they came.
         self._touched: dict[tuple[int, str], None] = {}
 
-    def add(self, record: Record, *, device_id: int, epoch: int, segment_id: int) -> None:
+    def add(self, record: Record, origin: _Origin) -> bool:
+        """Take a record; False = it cannot be read, and is shown as that."""
+        device_id, epoch, segment_id = origin
         try:
             body = decode_body(record.kind, record.body)
             _check_keys(body)
@@ -342,7 +384,7 @@ class _Batch:
                     "reason": f"{type(error).__name__}: {error}",
                 }
             )
-            return
+            return False
         match body:
             case WorkflowRecord():
                 workflow_id = body.id
@@ -362,25 +404,26 @@ class _Batch:
                 )
             case OrderRecord():
                 self._results.append(Result(device_id, epoch, record.recorded_ms, body))
-                return
+                return True
             case GapRecord():
                 self._shed.append(Shed(device_id, epoch, record.recorded_ms, body))
-                return
+                return True
             case ClockRecord():
                 self._clocks.append(Seen(device_id, epoch, body))
-                return
+                return True
             case FetchedRecord():
                 version = _version(record, epoch, record.recorded_ms, 0)
                 self._fetched.append(fetches.Told(device_id, epoch, version, body))
-                return
+                return True
             case PartRecord():
                 version = _version(record, epoch, record.recorded_ms, 0)
                 part = fetches.Part(device_id, version, segment_id, record.seq, body)
                 self._parts.append(part)
-                return
+                return True
             case _:
                 assert_never(body)
         self._touched[device_id, workflow_id] = None
+        return True
 
     def add_lag(self, received_ms: int, recorded_ms: int) -> None:
         # On our clock, as far as the device's is known; one that is ahead counts as no lag at all.

@@ -23,6 +23,7 @@ from edge.store import outbox
 from edge.store.outbox import OutboxWriter
 from sync.control_plane.ingest import Ingest
 from sync.control_plane.ledger import Ledger
+from sync.control_plane.projection import pending
 from sync.identity import load_order_key
 from sync.link import Broker
 from sync.records import Lane
@@ -47,6 +48,7 @@ from tests.integration.sync_doubles import (
 )
 
 _RECORDS = 200_000
+_SEALED_RECORDS = 1_000_000
 _WORKFLOWS = 3_000
 _ORDERS = 200
 _AT_ONCE = 100
@@ -95,31 +97,53 @@ def _backlog(path: Path, records: int) -> None:
         connection.execute("COMMIT")
 
 
-async def _drain(folder: Path, port: int, ingester: int, records: int) -> Run:
+async def _drain(folder: Path, port: int, ingester: int, records: int, *, sealed: bool) -> Run:
     path = folder / "device.db"
+    measured: Run = {}
     async with _engine(path, syncing=True):
         pass
     await asyncio.to_thread(_backlog, path, records)
     async with _engine(path, syncing=True) as engine, asyncio.TaskGroup() as group:
+        if sealed:
+            measured["seal_us"] = await _seal(engine) / records * 1e6
         uplink = engine_uplink(engine, folder, port, [])
         waiting = sum(
             newest for _, _, newest in (await engine.database.read(outbox.read_lanes)).values()
         )
         window, before_s = Window(), cpu_s(ingester)
-        running_uplink = group.create_task(uplink.run())
+        running_uplink, began_s = group.create_task(uplink.run()), time.perf_counter()
         while sum(uplink.status().synced_to.values()) < waiting:
             await asyncio.sleep(0.01)
-        measured = window.close()
-        taken_s = cpu_s(ingester) - before_s
+        drained = window.close()
         sent_bytes = uplink.status().bytes_sent
+        await asyncio.to_thread(_wait_for_the_view, folder / "ledger.db")
+        taken_s, view_s = cpu_s(ingester) - before_s, time.perf_counter() - began_s
         running_uplink.cancel()
-    return {
-        "foreign": measured["foreign"],
-        "records_per_s": waiting / measured["wall_s"],
-        "device_us": measured["cpu_s"] / waiting * 1e6,
+    return measured | {
+        "foreign": drained["foreign"],
+        "records_per_s": waiting / drained["wall_s"],
+        "device_us": drained["cpu_s"] / waiting * 1e6,
         "ingest_us": taken_s / waiting * 1e6,
+        "view_s": view_s,
         "wire_bytes_a_task": sent_bytes / waiting / _TASKS_A_RECORD,
     }
+
+
+async def _seal(engine: Engine) -> float:
+    """As the daemon does with a backlog that grows; the CPU-seconds that it takes."""
+    before_s = time.process_time()
+    while await engine.request(
+        lambda transaction: outbox.seal(transaction.connection, Lane.HISTORY)
+    ):
+        pass
+    return time.process_time() - before_s
+
+
+def _wait_for_the_view(ledger: Path) -> None:
+    """Until all that was acknowledged is shown."""
+    with contextlib.closing(sqlite3.connect(ledger)) as connection:
+        while pending(connection):
+            time.sleep(0.02)
 
 
 async def _orders(folder: Path, port: int, orders: int) -> Run:
@@ -201,7 +225,7 @@ def measure(mode: str, folder: str, count: int, port: int = 0, ingester: int = 0
     """One run in this process.
 
     Args:
-        mode: `drain`, `orders`, `kept` or `plain`.
+        mode: `drain`, `sealed`, `orders`, `kept` or `plain`.
         folder: where databases are made.
         count: of records, orders or workflows.
         port: of the broker.
@@ -209,8 +233,8 @@ def measure(mode: str, folder: str, count: int, port: int = 0, ingester: int = 0
     """
     place = Path(folder)
     match mode:
-        case "drain":
-            return run_as_the_daemon(_drain(place, port, ingester, count))
+        case "drain" | "sealed":
+            return run_as_the_daemon(_drain(place, port, ingester, count, sealed=mode == "sealed"))
         case "orders":
             return run_as_the_daemon(_orders(place, port, count))
         case _:
@@ -239,12 +263,12 @@ def _through_the_broker(bench: Bench, mode: str, count: int) -> Run:
         broker.start()
         wait_for_port(port)
         task = {"mode": mode, "folder": str(folder), "count": count, "port": port}
-        if mode == "drain":
+        if mode != "orders":
             ingester.start()
             assert ingester.child is not None
             task["ingester"] = ingester.child.pid
         measured = bench.child("tests.bench.sync", task)
-        if mode == "drain":
+        if mode != "orders":
             measured["ledger_bytes"] = _ledger_bytes(ledger)
     return measured
 
@@ -266,6 +290,7 @@ def _kept(bench: Bench, workflows: int) -> Run:
 def run(bench: Bench) -> list[Figure]:
     """Draining a backlog, the round trip of an order, and what keeping history costs."""
     records = bench.many(_RECORDS, least=2_000)
+    sealed = bench.many(_SEALED_RECORDS, least=2_000)
     orders = bench.many(_ORDERS, least=5)
     workflows = bench.many(_WORKFLOWS, least=50)
     cases = bench.alternate(
@@ -273,6 +298,10 @@ def run(bench: Bench) -> list[Figure]:
             "sync.drain": (
                 f"backlog of {records:,} records",
                 lambda: _through_the_broker(bench, "drain", records),
+            ),
+            "sync.sealed": (
+                f"backlog of {sealed:,} records, sealed while the link was gone",
+                lambda: _through_the_broker(bench, "sealed", sealed),
             ),
             "sync.order": (
                 "an order to start, given, done and reported",
@@ -285,13 +314,23 @@ def run(bench: Bench) -> list[Figure]:
         },
         counted=True,
     )
-    drain, order, kept = cases["sync.drain"], cases["sync.order"], cases["sync.kept"]
+    order, kept = cases["sync.order"], cases["sync.kept"]
     return [
-        drain.figure("records_per_s", "drained, acknowledged", "per second"),
-        drain.figure("device_us", "CPU of the device", "µs a record"),
-        drain.figure("ingest_us", "CPU of the ingester, with its projection", "µs a record"),
-        drain.figure("wire_bytes_a_task", "on the wire", "bytes a task execution"),
-        drain.figure("ledger_bytes", "in the ledger's segments", "bytes a record"),
+        *(
+            figure
+            for drain in (cases["sync.drain"], cases["sync.sealed"])
+            for figure in (
+                drain.figure("records_per_s", "drained, acknowledged", "per second"),
+                drain.figure("device_us", "CPU of the device", "µs a record"),
+                drain.figure(
+                    "ingest_us", "CPU of the ingester, until it is in view", "µs a record"
+                ),
+                drain.figure("view_s", "until all of it is in view", "s"),
+                drain.figure("wire_bytes_a_task", "on the wire", "bytes a task execution"),
+                drain.figure("ledger_bytes", "in the ledger's segments", "bytes a record"),
+            )
+        ),
+        cases["sync.sealed"].figure("seal_us", "CPU of sealing it", "µs a record"),
         order.figure("p50_ms", "p50", "ms"),
         order.figure("p99_ms", "p99", "ms"),
         kept.figure("us_a_record", "CPU that it costs", "µs a record"),

@@ -31,7 +31,8 @@ from sync.database import in_transaction
 from sync.identity import OrderKey, pinned
 from sync.order_desk import OrderDesk
 from sync.orders import Kind, OrdersUnreadable
-from sync.records import Lane, Record
+from sync.records import Lane
+from sync.runs import Portion
 from sync.session import Session, State
 from sync.topics import Address
 from tests.evaluators import EVALUATORS
@@ -122,11 +123,11 @@ class OrderDevice(Device):
             found[Lane.CONTROL] = lanes[Lane.CONTROL][1:]
         return found
 
-    def read(self, lane: Lane, after: int, limit: int) -> list[Record]:
+    def read(self, lane: Lane, after: int, limit: int) -> Portion:
         if lane is not Lane.CONTROL:
             return super().read(lane, after, limit)
-        found: list[Record] = self.house.read(
-            lambda c: outbox.read_records(c, lane, after, limit, 400_000)
+        found: Portion = self.house.read(
+            lambda c: outbox.read_portion(c, lane, after, limit, 400_000)
         )
         return found
 

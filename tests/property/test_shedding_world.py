@@ -16,7 +16,8 @@ from edge.store.migrations import migrate
 from sync.control_plane import gaps, projection
 from sync.database import in_transaction
 from sync.frames import MAX_RECORDS
-from sync.records import KINDS, GapRecord, Lane, Record, TaskRecord, decode_body, encode_body
+from sync.records import KINDS, GapRecord, Lane, TaskRecord, decode_body, encode_body
+from sync.runs import Portion, records_of
 from tests.property.test_sync_world import Device, World
 
 
@@ -45,8 +46,8 @@ class SheddingDevice(Device):
             self.writer.add(self.disk, lane, KINDS[TaskRecord], body, now_ms=seq, boot=1)
         in_transaction(self.disk, self.writer.flush)
 
-    def read(self, lane: Lane, after: int, limit: int) -> list[Record]:
-        return outbox.read_records(self.disk, lane, after, limit, 400_000)
+    def read(self, lane: Lane, after: int, limit: int) -> Portion:
+        return outbox.read_portion(self.disk, lane, after, limit, 400_000)
 
     def keep(self, durable: dict[Lane, int]) -> None:
         acked = {int(lane): seq for lane, seq in durable.items()}
@@ -152,5 +153,5 @@ def test_records_of_a_gap_say_what_was_in_it() -> None:
     assert all(isinstance(one, GapRecord) for one in told)
     ranges = [(one.first_seq, one.last_seq) for one in told if isinstance(one, GapRecord)]
     assert [(1, MAX_RECORDS), (MAX_RECORDS + 1, 2 * MAX_RECORDS)] == ranges
-    assert [1001] == [device.read(Lane.HISTORY, 0, 1)[0].seq]
+    assert [1001] == [records_of(device.read(Lane.HISTORY, 0, 1))[0].seq]
     device.check_weights()

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync import frames
-from sync.frames import Codec, FrameError
+from sync.codecs import CODECS, Codec
+from sync.frames import FrameError
 from sync.records import Lane, Record
 
 _BODIES = st.binary(max_size=200)
@@ -36,7 +37,7 @@ def runs(draw: st.DrawFn) -> list[Record]:
 @given(
     records=runs(),
     epoch=st.integers(min_value=1, max_value=2**32 - 1),
-    codec=st.sampled_from(frames.CODECS),
+    codec=st.sampled_from(CODECS),
 )
 def test_records_survive_the_way(records: list[Record], epoch: int, codec: Codec) -> None:
     """Decoding what was encoded gives the same records, lane, epoch and range."""

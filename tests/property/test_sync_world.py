@@ -21,6 +21,7 @@ from sync.control_plane import projection, truth
 from sync.database import in_transaction
 from sync.receiver import Arrival
 from sync.records import Lane, Record, WorkflowRecord, encode_body
+from sync.runs import Portion, records_of
 from sync.session import WINDOW_FRAMES, Message, Session, State
 from sync.topics import Address
 
@@ -159,7 +160,7 @@ class Device:
         self.held[lane].append(record)
         self.written[lane].append(record)
 
-    def read(self, lane: Lane, after: int, limit: int) -> list[Record]:
+    def read(self, lane: Lane, after: int, limit: int) -> Portion:
         return [record for record in self.held[lane] if record.seq > after][:limit]
 
     def crash(self) -> None:
@@ -174,7 +175,7 @@ class Device:
                 return
             session.connected(now_s, nonce=next(self.nonce) * 1_000_000)
         for lane, seq in session.doubts().items():
-            found = self.read(lane, seq - 1, 1)
+            found = records_of(self.read(lane, seq - 1, 1))
             session.settle(lane, found[0] if found else None, now_s)
         session.handle_timer(now_s)
         durable = session.take_durable()
@@ -328,7 +329,7 @@ def test_what_is_in_memory_does_not_grow_with_the_backlog(seed: int, backlog: in
         world.step()
         for lane, side in device.session._lanes.items():
             assert len(side.flights) <= WINDOW_FRAMES[lane]
-            assert len(side.offered) <= frames.MAX_RECORDS
+            assert len(records_of(side.offered)) <= frames.MAX_RECORDS
 
 
 @pytest.mark.timeout(120)

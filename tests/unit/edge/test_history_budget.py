@@ -25,26 +25,26 @@ async def held(engine: Engine) -> int:
 
 
 def test_what_fits_is_left_alone(tmp_path: Path) -> None:
-    """Nothing is sealed or shed below half of the budget."""
+    """Nothing is sealed or shed below a tenth of the budget."""
 
     async def body(engine: Engine) -> None:
-        await work(engine, 20)
+        await work(engine, 200)
         before = await held(engine)
-        assert 0 == await HistoryBudget(engine, 2 * before).sweep()
+        assert 0 == await HistoryBudget(engine, 10 * before + 10).sweep()
         assert before == await held(engine)
 
     run(tmp_path, body, syncing=True)
 
 
 def test_it_is_sealed_before_anything_is_shed(tmp_path: Path) -> None:
-    """Within half and all of the budget it gets smaller, and is all there."""
+    """Within a tenth and all of the budget it gets smaller, and is all there."""
 
     async def body(engine: Engine) -> None:
         await work(engine, 200)
         before = await held(engine)
         newest = (await engine.database.read(outbox.read_lanes))[Lane.HISTORY][2]
         assert newest > 600
-        assert 0 == await HistoryBudget(engine, before).sweep()
+        assert 0 == await HistoryBudget(engine, 9 * before).sweep()
         assert await held(engine) < before * 0.7
         assert (0, 1, newest) == (await engine.database.read(outbox.read_lanes))[Lane.HISTORY]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,8 @@ from edge.model.errors import StorageUnavailable
 from edge.model.executions import TaskStatus
 from edge.outbox import EngineOutbox, EnginePublications
 from sync.link import NotTaken
-from sync.records import EvidenceRecord, Lane, TaskRecord, WorkflowRecord, decode_body
+from sync.records import EvidenceRecord, Lane, Record, TaskRecord, WorkflowRecord, decode_body
+from sync.runs import records_of
 from tests.unit.edge.engine_house import answer, claim, define, engine_at, run, simple, start
 
 
@@ -24,12 +26,17 @@ async def _one_run(engine: Engine, output: dict[str, object] | None = None) -> s
     return workflow_id
 
 
+async def read(outbox: EngineOutbox, lane: Lane, *where: int) -> Sequence[Record]:
+    """The records of a portion."""
+    return records_of(await outbox.read(lane, *where))
+
+
 def test_each_change_is_a_record(tmp_path: Path) -> None:
     """Start, end, and the task's two states; payloads travel once."""
 
     async def body(engine: Engine) -> None:
         workflow_id = await _one_run(engine, {"y": 2})
-        records = await EngineOutbox(engine).read(Lane.HISTORY, 0, 100, 1_000_000)
+        records = await read(EngineOutbox(engine), Lane.HISTORY, 0, 100, 1_000_000)
         bodies = [decode_body(record.kind, record.body) for record in records]
         workflows = [b for b in bodies if isinstance(b, WorkflowRecord)]
         tasks = [b for b in bodies if isinstance(b, TaskRecord)]
@@ -48,7 +55,7 @@ def test_a_definition_is_told_once_in_each_run(tmp_path: Path) -> None:
     """With the first start of it; one that is put in its place is another."""
 
     async def told(engine: Engine) -> list[bool]:
-        records = await EngineOutbox(engine).read(Lane.HISTORY, 0, 500, 10**7)
+        records = await read(EngineOutbox(engine), Lane.HISTORY, 0, 500, 10**7)
         bodies = [decode_body(record.kind, record.body) for record in records]
         return [
             one.definition is not None
@@ -79,7 +86,7 @@ def test_without_a_control_plane_nothing_is_kept(tmp_path: Path) -> None:
         await _one_run(engine)
         outbox = EngineOutbox(engine)
 
-        assert [] == list(await outbox.read(Lane.HISTORY, 0, 100, 1_000_000))
+        assert [] == list(await read(outbox, Lane.HISTORY, 0, 100, 1_000_000))
         assert (1, 0) == (await outbox.bounds())[Lane.HISTORY]
 
     run(tmp_path, body)
@@ -92,7 +99,7 @@ def test_failures_go_by_the_urgent_lane(tmp_path: Path) -> None:
         await define(engine, "w", simple("a", retryCount=0))
         await start(engine, "w")
         await answer(engine, await claim(engine, "a"), TaskStatus.FAILED, reason="x")
-        (record,) = await EngineOutbox(engine).read(Lane.URGENT, 0, 100, 1_000_000)
+        (record,) = await read(EngineOutbox(engine), Lane.URGENT, 0, 100, 1_000_000)
         failed = decode_body(record.kind, record.body)
 
         assert isinstance(failed, WorkflowRecord)
@@ -113,7 +120,7 @@ def test_acknowledged_records_are_freed_and_never_come_back(tmp_path: Path) -> N
             await outbox.acknowledge(outbox.epoch, {Lane.HISTORY: 2})
             await outbox.acknowledge(outbox.epoch + 1, {Lane.HISTORY: 4})
             await outbox.acknowledge(outbox.epoch, {Lane.HISTORY: 999, Lane.BULK: 5})
-            kept = await outbox.read(Lane.HISTORY, 0, 100, 1_000_000)
+            kept = await read(outbox, Lane.HISTORY, 0, 100, 1_000_000)
 
             assert [4] == [record.seq for record in kept]
             assert 3 == (await outbox.cursors())[Lane.HISTORY]
@@ -121,7 +128,7 @@ def test_acknowledged_records_are_freed_and_never_come_back(tmp_path: Path) -> N
             await outbox.acknowledge(outbox.epoch, {Lane.HISTORY: 4})
         async with engine_at(path, syncing=True) as engine:
             await start(engine, "w")
-            records = await EngineOutbox(engine).read(Lane.HISTORY, 4, 100, 1_000_000)
+            records = await read(EngineOutbox(engine), Lane.HISTORY, 4, 100, 1_000_000)
 
             assert 5 == records[0].seq
             assert 2 == records[0].boot
@@ -136,8 +143,8 @@ def test_reading_stops_at_the_byte_limit(tmp_path: Path) -> None:
         await _one_run(engine)
         outbox = EngineOutbox(engine)
 
-        assert 1 == len(await outbox.read(Lane.HISTORY, 0, 100, 1))
-        assert 2 == len(await outbox.read(Lane.HISTORY, 0, 2, 1_000_000))
+        assert 1 == len(await read(outbox, Lane.HISTORY, 0, 100, 1))
+        assert 2 == len(await read(outbox, Lane.HISTORY, 0, 2, 1_000_000))
 
     run(tmp_path, body, syncing=True)
 
@@ -153,7 +160,7 @@ def test_pictures_are_announced_by_reference(tmp_path: Path) -> None:
 
     async def body(engine: Engine) -> None:
         await _one_run(engine, {"evidence": [picture, clip, huge, "nonsense"]})
-        records = await EngineOutbox(engine).read(Lane.BULK, 0, 100, 1_000_000)
+        records = await read(EngineOutbox(engine), Lane.BULK, 0, 100, 1_000_000)
         bodies = [decode_body(record.kind, record.body) for record in records]
 
         assert [(0, 2, b""), (1, 2, b"")] == [

@@ -10,6 +10,7 @@ import pytest
 
 from sync import frames, receiver
 from sync.coalescing import carried_along, carriers
+from sync.codecs import Codec
 from sync.control_plane import projection, truth
 from sync.database import in_transaction
 from sync.records import KINDS, Body, Lane, Record, TaskRecord, WorkflowRecord, encode_body
@@ -103,7 +104,7 @@ def test_a_carried_record_is_kept_with_its_carriers_body() -> None:
 def _framed(rows: list[tuple[object, ...]], lane: Lane = Lane.HISTORY) -> bytes:
     """A frame of these rows, whatever they say."""
     empty = [Record(lane, seq, "task", 1, 1, b"") for seq in range(1, len(rows) + 1)]
-    frame = frames.encode(empty, epoch=1, oldest_seq=1, codec=frames.Codec.NONE)
+    frame = frames.encode(empty, epoch=1, oldest_seq=1, codec=Codec.NONE)
     body = msgspec.msgpack.encode((1, rows))
     header = frame[:32] + zlib.crc32(body).to_bytes(4, "big")
     return header + zlib.crc32(header).to_bytes(4, "big") + body

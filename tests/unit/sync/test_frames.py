@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from sync import frames
-from sync.frames import Ack, Announcement, Codec, FrameError, Hello
+from sync.codecs import Codec, best_codec
+from sync.frames import Ack, Announcement, FrameError, Hello
 from sync.records import Lane, Record, WorkflowRecord, encode_body
 
 if sys.version_info >= (3, 14):
@@ -179,8 +180,8 @@ def test_encoding_too_much_is_an_error_with_the_range() -> None:
 
 def test_zstd_is_used_only_when_it_is_offered() -> None:
     """Without the peer's offer, or before it, it is zlib."""
-    assert Codec.ZLIB == frames.best_codec([0, 1])
-    assert Codec.ZSTD == frames.best_codec([0, 1, 2])
+    assert Codec.ZLIB == best_codec([0, 1])
+    assert Codec.ZSTD == best_codec([0, 1, 2])
 
 
 def _zstd_frame(body: bytes) -> bytes:

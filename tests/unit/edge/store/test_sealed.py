@@ -18,6 +18,7 @@ from sync import frames
 from sync.database import in_transaction
 from sync.frames import MAX_RECORDS
 from sync.records import Lane, TaskRecord, encode_body
+from sync.runs import Run
 
 
 @pytest.fixture
@@ -55,11 +56,25 @@ def test_a_run_is_read_like_rows(disk: sqlite3.Connection) -> None:
     assert {Lane.HISTORY: 0} == outbox.held_bytes(disk)
 
 
+def test_a_whole_run_is_read_as_it_is_kept(disk: sqlite3.Connection) -> None:
+    """From its beginning and where all of it is wanted; else record by record."""
+    rows = outbox.read_records(disk, Lane.HISTORY, 0, MAX_RECORDS, 10**9)
+    outbox.seal(disk, Lane.HISTORY)
+
+    whole = outbox.read_portion(disk, Lane.HISTORY, 0, MAX_RECORDS, 10)
+    assert isinstance(whole, Run)
+    assert (Lane.HISTORY, 1, MAX_RECORDS) == (whole.lane, whole.first_seq, whole.count)
+    assert rows == whole.unpack()
+    assert rows[:7] == outbox.read_portion(disk, Lane.HISTORY, 0, 7, 10**9)
+    assert rows[4:] == outbox.read_portion(disk, Lane.HISTORY, 4, MAX_RECORDS, 10**9)
+
+
 def test_a_damaged_run_does_not_stop_its_lane(disk: sqlite3.Connection) -> None:
     """Its records are sent without bodies; the check names it."""
     outbox.seal(disk, Lane.HISTORY)
     disk.execute("UPDATE sealed SET frame = substr(frame, 1, 100)")
 
+    assert not isinstance(outbox.read_portion(disk, Lane.HISTORY, 0, 2_000, 10**9), Run)
     found = outbox.read_records(disk, Lane.HISTORY, 10, 2_000, 10**9)
     assert list(range(11, MAX_RECORDS + 1)) == [record.seq for record in found]
     assert {b""} == {record.body for record in found}

@@ -273,7 +273,9 @@ def test_changes_are_told_once_and_in_order(where: Path | str) -> None:
         before = await ledger.newest_change()
         async with asyncio.TaskGroup() as group:
             sleeper = group.create_task(ledger.wait_for_change(before, timeout_s=10))
-            await bring(ledger, roof.frame(workflow("w1"), workflow("w2"), workflow("w1")))
+            await bring(
+                ledger, roof.frame(workflow("w1"), workflow("w2"), workflow("w1", at_ms=11))
+            )
         assert sleeper.result()
 
         changes = await ledger.changes_after(before)

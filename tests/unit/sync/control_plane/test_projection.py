@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -68,6 +69,28 @@ def test_a_step_is_as_long_as_its_records_are_many(where: Path | str) -> None:
         assert [1, 1 + 6] == steps
         await ledger.project(limit=3, records=500)
         assert 1 == (await ledger.summary()).projection_lag
+
+    with_ledger(where, scenario)
+
+
+def test_what_is_said_twice_in_a_segment_is_shown_once(where: Path | str) -> None:
+    """Also where the later one is not of the segment; each that cannot be read is shown."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        last = workflow("w1", status="COMPLETED", at_ms=20)
+        whole = roof.frame(last, workflow("w2"), last)
+        roof.next[Lane.HISTORY] = itertools.count(2)
+        await bring(ledger, whole)
+        await bring(ledger, roof.frame(workflow("w2"), last, workflow("w3"), workflow("w3")))
+        too_long = workflow("w" * 4_000)
+        await bring(ledger, roof.frame(too_long, too_long))
+
+        found = (await ledger.executions()).rows
+        assert {("w1", "COMPLETED"), ("w2", "RUNNING"), ("w3", "RUNNING")} == {
+            (one.workflow_id, one.status) for one in found
+        }
+        assert 2 == (await ledger.summary()).unread
 
     with_ledger(where, scenario)
 
