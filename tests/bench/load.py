@@ -41,12 +41,16 @@ class _Progress:
         self.began_s: dict[str, float] = {}
         self.ended_s: dict[str, float] = {}
         self.changed = asyncio.Event()
+        self.done = asyncio.Event()
+        """All of them have ended."""
 
     def end(self, workflow_id: str) -> None:
         """The last task of a workflow has been acknowledged."""
         self.ended += 1
         self.ended_s[workflow_id] = time.perf_counter()
         self.changed.set()
+        if self.ended == self.total:
+            self.done.set()
 
     def latencies(self) -> list[float]:
         """Seconds from the request of a start to the acknowledgement of its last task."""
@@ -69,19 +73,22 @@ def report(task: dict[str, str]) -> bytes:
 async def _work(port: int, step: str, progress: _Progress, *, batch: int, chained: bool) -> None:
     """A worker: polls and reports; chained, a report brings the next task along."""
     connection = await Connection.open(port)
+    # Until it is cancelled: with the end of the last workflow most workers are in the midst of a
+    # poll, and what that waits for is no part of the load.
     poll = f"/api/tasks/poll/batch/{step}?workerid=bench&count={batch}&timeout=1000"
+    path = "/api/tasks/update-v2" if chained else "/api/tasks"
     last = step == STEPS[-1]
-    while progress.ended < progress.total:
-        tasks = msgspec.json.decode(await connection.ask("GET", poll))
-        for first in tasks:
-            task = first
-            while task:
-                path = "/api/tasks/update-v2" if chained else "/api/tasks"
-                answer = await connection.ask("POST", path, report(task))
-                if last:
-                    progress.end(task["workflowInstanceId"])
-                task = msgspec.json.decode(answer) if chained and answer else None
-    connection.close()
+    try:
+        while True:
+            for first in msgspec.json.decode(await connection.ask("GET", poll)):
+                task = first
+                while task:
+                    answer = await connection.ask("POST", path, report(task))
+                    if last:
+                        progress.end(task["workflowInstanceId"])
+                    task = msgspec.json.decode(answer) if chained and answer else None
+    finally:
+        connection.close()
 
 
 async def _start(port: int, progress: _Progress, concurrency: int) -> None:
@@ -115,9 +122,14 @@ async def drive(port: int, workflows: int, concurrency: int, *, chained: bool) -
         # One that is chained holds one task at a time: others would wait in its hands for as long
         # as its reports bring more.
         batch = 1 if chained else min(_BATCH, concurrency)
-        for step in STEPS:
-            for _ in range(max(1, concurrency // (6 if chained else 12))):
-                group.create_task(_work(port, step, progress, batch=batch, chained=chained))
+        workers = [
+            group.create_task(_work(port, step, progress, batch=batch, chained=chained))
+            for step in STEPS
+            for _ in range(max(1, concurrency // (6 if chained else 12)))
+        ]
+        await progress.done.wait()
+        for worker in workers:
+            worker.cancel()
     return progress
 
 
