@@ -84,7 +84,7 @@ HOT_RECORDS = 20_000
 """Task records kept in memory for the executions that move; at about 1 KB each this bounds the
 cache near 20 MB. The executions that moved longest ago leave first and are read again."""
 
-HOT_EXECUTIONS = 1_500
+HOT_EXECUTIONS = 1_000
 """Executions kept in memory, at about 3 KB each: many small ones are bounded by this."""
 
 _FOLD_RECORDS = 4_000
