@@ -21,15 +21,19 @@ class Timekeeper:
         self._engine = engine
         self._rounds = Rounds("timers_postponed")
         self._next_due_ms = 0
+        self._set_meanwhile_ms = 0
+        """The earliest deadline that was set while others were acted on; 0 = none was."""
         self._jumps = engine.boot.time.jumps
         """Of the wall clock, that are on the disk."""
         engine.on_effects(self._see)
 
     def _see(self, effects: Effects) -> None:
         """A commit may have set an earlier deadline, or delayed a task."""
-        sooner = effects.due_ms and (not self._next_due_ms or effects.due_ms < self._next_due_ms)
+        self._set_meanwhile_ms = _earlier(self._set_meanwhile_ms, effects.due_ms)
+        next_due_ms = _earlier(self._next_due_ms, effects.due_ms)
+        sooner = next_due_ms != self._next_due_ms
+        self._next_due_ms = next_due_ms
         if sooner or any(queued.task.deliver_ms for queued in effects.queued.values()):
-            self._next_due_ms = effects.due_ms if sooner else self._next_due_ms
             self._rounds.wake()
 
     def wake(self) -> None:
@@ -53,7 +57,10 @@ class Timekeeper:
             self._jumps = jumps
         await engine.moments.expire_leases()
         if self._next_due_ms and self._next_due_ms <= now_ms:
-            self._next_due_ms = await engine.moments.fire_due()
+            # What a commit sets from here on may be missing in what is found.
+            self._set_meanwhile_ms = 0
+            found_ms = await engine.moments.fire_due()
+            self._next_due_ms = _earlier(found_ms, self._set_meanwhile_ms)
         now_ms, monotonic_ms = engine.clock.now_ms(), engine.clock.monotonic_ms()
         elapsed_ms = engine.clock.elapsed_ms()
         delivery_ms = engine.hand_over.queues.promote(elapsed_ms, monotonic_ms)
@@ -66,3 +73,8 @@ class Timekeeper:
             return None
         # A millisecond more than asked: a timer that fires early would find nothing to do.
         return min(_LOOK_AGAIN_S, (max(0, min(left_ms)) + 1) / 1000)
+
+
+def _earlier(one_ms: int, other_ms: int) -> int:
+    """The earlier of two moments, either of which may be 0: never."""
+    return min(one_ms, other_ms) if one_ms and other_ms else one_ms or other_ms

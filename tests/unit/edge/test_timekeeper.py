@@ -11,7 +11,7 @@ import pytest
 from edge.engine import Engine
 from edge.model.errors import StorageUnavailable
 from edge.model.executions import TaskStatus, WorkflowStatus
-from edge.store import facts
+from edge.store import facts, timers
 from edge.timekeeper import Timekeeper
 from tests.unit.edge.engine_house import (
     answer,
@@ -48,6 +48,34 @@ def _by_hand(tmp_path: Path, body: Any) -> None:
 async def _statuses(engine: Engine, workflow_id: str) -> list[tuple[str, int, TaskStatus]]:
     view = await engine.execution(workflow_id)
     return [(task.ref, task.attempt, task.status) for task in view.tasks]
+
+
+def test_a_timer_that_is_set_during_a_look_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look may have begun before its commit, and then knows nothing of it."""
+
+    async def body(engine: Engine) -> None:
+        read, looked, go_on = engine.database.read, asyncio.Event(), asyncio.Event()
+
+        async def slow(function: Any) -> Any:
+            found = await read(function)
+            if function is timers.earliest_ms:
+                looked.set()
+                await go_on.wait()
+            return found
+
+        wait = {"name": "w", "taskReferenceName": "w", "type": "WAIT"}
+        await define(engine, "w", wait | {"inputParameters": {"duration": "1 seconds"}})
+        monkeypatch.setattr(engine.database, "read", slow)
+        keeper = asyncio.create_task(Timekeeper(engine).run())
+        await looked.wait()
+        workflow_id = await start(engine, "w")
+        go_on.set()
+        await ended(engine, workflow_id)
+        keeper.cancel()
+
+    run(tmp_path, body, timers=False)
 
 
 def test_a_silent_worker_loses_its_task(tmp_path: Path) -> None:
