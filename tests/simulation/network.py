@@ -119,7 +119,10 @@ class SimBroker:
 
     def take(self, link: SimLink, ticket: int, topic: str, payload: bytes, retain: bool) -> None:
         """A message has reached the broker."""
-        if not self.up or link.lost or link.host in self.cut_off:
+        if not self.up or link.lost:
+            return
+        if link.host in self.cut_off:
+            link.torn = True
             return
         heard = self.spread(topic, payload, retain=retain)
         link.carry(Taken(ticket, unheard=not heard, refused=False))
@@ -257,9 +260,13 @@ class SimLink:
             asyncio.get_running_loop().call_at(arrives_s, self._arrive, event)
 
     def _arrive(self, event: LinkEvent) -> None:
-        if not self.gone and self.host not in self._broker.cut_off:
-            self._news.append(event)
-            self._on_news()
+        if self.gone:
+            return
+        if self.host in self._broker.cut_off:
+            self.torn = True
+            return
+        self._news.append(event)
+        self._on_news()
 
     def lose(self, reason: str) -> None:
         """The connection is gone, and the client notices."""
