@@ -105,15 +105,15 @@ class SystemClock:
         self._jumps = kept.jumps
         self._unset_ms = kept.unset_ms
         """Since when the wall clock has not been set; 0 = it is."""
+        self._behind = kept.unset_ms != 0
+        """Whether time goes on without the wall clock, which is far behind."""
         elapsed_ms, wall_ms = self._read()
         if self._boot == kept.machine_boot != 0 and kept.elapsed_ms <= elapsed_ms:
             self._last = (kept.shown_ms, kept.elapsed_ms)
             self._last = (max(self.now_ms(), kept.floor_ms), self._last[1])
             return
-        if wall_ms >= kept.floor_ms - _SLEWED_MS:
-            self._unset_ms = 0
-        else:
-            self._unset_ms = kept.unset_ms or kept.floor_ms
+        self._behind = wall_ms < kept.floor_ms - _SLEWED_MS
+        self._unset_ms = (kept.unset_ms or kept.floor_ms) if self._behind else 0
         self._last = (max(wall_ms, kept.floor_ms), elapsed_ms)
         """What was shown last, and when by the clock of elapsed time."""
 
@@ -137,19 +137,22 @@ class SystemClock:
                 passed_ms = max(0, elapsed_ms - then_ms)
                 # What it would be had the wall clock not been moved since.
                 expected_ms = shown_ms + passed_ms
-                jumped = wall_ms > expected_ms + _JUMPED_MS + passed_ms // _SLEWS
+                # One that has been far behind and is ahead has been set, by however little.
+                gained_ms = 0 if self._behind else _JUMPED_MS + passed_ms // _SLEWS
+                jumped = wall_ms > expected_ms + gained_ms
                 # The thread may have been halted between the two readings.
                 if not jumped or self.elapsed_ms() - elapsed_ms <= _TOGETHER_MS:
                     break
             if jumped:
                 now_ms = wall_ms
                 self._jumps = self._jumps.and_one(Jump(expected_ms, now_ms, self._unset_ms))
-                self._unset_ms = 0
             elif wall_ms >= expected_ms - _SLEWED_MS:
                 now_ms = max(wall_ms, shown_ms)
-                self._unset_ms = 0
             else:
                 now_ms = expected_ms
+            self._behind = not jumped and wall_ms < expected_ms - _SLEWED_MS
+            if not self._behind:
+                self._unset_ms = 0
             self._last = (now_ms, elapsed_ms)
             return now_ms
 

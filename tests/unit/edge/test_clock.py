@@ -93,6 +93,20 @@ def test_a_jump_forward_is_noted() -> None:
     assert 2_500 == clock.jumps.passed_ms(before, clock.now_ms())
 
 
+def test_a_clock_that_is_set_has_jumped_by_however_little() -> None:
+    """Time went on without it: what it is ahead by has not passed, and no timer is early by that."""
+    machine = _Machine(wall_ms=12_000)
+    clock = machine.clock(floor_ms=1_700_000_000_000)
+    before = clock.now_ms()
+    machine.pass_ms(2_000)
+    assert before + 2_000 == clock.now_ms()
+    machine.wall_ms = before + 2_060
+    machine.pass_ms(3_000)
+
+    assert before + 5_060 == clock.now_ms()
+    assert 5_000 == clock.jumps.passed_ms(before, clock.now_ms())
+
+
 def test_a_slewed_clock_does_not_jump() -> None:
     """NTP moves it by half a thousandth, also while nobody asks for a day."""
     machine = _Machine(wall_ms=1_700_000_000_000)
