@@ -79,8 +79,10 @@ def _time_kept(connection: sqlite3.Connection, latest_ms: int) -> TimeKept:
         Jump(int(name.split()[1]), to_ms, int(name.split()[2]))
         for name, to_ms in connection.execute(_JUMPS)
     ]
+    # What the clock had shown is past, too: from below the end of a jump, its stamps would come anew.
+    shown_ms = read(connection, "clock_shown_ms")
     return TimeKept(
-        max(latest_ms, read(connection, "latest_ms")),
+        max(latest_ms, read(connection, "latest_ms"), shown_ms),
         Jumps(jumps),
         *(read(connection, name) for name in _CLOCK),
     )

@@ -308,7 +308,9 @@ class DeviceChecks:
         task_id = task_uuid(workflow.id, task.ordinal)
         heard_s = self._books.heard_s.get((self._device.number, task_id))
         allowed_s = shapes.SILENCE_S[task.name]
-        if heard_s is not None and self._device.now_s() - heard_s < allowed_s - 0.5:
+        # What was said after the end is acknowledged, and changes nothing.
+        ended_s = self._device.shown_at_s[task.ended_ms][1]
+        if heard_s is not None and 0 <= ended_s - heard_s < allowed_s - 0.5:
             self.complain("lease ended early", f"{workflow.name} {task.ref}")
 
     def _check_retry(self, workflow: Workflow, before: Task, task: Task) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from edge.model.elapsed import Jump, Jumps, TimeKept
 from edge.store import facts
 from edge.store.facts import note_boot
 from edge.store.migrations import migrate
@@ -34,6 +35,17 @@ def test_a_fact_is_replaced() -> None:
         found.append(facts.read(connection, "a"))
 
     assert [0, 1, 2] == found
+
+
+def test_what_the_clock_has_shown_is_past() -> None:
+    """A jump may be on the disk without any stamp from behind it; it is not lived through again."""
+    connection = sqlite3.connect(":memory:")
+    migrate(connection)
+    jump = Jump(6_000, 36_000)
+    facts.keep_time(connection, TimeKept(0, Jumps([jump]), 7, 36_931, 900))
+    kept = note_boot(connection).time
+
+    assert (36_931, (jump,)) == (kept.floor_ms, kept.jumps.all)
 
 
 def test_a_later_release_has_the_last_word_on_who_may_open() -> None:
