@@ -77,6 +77,10 @@ class Books:
             if any(last - first < WINDOW_S - 0.001 for first, last in spans):
                 self._complain("rate limit", f"device{device}: {moments}")
 
+    def was_handed(self, device: int, run: int, task_id: str) -> bool:
+        """Whether a worker has been given the task in this run of the device."""
+        return task_id in self._held[device, run]
+
     def put_off(self, device: int, run: int, task_id: str) -> None:
         """The worker has asked, or may have asked, for the task to be handed out again later."""
         self._held[device, run].discard(task_id)

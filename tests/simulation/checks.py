@@ -392,12 +392,16 @@ class DeviceChecks:
             overdue_ms = monotonic_ms - held.expires_ms
             if self._calm() and held.expires_ms and overdue_ms > _LATE_MS:
                 self.complain("dead lease", f"{task_uuid(*task_id)} since {overdue_ms} ms")
+        run = self._device.run
+        # A worker that goes on after a restart is left what it has, with a slot or without one.
         held_slots = [
             task_id
             for task_id, held in hand_over.leases.all().items()
             if held.place.limit.name == shapes.SLOTS
+            and run is not None
+            and self._books.was_handed(self._device.number, run.number, task_uuid(*task_id))
         ]
-        if len(held_slots) > shapes.AT_ONCE and self._device.run is not None:
+        if len(held_slots) > shapes.AT_ONCE:
             self.complain("too many at once", f"{len(held_slots)} {shapes.SLOTS}")
         if self._device.now_s() - self._unwell_s > _WOKEN_WITHIN_S:
             self._watch_pollers(hand_over.queues, monotonic_ms)
