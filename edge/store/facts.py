@@ -79,13 +79,13 @@ def _time_kept(connection: sqlite3.Connection, latest_ms: int) -> TimeKept:
         Jump(int(name.split()[1]), to_ms, int(name.split()[2]))
         for name, to_ms in connection.execute(_JUMPS)
     ]
-    # What the clock had shown is past, too: from below the end of a jump, its stamps would come anew.
-    shown_ms = read(connection, "clock_shown_ms")
-    return TimeKept(
-        max(latest_ms, read(connection, "latest_ms"), shown_ms),
+    kept = TimeKept(
+        max(latest_ms, read(connection, "latest_ms")),
         Jumps(jumps),
         *(read(connection, name) for name in _CLOCK),
     )
+    # What the clock had shown is past, too: from below the end of a jump, its stamps would come anew.
+    return kept._replace(floor_ms=max(kept.floor_ms, kept.shown_ms))
 
 
 def keep_time(connection: sqlite3.Connection, kept: TimeKept) -> None:

@@ -72,6 +72,8 @@ GOALS = {
     "overload.results_p99_ms": Goal(250),
     "overload.peak_mb": Goal(128),
     # Up to a control plane, and down from it.
+    "sync.drain.records_per_s": _at_least(60_000),
+    "sync.drain.device_us": Goal(3),
     "sync.drain.wire_bytes_a_task": Goal(50),
     "sync.drain.ledger_bytes": Goal(26),
     "sync.sealed.records_per_s": _at_least(60_000),

@@ -71,10 +71,12 @@ def report(task: dict[str, str]) -> bytes:
 
 
 async def _work(port: int, step: str, progress: _Progress, *, batch: int, chained: bool) -> None:
-    """A worker: polls and reports; chained, a report brings the next task along."""
+    """A worker: polls and reports until it is cancelled; chained, a report brings the next task.
+
+    With the end of the last workflow most are in the midst of a poll, and what that waits for is no
+    part of the load.
+    """
     connection = await Connection.open(port)
-    # Until it is cancelled: with the end of the last workflow most workers are in the midst of a
-    # poll, and what that waits for is no part of the load.
     poll = f"/api/tasks/poll/batch/{step}?workerid=bench&count={batch}&timeout=1000"
     path = "/api/tasks/update-v2" if chained else "/api/tasks"
     last = step == STEPS[-1]

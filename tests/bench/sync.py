@@ -130,7 +130,7 @@ async def _drain(folder: Path, port: int, ingester: int, records: int, *, sealed
 
 
 async def _seal(engine: Engine) -> float:
-    """As the daemon does with a backlog that grows; the CPU-seconds that it takes."""
+    """Seal all that waits, of which the daemon leaves the newest; the CPU-seconds that it takes."""
     before_s = time.process_time()
     while await engine.request(
         lambda transaction: outbox.seal(transaction.connection, Lane.HISTORY)
