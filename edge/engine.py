@@ -25,14 +25,7 @@ from edge.handover import HandOver
 from edge.listeners import Listeners
 from edge.load import Load
 from edge.lookups import Lookups
-from edge.model.decision import (
-    Command,
-    LogLine,
-    Pause,
-    Resume,
-    Terminate,
-    UpdateTask,
-)
+from edge.model.decision import Command, LogLine, Pause, Resume, Terminate, UpdateTask
 from edge.model.definitions import TaskDefinition, WorkflowDefinition
 from edge.model.elapsed import TimeKept
 from edge.model.errors import BatonError, NotFound, Overloaded, PayloadLost
@@ -63,7 +56,7 @@ from edge.store.payload_files import PayloadFiles
 from edge.store.payloads import Payloads
 from edge.store.slots import TaskId
 from edge.terms import KnownTerms
-from edge.transactions import Disk, Transaction
+from edge.transactions import Completions, Disk, Transaction
 from sync.database import Connect, DatabaseError, on_a_thread
 from sync.marks import Marks
 
@@ -98,12 +91,7 @@ class Engine:
         disclosure = Disclosure(database, lookups, terms)
         self.load = Load()
         self.hand_over = HandOver(
-            database,
-            clock,
-            disclosure,
-            self.figures,
-            payloads=payloads,
-            terms=terms,
+            database, clock, disclosure, self.figures, payloads=payloads, terms=terms
         )
         disk.polls = self.hand_over
         self._listeners: dict[int, Callable[[Changed], None]] = {}
@@ -580,6 +568,10 @@ class Engine:
         number = self._next_listener
         self._listeners[number] = callback
         return lambda: self._listeners.pop(number, None) and None
+
+    def complete_within(self, completions: Completions) -> None:
+        """Have tasks completed in the transaction that queues them."""
+        self._disk.completions = completions
 
     def on_effects(self, callback: Callable[[Effects], None]) -> None:
         """Be told what each commit means for timers, workers and the uplink."""

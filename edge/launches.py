@@ -11,7 +11,14 @@ import msgspec
 
 from edge.model.calls import MAX_DEPTH, Launch
 from edge.model.errors import Conflict
-from edge.model.executions import Pinned, TaskStatus, Workflow, workflow_uuid
+from edge.model.executions import (
+    EMPTY,
+    Pinned,
+    TaskStatus,
+    Workflow,
+    WorkflowStatus,
+    workflow_uuid,
+)
 from edge.model.requests import StartRequest
 from edge.model.snapshot import Snapshot
 from edge.model.validation import parse_inline_definition, parse_start_request
@@ -147,3 +154,49 @@ def with_template(posted: bytes, pinned: Pinned) -> bytes:
         return posted
     values = msgspec.json.decode(posted)
     return msgspec.json.encode({**template, **values}) if values else posted
+
+
+def new_workflow(
+    request: StartRequest,
+    pinned: Pinned,
+    *,
+    key: int,
+    workflow_id: bytes,
+    now_ms: int,
+    parent: bytes,
+    depth: int,
+) -> Workflow:
+    """The record of an execution that begins.
+
+    Args:
+        request: what is started, and with what.
+        pinned: its definition.
+        key: in the database.
+        workflow_id: of the execution.
+        now_ms: when it begins, in epoch milliseconds.
+        parent: id of the task that waits for it; b"" = none.
+        depth: how many executions it stands in.
+    """
+    definition = pinned.definition
+    return Workflow(
+        key=key,
+        id=workflow_id,
+        name=definition.name,
+        version=definition.version,
+        pinned=pinned.key,
+        status=WorkflowStatus.RUNNING,
+        input=with_template(request.input, pinned),
+        variables=msgspec.json.encode(definition.variables) if definition.variables else EMPTY,
+        correlation_id=request.correlation_id,
+        priority=request.priority,
+        created_ms=now_ms,
+        updated_ms=now_ms,
+        task_to_domain=request.task_to_domain,
+        created_by=request.created_by,
+        event=request.event,
+        idempotency_key=request.idempotency_key,
+        input_path=request.input_path,
+        parent=parent,
+        depth=depth,
+        masked_fields=definition.masked_fields,
+    )

@@ -6,8 +6,8 @@ No event loop, no queue and no lease is touched here.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import structlog
@@ -24,10 +24,10 @@ from edge.history import History
 from edge.launches import (
     answered_by,
     failed_child,
+    new_workflow,
     refuse_adoption,
     start_request,
     still_wanted,
-    with_template,
 )
 from edge.listeners import Listeners
 from edge.lookups import Lookups
@@ -47,7 +47,6 @@ from edge.model.decision import (
 from edge.model.definitions import JsonObject
 from edge.model.errors import BatonError, InvalidInput, NotFound
 from edge.model.executions import (
-    EMPTY,
     Pinned,
     Workflow,
     WorkflowStatus,
@@ -77,6 +76,10 @@ log = structlog.get_logger()
 _LAUNCHES_AT_ONCE = 500
 """Executions that one request starts. Tasks that ask for more wait in their queue, durably, and are
 served in the transactions that follow."""
+
+Completions: TypeAlias = "Callable[[Effects], Iterable[Callable[[Transaction], Any]]]"
+"""Given what a transaction has led to so far, gives what else is to be carried out in it, one after
+the other; one that fails is undone alone. Asked on the disk thread."""
 
 
 class Disk:
@@ -112,6 +115,7 @@ class Disk:
         self._lookups = lookups or Lookups()
         self.polls = NOBODY
         """Who asks for work; whoever knows puts itself here. Asked from the disk thread."""
+        self.completions: Completions = lambda _: ()
         self.storage = Storage(clock.monotonic_ms)
         self.metadata = Metadata()
         self.executions = Executions(self.metadata, payloads)
@@ -167,6 +171,8 @@ class Disk:
                 self._attempt(connection, request, memory)
                 for request, memory in zip(requests, memories, strict=True)
             ]
+            for completion in self.completions(self._effects):
+                self._attempt(connection, completion, Memory(self._scripts))
             self.executions.flush(connection)
             self._timeline.flush(connection, self._clock.kept())
             self.outputs.flush(connection, self._clock.now_ms())
@@ -238,16 +244,14 @@ class Disk:
                 self._ended.add(step.workflow.id)
             else:
                 self._ended.discard(step.workflow.id)
-        self._steps.clear()
-        self._launches = self._pulls = 0
+        self._forget_request()
         self._admission.keep()
         self.executions.keep()
         transaction.release()
 
     def _discard(self, transaction: Transaction) -> None:
         """The request has failed: nothing of it is written, and what it moved is read again."""
-        self._steps.clear()
-        self._launches = self._pulls = 0
+        self._forget_request()
         self._admission.discard()
         self.executions.discard()
         if transaction.roll_back():
@@ -263,10 +267,13 @@ class Disk:
         self.outputs.forget_all()
         self._admission.forget_all()
         self.mailboxes.forget_all()
-        self._steps.clear()
-        self._launches = self._pulls = 0
+        self._forget_request()
         self._ended.clear()
         self._history.forget_all()
+
+    def _forget_request(self) -> None:
+        self._steps.clear()
+        self._launches = self._pulls = 0
 
     def _record(self, connection: sqlite3.Connection, step: Step) -> None:
         now_ms = self._clock.now_ms()
@@ -435,29 +442,14 @@ class Disk:
             snapshot = self.executions.load(connection, existing.id)
             assert snapshot is not None, "an execution that was found can be read"
             return snapshot, ()
-        definition = pinned.definition
-        now_ms = self._memory.now_ms
-        workflow = Workflow(
+        workflow = new_workflow(
+            request,
+            pinned,
             key=self.executions.new_key(connection),
-            id=self._memory.workflow_id(self._ids),
-            name=definition.name,
-            version=definition.version,
-            pinned=pinned.key,
-            status=WorkflowStatus.RUNNING,
-            input=with_template(request.input, pinned),
-            variables=msgspec.json.encode(definition.variables) if definition.variables else EMPTY,
-            correlation_id=request.correlation_id,
-            priority=request.priority,
-            created_ms=now_ms,
-            updated_ms=now_ms,
-            task_to_domain=request.task_to_domain,
-            created_by=request.created_by,
-            event=request.event,
-            idempotency_key=request.idempotency_key,
-            input_path=request.input_path,
+            workflow_id=self._memory.workflow_id(self._ids),
+            now_ms=self._memory.now_ms,
             parent=parent,
             depth=depth,
-            masked_fields=definition.masked_fields,
         )
         snapshot = self.executions.begin(workflow, pinned)
         try:

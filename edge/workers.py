@@ -6,34 +6,26 @@ What a handler does is its own affair, and no SQL stands here.
 from __future__ import annotations
 
 import asyncio
-import threading
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import msgspec
 import structlog
 
-from devices.errors import DeviceError, Unreachable
+from edge.attempts import WORKER, Attempt, Surroundings, result_of, run, trace_of
 from edge.effects import Effects
 from edge.engine import Engine
 from edge.model.errors import BatonError, NotFound, Overloaded, StorageUnavailable
-from edge.model.executions import EMPTY, TaskStatus, task_uuid, workflow_uuid
-from edge.model.requests import Answer, TaskResult, TaskView
+from edge.model.executions import TaskStatus
+from edge.model.requests import Answer, TaskView
+from edge.pure import PureHandlers
 from workflows.evidence import EvidenceStore
-from workflows.task import Handler, HandlerError
+from workflows.task import Handler, is_pure
 
 log = structlog.get_logger()
 
-WORKER = "baton"
-"""Name of this process as a worker."""
-
 _POLL_MS = 60_000
 """One long poll; nothing else happens when it ends than that the next begins."""
-
-_LOG_LINES = 100
-"""Lines that one attempt may log; the ones beyond are counted in a last line."""
 
 _STORAGE_PAUSE_S = 1.0
 """Wait before the disk is asked again that has refused a claim, a system task or a result."""
@@ -47,66 +39,6 @@ SystemTask = Callable[[TaskView], Awaitable[Answer | None]]
 been taken further already, and nothing is left to report."""
 
 
-class _Running:
-    """One attempt of one task, as its handler sees it (``workflows.task.TaskContext``)."""
-
-    def __init__(
-        self,
-        view: TaskView,
-        engine: Engine,
-        loop: asyncio.AbstractEventLoop,
-        evidence: EvidenceStore,
-        open_device: Callable[[str], Any],
-    ) -> None:
-        task = view.task
-        self.workflow_id = workflow_uuid(view.workflow.id)
-        self.task_id = task_uuid(view.workflow.id, task.ordinal)
-        self.attempt = task.attempt
-        self.input: dict[str, Any] = msgspec.json.decode(task.input)
-        self.evidence = evidence
-        self._engine = engine
-        self._loop = loop
-        self._open_device = open_device
-        self._cancelled = threading.Event()
-        self._lines: list[tuple[str, int]] = []
-        self._lines_left_out = 0
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the result is no longer wanted."""
-        return self._cancelled.is_set()
-
-    def cancel(self) -> None:
-        """Tell the handler that nobody waits any more."""
-        self._cancelled.set()
-
-    def device(self, name: str) -> Any:
-        """An opened device."""
-        return self._open_device(name)
-
-    def log(self, line: str) -> None:
-        """Add a line to the task's log; it is written with the result."""
-        if len(self._lines) < _LOG_LINES:
-            self._lines.append((line, self.now_ms()))
-        else:
-            self._lines_left_out += 1
-
-    def heartbeat(self) -> None:
-        """The work goes on."""
-        self._loop.call_soon_threadsafe(self._engine.extend, self.task_id)
-
-    def now_ms(self) -> int:
-        """Wall clock in epoch milliseconds."""
-        return self._engine.clock.now_ms()
-
-    def lines(self) -> tuple[tuple[str, int], ...]:
-        """What was logged."""
-        if self._lines_left_out:
-            left_out = f"{self._lines_left_out} more lines were left out"
-            return (*self._lines, (left_out, self.now_ms()))
-        return tuple(self._lines)
-
-
 class Workers:
     """Runs the handlers and the system tasks of one engine.
 
@@ -114,25 +46,37 @@ class Workers:
         engine: where tasks come from.
         evidence: where handlers put files.
         open_device: gives an opened device by its name.
+        pure: does the tasks of pure handlers where they are scheduled; None = as a daemon does it.
     """
 
     def __init__(
-        self, engine: Engine, evidence: EvidenceStore, open_device: Callable[[str], Any]
+        self,
+        engine: Engine,
+        evidence: EvidenceStore,
+        open_device: Callable[[str], Any],
+        *,
+        pure: PureHandlers | None = None,
     ) -> None:
         self._engine = engine
         self._evidence = evidence
         self._open_device = open_device
+        self._pure = pure or PureHandlers(engine.clock.now_ms)
         self._handlers: dict[str, tuple[Handler, int]] = {}
         self._system_tasks: dict[str, tuple[SystemTask, int]] = {}
-        self._running: dict[tuple[bytes, int], _Running] = {}
+        self._running: dict[tuple[bytes, int], Attempt] = {}
         self._calls: dict[tuple[bytes, int], asyncio.Task[Answer | None]] = {}
         """System tasks under way."""
         engine.on_effects(self._see)
 
     def add_handlers(self, handlers: Mapping[str, Handler], *, threads: int = 1) -> None:
-        """Run tasks of these types, each type on threads of its own."""
+        """Run tasks of these types, each type on threads of its own.
+
+        Those of pure handlers come there only when they are not done where they are scheduled.
+        """
         for task_type, handler in handlers.items():
             self._handlers[task_type] = (handler, threads)
+            if is_pure(handler):
+                self._pure.add(task_type, handler)
 
     def add_system_task(self, kind: str, task: SystemTask, *, at_once: int = 16) -> None:
         """Run system tasks of this kind on the event loop."""
@@ -144,6 +88,7 @@ class Workers:
             task_type: ThreadPoolExecutor(threads, thread_name_prefix=task_type)
             for task_type, (_, threads) in self._handlers.items()
         }
+        self._engine.complete_within(self._pure.completions)
         try:
             async with asyncio.TaskGroup() as group:
                 for task_type, (handler, threads) in self._handlers.items():
@@ -154,6 +99,7 @@ class Workers:
                     for _ in range(at_once):
                         group.create_task(self._serve_system(kind, task))
         finally:
+            self._pure.close()
             for running in self._running.values():
                 running.cancel()
             self._engine.give_back([running.task_id for running in self._running.values()])
@@ -162,12 +108,19 @@ class Workers:
 
     async def _serve(self, task_type: str, handler: Handler, executor: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
+        around = None
+        if not is_pure(handler):
+
+            def live(task_id: str) -> None:
+                loop.call_soon_threadsafe(self._engine.extend, task_id)
+
+            around = Surroundings(self._evidence, self._open_device, live)
         while True:
             for view in await self._claim(task_type):
-                running = _Running(view, self._engine, loop, self._evidence, self._open_device)
+                running = Attempt(view, self._engine.clock.now_ms, around)
                 task_id = (view.workflow.id, view.task.ordinal)
                 self._running[task_id] = running
-                future = loop.run_in_executor(executor, _attempt, handler, running)
+                future = loop.run_in_executor(executor, run, handler, running)
                 try:
                     answer = await asyncio.shield(future)
                 except asyncio.CancelledError:
@@ -210,7 +163,7 @@ class Workers:
 
         An answer that is itself refused is the failure of its task.
         """
-        result = _result(view, answer)
+        result = result_of(view, answer)
         while True:
             try:
                 await self._engine.update(result)
@@ -222,7 +175,7 @@ class Workers:
                 log.info("result_unwanted", task_id=result.task_id, reason=error.message)
                 if isinstance(error, NotFound) or result.status is TaskStatus.FAILED:
                     return
-                result = _result(view, Answer(TaskStatus.FAILED, reason=error.told))
+                result = result_of(view, Answer(TaskStatus.FAILED, reason=error.told))
 
     def _see(self, effects: Effects) -> None:
         for task_id in effects.ended:
@@ -243,65 +196,5 @@ async def _answer_of(task: SystemTask, view: TaskView) -> Answer | None:
             log.warning("system_task_postponed", kind=view.task.kind, reason=error.message)
             await asyncio.sleep(_STORAGE_PAUSE_S)
         except Exception as error:  # noqa: BLE001 - a rim: the cause is logged and told
-            log.error("system_task_broke", kind=view.task.kind, trace=_trace(view))
+            log.error("system_task_broke", kind=view.task.kind, trace=trace_of(view))
             return Answer(TaskStatus.FAILED, reason=f"{type(error).__name__}: {error}")
-
-
-def _attempt(handler: Handler, running: _Running) -> Answer:
-    """Run a handler on its thread; whatever it raises becomes the task's fate."""
-    try:
-        output = handler(running)
-    except HandlerError as error:
-        status = TaskStatus.FAILED if error.retryable else TaskStatus.FAILED_WITH_TERMINAL_ERROR
-        return Answer(status, reason=error.reason, logs=running.lines())
-    except DeviceError as error:
-        again = isinstance(error, Unreachable)
-        status = TaskStatus.FAILED if again else TaskStatus.FAILED_WITH_TERMINAL_ERROR
-        return Answer(status, reason=str(error), logs=running.lines())
-    except Exception as error:  # noqa: BLE001 - a rim: a handler may be anybody's
-        running.log(traceback.format_exc())
-        reason = f"{type(error).__name__}: {error}"
-        return Answer(TaskStatus.FAILED, reason=reason, logs=running.lines())
-    return Answer(TaskStatus.COMPLETED, output, logs=running.lines())
-
-
-def _trace(view: TaskView) -> str:
-    """Where the exception that is being handled came from, without the secrets it may quote."""
-    text = traceback.format_exc()
-    return text if view.revealed is None else view.revealed.conceal_text(text)
-
-
-def _discreet(view: TaskView, answer: Answer) -> Answer:
-    """The answer without the secrets that were put into the task's input."""
-    revealed = view.revealed
-    if not revealed:
-        return answer
-    return msgspec.structs.replace(
-        answer,
-        output=revealed.conceal(answer.output),
-        reason=None if answer.reason is None else revealed.conceal_text(answer.reason),
-        logs=tuple((revealed.conceal_text(line), time_ms) for line, time_ms in answer.logs),
-    )
-
-
-def _result(view: TaskView, answer: Answer) -> TaskResult:
-    answer = _discreet(view, answer)
-    try:
-        output = msgspec.json.encode(answer.output) if answer.output else EMPTY
-    except (TypeError, ValueError, RecursionError) as error:
-        answer = Answer(
-            TaskStatus.FAILED_WITH_TERMINAL_ERROR,
-            reason=f"the handler returned what JSON cannot hold: {error}",
-            logs=answer.logs,
-        )
-        output = EMPTY
-    return TaskResult(
-        workflow_id=workflow_uuid(view.workflow.id),
-        task_id=task_uuid(view.workflow.id, view.task.ordinal),
-        status=answer.status,
-        output=output,
-        reason=answer.reason,
-        callback_after_s=answer.callback_after_s,
-        worker=WORKER,
-        logs=answer.logs,
-    )

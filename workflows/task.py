@@ -10,7 +10,7 @@ How tasks are claimed, leased and retried is not known here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from workflows.evidence import EvidenceStore
 
@@ -91,3 +91,25 @@ It may run again after a power cut that came after its work and before its resul
 must be idempotent, and its docstring says why it is. It may raise `TaskFailed`, `TaskRejected` and
 what `devices.errors` holds: Unreachable counts as the former, the others as the latter.
 """
+
+H = TypeVar("H", bound=Handler)
+
+_PURE = "baton_pure"
+
+
+def pure(handler: H) -> H:
+    """Mark a handler that works on its input alone: no device, no file, no network, no state.
+
+    Its tasks are done inside the transaction that schedules them, so that several in a row, and the
+    start before them, share one sync. It may therefore run for an execution that a power cut takes
+    away again, and more than once. It should be done in a millisecond; one that is slower is run
+    like any other handler. Its context has ``input``, ``log`` and ``now_ms``, and refuses devices
+    and evidence.
+    """
+    setattr(handler, _PURE, True)
+    return handler
+
+
+def is_pure(handler: Handler) -> bool:
+    """Whether a handler was marked by `pure`."""
+    return getattr(handler, _PURE, False) is True

@@ -36,6 +36,8 @@ GOALS = {
     "inprocess.c100.stored_a_workflow": Goal(1_500),
     "handlers.p50_ms": Goal(2.5),
     "handlers.p99_ms": Goal(8),
+    "handlers.pure.p50_ms": Goal(2.5),
+    "handlers.pure.syncs_a_workflow": Goal(3),
     # Workload W over HTTP.
     "rest.c1.p50_ms": Goal(4.5),
     "rest.c1.p99_ms": Goal(10),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,33 @@ from tests.bench.window import Window
 from tests.bench.workload import PAYLOAD, STEPS, engine_of, run_as_the_daemon, workload_w
 from tests.daemon import Daemon
 from workflows.evidence import EvidenceStore
+from workflows.task import pure
 
 _WARM_UP = 20
 
 _HANDLERS = """\
+from workflows.task import pure
+
+
 def echo(task):
     return dict(task.input)
 
 
-HANDLERS = {step: echo for step in ("w1", "w2", "w3")}
+@pure
+def pure_echo(task):
+    return dict(task.input)
+
+
+HANDLERS = {step: %s for step in ("w1", "w2", "w3")}
 """
 
 
 def _echo(task: Any) -> dict[str, Any]:
+    return dict(task.input)
+
+
+@pure
+def _pure_echo(task: Any) -> dict[str, Any]:
     return dict(task.input)
 
 
@@ -54,11 +69,11 @@ async def _one_after_the_other(engine: Engine, workflows: int) -> list[float]:
     return latencies
 
 
-async def _measure(folder: Path, workflows: int) -> Run:
+async def _measure(folder: Path, workflows: int, *, is_pure: bool) -> Run:
     async with engine_of(folder / "w.db", workload_w()) as engine:
         evidence = EvidenceStore(folder / "evidence", budget_bytes=1_000_000, max_age_s=60)
         workers = Workers(engine, evidence, lambda name: None)
-        workers.add_handlers(dict.fromkeys(STEPS, _echo))
+        workers.add_handlers(dict.fromkeys(STEPS, _pure_echo if is_pure else _echo))
         async with asyncio.TaskGroup() as group:
             loop = group.create_task(workers.run())
             await _one_after_the_other(engine, _WARM_UP)
@@ -69,14 +84,15 @@ async def _measure(folder: Path, workflows: int) -> Run:
     return per_task(measured, workflows, latencies)
 
 
-def measure(folder: str, workflows: int) -> Run:
+def measure(folder: str, workflows: int, is_pure: bool) -> Run:
     """Run workflows in this process, their handlers on threads of it.
 
     Args:
         folder: where its database is made.
         workflows: how many, one after the other.
+        is_pure: whether their handlers are marked as pure.
     """
-    return run_as_the_daemon(_measure(Path(folder), workflows))
+    return run_as_the_daemon(_measure(Path(folder), workflows, is_pure=is_pure))
 
 
 async def _execute(port: int, pid: int, workflows: int) -> Run:
@@ -94,14 +110,14 @@ async def _execute(port: int, pid: int, workflows: int) -> Run:
     return per_task(window.close(), workflows, latencies[_WARM_UP:])
 
 
-def _over_http(bench: Bench, workflows: int) -> Run:
+def _over_http(bench: Bench, workflows: int, *, is_pure: bool) -> Run:
     """The same on a daemon: a site's folder of a definition and its handlers."""
     folder = bench.new_folder("execute")
     site = folder / "site" / "three"
     site.mkdir(parents=True)
     (site / "workflow.json").write_text(json.dumps(workload_w() | {"version": 1}))
     (site / "tasks.json").write_text("[]")
-    (site / "handlers.py").write_text(_HANDLERS)
+    (site / "handlers.py").write_text(_HANDLERS % ("pure_echo" if is_pure else "echo"))
     config = f'[workflows]\nenable = []\nfolders = ["{site.parent.resolve()}"]\n'
     with Daemon(folder / "data", config=config, environment=bench.shim.environment()) as daemon:
         return run_as_the_daemon(_execute(daemon.port, daemon.pid, workflows))
@@ -111,17 +127,22 @@ def run(bench: Bench) -> list[Figure]:
     """Three handlers, one after the other, in the process and through the API."""
     workflows = bench.many(400, least=20)
 
-    def in_process() -> Run:
-        task = {"folder": str(bench.new_folder("handlers")), "workflows": workflows}
+    def in_process(*, is_pure: bool) -> Run:
+        folder = str(bench.new_folder("handlers"))
+        task = {"folder": folder, "workflows": workflows, "is_pure": is_pure}
         return bench.child("tests.bench.handlers", task)
+
+    def over_http(*, is_pure: bool) -> Run:
+        return _over_http(bench, workflows, is_pure=is_pure)
 
     cases = bench.alternate(
         {
-            "handlers": ("three handlers, synchronous", in_process),
-            "execute": (
-                "three handlers, POST /workflow/execute",
-                lambda: _over_http(bench, workflows),
-            ),
+            f"{key}{mark}": (f"three {word}handlers, {what}", partial(run_it, is_pure=is_pure))
+            for mark, word, is_pure in (("", "", False), (".pure", "pure ", True))
+            for key, what, run_it in (
+                ("handlers", "synchronous", in_process),
+                ("execute", "POST /workflow/execute", over_http),
+            )
         }
     )
     found = []

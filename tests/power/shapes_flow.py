@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.power.recording import Shape
 from tests.power.scenario import Scenario
+from tests.power.world import RECKONED
 
 
 def simple(ref: str, **fields: Any) -> dict[str, Any]:
@@ -205,6 +206,22 @@ async def _scripts(s: Scenario) -> None:
     await s.finish()
 
 
+async def _pure(s: Scenario) -> None:
+    def reckon(ref: str, of: str) -> dict[str, Any]:
+        return simple(ref, name=RECKONED, inputParameters={"n": of})
+
+    await s.define(
+        "pure",
+        reckon("one", "${workflow.input.n}"),
+        reckon("two", "${one.output.n}"),
+        simple("after", inputParameters={"x": "${two.output.n}"}),
+        reckon("three", "${two.output.n}"),
+    )
+    for number in range(3):
+        await s.start("pure", f"k{number}", input={"n": number})
+    await s.finish()
+
+
 SHAPES = (
     Shape("simple", _simple),
     Shape("fork_none", _fork_none),
@@ -221,4 +238,5 @@ SHAPES = (
     Shape("terminate_task", _terminate_task),
     Shape("set_variable", _set_variable),
     Shape("scripts", _scripts),
+    Shape("pure", _pure),
 )

@@ -29,12 +29,14 @@ from edge.model.elapsed import NO_JUMPS, TimeKept
 from edge.model.payload_limits import PayloadLimits
 from edge.outbox import EngineOutbox
 from edge.payload_sweep import PayloadSweep
+from edge.pure import PureHandlers
 from edge.retention import Retention
 from edge.schedules import Schedules
 from edge.scripts import Evaluators
 from edge.uploads import Uploads
 from edge.vault import Vault
 from sync.database import Connect
+from tests.at_once import AtOnce
 
 DATABASE = "baton.db"
 
@@ -44,6 +46,9 @@ atexit.register(_EVALUATORS.close)
 
 BEGIN_MS = 1_700_049_600_000
 """2023-11-15 12:00 UTC, when every scenario begins."""
+
+RECKONED = "reckon"
+"""Tasks that a pure handler does in the process: it adds one to ``n``."""
 
 _ROUNDS = 1_000
 """Things that follow from one another without any time passing; more never end."""
@@ -175,6 +180,9 @@ async def world_at(
         connect=connect,
         files=files,
     )
+    pure = PureHandlers(clock.now_ms, stopwatch=lambda: 0.0, executor=AtOnce())
+    pure.add(RECKONED, lambda task: {"n": task.input["n"] + 1})
+    engine.complete_within(pure.completions)
     house = House(engine)
     house.schedules = Schedules(engine, RandomIds(random.Random(f"ticks:{seed}").randbytes))
     house.check_script = _EVALUATORS.syntax_error

@@ -20,6 +20,7 @@ from edge.lookups import Lookups
 from edge.model.elapsed import TimeKept
 from edge.model.payload_limits import PayloadLimits
 from edge.outbox import EngineOutbox, EnginePublications
+from edge.pure import PureHandlers
 from edge.schedules import Schedules
 from edge.storage_watch import StorageWatch
 from edge.store.reserve import Reserve
@@ -29,6 +30,7 @@ from sync.evidence_files import Folders
 from sync.identity import Identity
 from sync.link import Broker
 from sync.uplink import Uplink
+from tests.at_once import AtOnce
 from tests.simulation.machine import Machine, Run, Stopped
 from tests.simulation.network import SimBroker
 from tests.simulation.scripts import InlineEvaluators
@@ -41,8 +43,6 @@ SMALL_PAYLOADS = PayloadLimits(task_file=2_000, workflow_file=2_000)
 """Payloads lie in files from here on: small, so that a small world has some."""
 
 RESERVE_BYTES = 16_384
-
-"""Nothing is signed in this world."""
 
 
 class _WatchedClock(SystemClock):
@@ -186,7 +186,8 @@ class Device(Machine):
         evidence = EvidenceStore(
             self._folder / f"evidence{self.number}", budget_bytes=1_000_000, max_age_s=1e9
         )
-        workers = Workers(engine, evidence, lambda name: name)
+        pure = PureHandlers(engine.clock.now_ms, stopwatch=self.now_s, executor=AtOnce())
+        workers = Workers(engine, evidence, lambda name: name, pure=pure)
         workers.add_handlers(self._handlers(self, run))
         add_other_executions(workers, engine)
         timekeeper, queue = Timekeeper(engine), EventQueue(engine)

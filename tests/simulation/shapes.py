@@ -10,11 +10,12 @@ from typing import Any
 Step = dict[str, Any]
 
 FLAKY, STEADY, DRIVER, SLOTS, BACK, WINDOW = "flaky", "steady", "expose", "slots", "back", "window"
+PURE = "reckon"
 
 QUEUES = {STEADY: 2, FLAKY: 1, SLOTS: 2, BACK: 1, WINDOW: 1}
 """What outside workers ask for, and how many of them do."""
 
-SILENCE_S = {STEADY: 8, FLAKY: 5, DRIVER: 8, SLOTS: 8, BACK: 8, WINDOW: 8}
+SILENCE_S = {STEADY: 8, FLAKY: 5, DRIVER: 8, SLOTS: 8, BACK: 8, WINDOW: 8, PURE: 8}
 """How long a worker may be silent."""
 
 RUN_S, POLLED_WITHIN_S = 20, 60
@@ -43,6 +44,7 @@ def task_definitions() -> list[dict[str, Any]]:
             "pollTimeoutSeconds": POLLED_WITHIN_S,
         },
         {"name": DRIVER, "retryCount": 3, **quick},
+        {"name": PURE, "retryCount": 5, **quick, "retryDelaySeconds": 0},
         {"name": SLOTS, "retryCount": 5, "concurrentExecLimit": AT_ONCE, **quick},
         {"name": BACK, "retryCount": 5, **quick},
         {
@@ -183,11 +185,21 @@ def _task_flows() -> dict[str, list[Step]]:
     return {
         "flaky": [simple("a", FLAKY), simple("b", FLAKY, optional=True), simple("c")],
         "driven": [simple("x", DRIVER), simple("y", DRIVER), simple("a")],
+        "reckoned": [
+            simple("n", PURE, inputParameters={"n": "${workflow.input.way}"}),
+            *_fork("f", [_reckon("x", "n")], [_reckon("y", "n"), simple("a")]),
+            _loop("l", 3, _reckon("z", "x")),
+            _reckon("m", "y"),
+        ],
         "limited": [*_fork("f", *[[simple(f"a{n}", SLOTS)] for n in range(5)])],
         "paced": [*_fork("f", *[[simple(f"a{n}", WINDOW)] for n in range(4)])],
         "calling": [simple("a", BACK), simple("b")],
         "heavy": [simple("a", inputParameters={"bulk": "${workflow.input.bulk}"}), simple("b")],
     }
+
+
+def _reckon(ref: str, of: str) -> Step:
+    return simple(ref, PURE, inputParameters={"n": f"${{{of}.output.n}}"})
 
 
 def _ending() -> Step:

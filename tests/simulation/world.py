@@ -31,8 +31,8 @@ from tests.simulation.loop import Deadlock, Livelock, SimLoop
 from tests.simulation.machine import Machine, Run
 from tests.simulation.network import SimBroker, Weather
 from tests.simulation.plan import CLOUD, NINETEEN_SEVENTY_S, STEERING, Event, Plan
-from tests.simulation.shapes import DRIVER, QUEUES
-from workflows.task import Handler, TaskContext, TaskFailed
+from tests.simulation.shapes import DRIVER, PURE, QUEUES
+from workflows.task import Handler, TaskContext, TaskFailed, pure
 
 REST_WITHIN_S = 3_600.0
 """After the faults everything must come to rest within so many virtual seconds."""
@@ -289,7 +289,13 @@ class World:
                 raise TaskFailed("the shutter was stuck")
             return {"exposed": True}
 
-        return {DRIVER: expose}
+        @pure
+        def reckon(context: TaskContext) -> dict[str, Any]:
+            if not self.stage.peace and chance.random() < self.plan.manners.fail:
+                raise TaskFailed("that was too hard")
+            return {"n": context.input["n"] + 1}
+
+        return {DRIVER: expose, PURE: reckon}
 
     # What is looked at.
 

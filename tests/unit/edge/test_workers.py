@@ -36,7 +36,7 @@ from tests.unit.edge.engine_house import (
     start,
 )
 from workflows.evidence import EvidenceStore
-from workflows.task import TaskContext, TaskFailed, TaskRejected
+from workflows.task import TaskContext, TaskFailed, TaskRejected, pure
 
 
 def _new(engine: Engine, path: Path) -> Workers:
@@ -138,6 +138,26 @@ def test_an_output_that_is_no_json_is_refused(tmp_path: Path) -> None:
         assert "JSON cannot hold" in (reason or "")
 
     _run(tmp_path, lambda w: w.add_handlers({"a": lambda _: {"x": object()}}), body)
+
+
+@pytest.mark.parametrize("mark", [lambda handler: handler, pure])
+def test_a_message_that_no_row_can_hold(tmp_path: Path, mark: Callable[..., Any]) -> None:
+    """Half a surrogate pair, as in the name of a file, is spelt out."""
+
+    @mark
+    def handler(task: TaskContext) -> dict[str, Any]:
+        task.log("clip-\udcff.mp4")
+        raise TaskRejected("cannot read clip-\udcff.mp4")
+
+    async def body(engine: Engine) -> None:
+        _, reason, _ = await _fate(engine)
+        (workflow,) = await everything(engine)
+        lines = await engine.logs(task_uuid(workflow.id, 1))
+
+        assert "cannot read clip-\\udcff.mp4" == reason
+        assert ["clip-\\udcff.mp4"] == [line.line for line in lines]
+
+    _run(tmp_path, lambda w: w.add_handlers({"a": handler}), body)
 
 
 def test_a_device_that_cannot_be_opened(tmp_path: Path) -> None:
