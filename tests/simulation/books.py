@@ -8,8 +8,10 @@ from __future__ import annotations
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 from edge.model.executions import parse_uuid
+from sync.orders import Kind
 from tests.simulation.shapes import WINDOW, WINDOW_S, WINDOW_TASKS
 
 
@@ -25,6 +27,20 @@ class Started:
         """What the engine has acknowledged; None = nothing yet."""
 
 
+class Ordered:
+    """One order that somebody wants to give from the control plane."""
+
+    def __init__(self, order_id: str, device: int, kind: Kind) -> None:
+        self.id = order_id
+        self.device = device
+        self.kind = kind
+        self.body: dict[str, Any] = {}
+        self.expires_s = 0.0
+        """In the world's time."""
+        self.given = False
+        """Whether the control plane has acknowledged it."""
+
+
 class Books:
     """The outside's memory of all devices.
 
@@ -35,6 +51,7 @@ class Books:
     def __init__(self, complain: Callable[[str, str], None]) -> None:
         self._complain = complain
         self.starts: list[Started] = []
+        self.orders: list[Ordered] = []
         self.answered: dict[tuple[int, str], None] = {}
         """Device and id of each task whose end was acknowledged to its worker."""
         self.reopened: set[bytes] = set()

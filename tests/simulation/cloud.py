@@ -12,9 +12,13 @@ from pathlib import Path
 
 from sync.control_plane.ingest import Ingest
 from sync.control_plane.ledger import Ledger
+from sync.identity import OrderKey
 from sync.link import Broker
 from tests.simulation.machine import Machine, Run, Stopped
 from tests.simulation.network import SimBroker
+
+ORDER_KEY = OrderKey(bytes(range(32)))
+"""What orders are signed with."""
 
 
 class Cloud(Machine):
@@ -22,6 +26,7 @@ class Cloud(Machine):
 
     Args:
         broker: that it listens at.
+        orders: whether it gives any.
     """
 
     database = "ledger.db"
@@ -34,9 +39,13 @@ class Cloud(Machine):
         note: Callable[..., None],
         complain: Callable[[str, str], None],
         broker: SimBroker,
+        orders: bool,
     ) -> None:
         super().__init__("cloud", folder / "cloud", seed, note, complain)
         self.broker = broker
+        self.ledger: Ledger | None = None
+        """Of the present run."""
+        self._orders = orders
 
     async def process(self, run: Run) -> None:
         """Open the ledger and listen, until asked to stop."""
@@ -49,7 +58,9 @@ class Cloud(Machine):
             chance=chance,
             client_id="cloud",
             wiring=self.broker.wiring(self.name),
+            order_key=ORDER_KEY if self._orders else None,
         )
+        self.ledger = ledger
         try:
             async with asyncio.TaskGroup() as group:
                 run.group = group

@@ -19,6 +19,7 @@ from edge.event_queue import EventQueue
 from edge.lookups import Lookups
 from edge.model.elapsed import TimeKept
 from edge.model.payload_limits import PayloadLimits
+from edge.orders import EngineOrders
 from edge.outbox import EngineOutbox, EnginePublications
 from edge.pure import PureHandlers
 from edge.schedules import Schedules
@@ -27,10 +28,11 @@ from edge.store.reserve import Reserve
 from edge.timekeeper import Timekeeper
 from edge.workers import Workers
 from sync.evidence_files import Folders
-from sync.identity import Identity
+from sync.identity import Identity, pinned
 from sync.link import Broker
 from sync.uplink import Uplink
 from tests.at_once import AtOnce
+from tests.simulation.cloud import ORDER_KEY
 from tests.simulation.machine import Machine, Run, Stopped
 from tests.simulation.network import SimBroker
 from tests.simulation.scripts import InlineEvaluators
@@ -89,6 +91,8 @@ class Device(Machine):
         broker: that its uplink connects to.
         handlers: run in its process, by task type; each is told its device and run.
         watch: called after each commit of a run, with what it has led to.
+        slow_scripts: chance that a script is not worked out at once.
+        orders: whether it obeys the control plane.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Device(Machine):
         handlers: Callable[[Device, Run], dict[str, Handler]],
         watch: Callable[[Device, Effects], None],
         slow_scripts: float,
+        orders: bool,
     ) -> None:
         super().__init__(f"device{number}", folder / f"device{number}", seed, note, complain)
         self.number = number
@@ -116,6 +121,7 @@ class Device(Machine):
         self._handlers = handlers
         self._watch = watch
         self._slow_scripts = slow_scripts
+        self._orders = orders
 
     @property
     def engine(self) -> Engine | None:
@@ -223,4 +229,10 @@ class Device(Machine):
             now_ms=engine.clock.now_ms,
             chance=chance,
             wiring=self.broker.wiring(self.name),
+            orders=EngineOrders(engine, _no_fault) if self._orders else None,
+            order_keys=pinned([ORDER_KEY.public_key.hex()]) if self._orders else None,
         )
+
+
+def _no_fault(_: str) -> None:
+    """No script is ordered in this world."""

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import msgspec
+
 from edge import event_queue, events, transactions
 from edge.clock import SystemClock
 from edge.decider import children, decide, flow, policies, updates
@@ -24,8 +26,9 @@ from edge.model.elapsed import NO_JUMPS
 from edge.model.executions import TaskStatus
 from edge.model.snapshot import Snapshot
 from edge.model.times import duration_ms
+from edge.orders import EngineOrders
 from edge.store import events as stored_events
-from edge.store import outbox, timers
+from edge.store import order_inbox, outbox, timers
 from edge.store.executions import Executions
 from edge.store.leases import Leases
 from edge.store.outbox import OutboxWriter
@@ -36,7 +39,7 @@ from edge.store.waiters import Waiters
 from edge.timekeeper import Timekeeper
 from edge.transactions import Disk
 from sync import uplink
-from sync.control_plane import ledger, truth
+from sync.control_plane import ledger, orders, truth
 from sync.session import Session
 
 Patch = tuple[Any, str, Any]
@@ -411,9 +414,38 @@ def _projection_skips() -> list[Patch]:
     return [(ledger.Ledger, "project", project)]
 
 
+# Orders.
+
+
+def _order_never_sent_again() -> list[Patch]:
+    """What is lost with a connection is never due again."""
+    late = ((name, 10**10) for name in ("FIRST_WAIT_MS", "LONGEST_WAIT_MS", "REPORT_WAIT_MS"))
+    at_hello = "UPDATE device_order SET due_ms = due_ms WHERE device_id = :device_id AND :cack < 0"
+    return [*((orders, *one) for one in late), (orders, "_DUE_AT_ONCE", at_hello)]
+
+
+def _order_carried_out_late() -> list[Patch]:
+    right = EngineOrders.carry_out
+
+    async def carry_out(self: EngineOrders, given: Any, server_ms: int) -> Any:
+        return await right(self, given, 1)
+
+    return [(EngineOrders, "carry_out", carry_out)]
+
+
+def _configuration_goes_back() -> list[Patch]:
+    right = order_inbox.read_ordered
+
+    def read_ordered(connection: sqlite3.Connection, subject: str) -> Any:
+        there = right(connection, subject)
+        return None if there is None else msgspec.structs.replace(there, revision=0)
+
+    return [(order_inbox, "read_ordered", read_ordered)]
+
+
 MUTANTS: dict[str, Mutant] = {
     "lease-forgotten": Mutant("a dead worker's task never comes back", _lease_forgotten),
-    "leases-by-wall-clock": Mutant("a jump ends leases", _leases_by_wall_clock),
+    "leases-by-wall-clock": Mutant("a jump ends leases", _leases_by_wall_clock, seed=56),
     "queues-not-rebuilt": Mutant("the queue is only in memory", _queues_not_rebuilt),
     "handed-twice": Mutant("one task, two workers", _handed_twice),
     "dead-ids": Mutant("ended tasks stay in their queues", _dead_ids),
@@ -442,7 +474,7 @@ MUTANTS: dict[str, Mutant] = {
     "children-go-on": Mutant("a parent ends and its children go on", _children_go_on, seed=38),
     "join-not-told": Mutant("a join misses its last branch", _join_not_told),
     "tasks-left-open": Mutant("tasks are open after the end", _tasks_left_open),
-    "key-forgotten": Mutant("an idempotency key is not looked up", _key_forgotten),
+    "key-forgotten": Mutant("an idempotency key is not looked up", _key_forgotten, seed=27),
     "started-twice": Mutant("what a task starts is started twice", _started_twice),
     "message-handled-twice": Mutant(
         "a crash repeats what a message did", _message_handled_twice, seed=47
@@ -455,5 +487,10 @@ MUTANTS: dict[str, Mutant] = {
         "the control plane acknowledges before its COMMIT", _cloud_acknowledges_before_commit
     ),
     "delivery-is-receipt": Mutant("the broker's receipt is taken for good", _delivery_is_receipt),
+    "order-never-sent-again": Mutant("an order is lost on the link", _order_never_sent_again),
+    "order-carried-out-late": Mutant("an order has no end", _order_carried_out_late, seed=1),
+    "configuration-goes-back": Mutant(
+        "an older order has the last word", _configuration_goes_back, seed=42
+    ),
     "projection-skips": Mutant("a segment is never shown", _projection_skips),
 }

@@ -23,6 +23,9 @@ FAULTS = (
 )  # fmt: skip
 """Kinds of trouble; each seed switches about half of them off."""
 
+ORDERS = ("start", "start", "restart", "put-config")
+"""What is ordered of devices from the control plane."""
+
 STEERING = ("pause", "resume", "terminate", "retry", "restart", "rerun")
 """What clients ask of executions besides starting them."""
 
@@ -40,6 +43,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     number: float = 0.0
     """How much, how long it stays off, or which: what the kind says."""
     for_s: float = 0.0
+    """How long it lasts; of an order, how long it is good for."""
     word: str = ""
 
 
@@ -78,6 +82,11 @@ class Plan(msgspec.Struct):
     worry: int = 4
     """Every so many commits are looked at."""
 
+    @property
+    def with_orders(self) -> bool:
+        """Whether anybody steers the devices from the control plane."""
+        return any(event.kind == "order" for event in self.events)
+
 
 def draw(seed: int) -> Plan:
     """The plan of a seed."""
@@ -89,6 +98,7 @@ def draw(seed: int) -> Plan:
     for kind in FAULTS:
         if kind in on:
             events += _faults(chance, kind, devices, length_s)
+    events += _orders(random.Random(f"{seed}:orders"), devices, length_s)
     events.sort(key=lambda event: event.at_s)
     return Plan(
         seed,
@@ -132,6 +142,22 @@ def _steering(chance: random.Random, devices: int, length_s: float) -> list[Even
             chance.randrange(100),
         )
         for _ in range(chance.randint(1, 5))
+    ]
+
+
+def _orders(chance: random.Random, devices: int, length_s: float) -> list[Event]:
+    if chance.random() < 0.7:
+        return []
+    return [
+        Event(
+            _moment(chance, length_s),
+            "order",
+            chance.randrange(devices),
+            chance.randrange(100),
+            for_s=chance.choice((2.0, 20.0, 3_600.0, 3_600.0)),
+            word=chance.choice(ORDERS),
+        )
+        for _ in range(chance.randint(1, 8))
     ]
 
 

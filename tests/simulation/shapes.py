@@ -21,6 +21,12 @@ SILENCE_S = {STEADY: 8, FLAKY: 5, DRIVER: 8, SLOTS: 8, BACK: 8, WINDOW: 8, PURE:
 RUN_S, POLLED_WITHIN_S = 20, 60
 """How long an attempt at ``flaky`` may take, and how long nobody may have asked for it."""
 
+TOLD, TOLD_TASKS = "told", 2
+"""What orders start and restart, and how many records one run of it makes."""
+
+VARIABLE = "site"
+"""Set by orders."""
+
 AT_ONCE = 2
 """Of the tasks called ``slots``."""
 
@@ -177,6 +183,7 @@ def _data_flows() -> dict[str, list[Step]]:
             simple("a"),
         ],
         "launched": [simple("a")],
+        TOLD: [_wait("w", "1s"), step("SET_VARIABLE", "v", inputParameters={"n": 1})],
     }
 
 
@@ -208,8 +215,8 @@ def _ending() -> Step:
     )
 
 
-SHAPES = tuple(name for name in _flows() if name not in ("caught", "launched"))
-"""What clients start; the other two are started by executions."""
+SHAPES = tuple(name for name in _flows() if name not in ("caught", "launched", TOLD))
+"""What clients start; the others are started by executions and by orders."""
 
 
 def workflow_definitions() -> list[dict[str, Any]]:

@@ -30,12 +30,15 @@ from tests.simulation.device import Device
 from tests.simulation.loop import Deadlock, Livelock, SimLoop
 from tests.simulation.machine import Machine, Run
 from tests.simulation.network import SimBroker, Weather
+from tests.simulation.operator import Operator, check_orders
 from tests.simulation.plan import CLOUD, NINETEEN_SEVENTY_S, STEERING, Event, Plan
 from tests.simulation.shapes import DRIVER, PURE, QUEUES
 from workflows.task import Handler, TaskContext, TaskFailed, pure
 
 REST_WITHIN_S = 3_600.0
 """After the faults everything must come to rest within so many virtual seconds."""
+
+_OPEN_ORDERS = "SELECT COUNT(*) FROM device_order WHERE ended IS NULL"
 
 _SHARED_MEMORY = Path("/dev/shm")
 
@@ -93,7 +96,15 @@ class World:
         self.broker = SimBroker(
             random.Random(f"{seed}:network"), msgspec.structs.replace(plan.weather), self.note
         )
-        self.cloud = Cloud(folder, seed, note=self.note, complain=self.complain, broker=self.broker)
+        self.cloud = Cloud(
+            folder,
+            seed,
+            note=self.note,
+            complain=self.complain,
+            broker=self.broker,
+            orders=plan.with_orders,
+        )
+        self.operator = Operator(self.stage, self.cloud)
         self.devices = [
             Device(
                 number,
@@ -105,6 +116,7 @@ class World:
                 handlers=self._handlers,
                 watch=self._committed,
                 slow_scripts=plan.slow_scripts,
+                orders=plan.with_orders,
             )
             for number in range(plan.devices)
         ]
@@ -224,6 +236,8 @@ class World:
             self._go(self.clients[event.device].start(event, self._starts))
         elif event.kind == "schedule":
             self._go(self.clients[event.device].schedule(event))
+        elif event.kind == "order":
+            self._go(self.operator.give(event, self.devices[event.device]))
         elif event.kind in STEERING:
             self._go(self.clients[event.device].steer(event))
         elif event.kind == "broker":
@@ -372,8 +386,11 @@ class World:
                 " THEN (SELECT value FROM progress WHERE name = 'pressing')"
                 " ELSE (SELECT value FROM counter WHERE name = 'projected') END"
             ).fetchone()[0]
+            ordered = ledger.execute(_OPEN_ORDERS).fetchone()[0]
         if waiting:
             found.append(f"cloud: {waiting} segments to project")
+        if ordered or not all(one.given for one in self.books.orders):
+            found.append(f"cloud: {ordered} orders are open")
         asked = [one.shape for one in self.books.starts if one.key is not None and one.id is None]
         return [*found, *(f"a client still starts {shape}" for shape in asked)]
 
@@ -388,6 +405,7 @@ class World:
                     rows: Rows = check.committed(connection, device.engine)
                 ending.check_effects(device, rows, self.books, self.complain)
                 ending.check_cloud(device, rows, ledger, self.complain)
+                check_orders(device, rows, self.books.orders, ledger, self.complain)
                 self._digest.update(repr(sorted(_ends(rows))).encode())
 
 
