@@ -383,7 +383,6 @@ class Uplink:
                     self._note_taken(session, event)
             await self._settle_doubts(session)
             session.handle_timer(_monotonic_s())
-            await self._keep_cursors(session)
             await self._obey(session)
             await self._note_clock(session)
             if self._epoch_due(session):
@@ -396,6 +395,8 @@ class Uplink:
                 session.note_bounds(await self._outbox.bounds())
             self._send(link, session)
             await self._feed(link, session)
+            # What is waited for goes first: whoever has acknowledged waits for nothing.
+            await self._keep_cursors(session)
             self._announce()
             await self._sleep(session)
 

@@ -10,7 +10,6 @@ order is kept and will be carried out.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Callable
@@ -39,7 +38,6 @@ BASE = "/api/devices/{device}/conductor/api"
 
 WAIT_S = 5.0
 """For what an order comes to. A device that is there takes some milliseconds."""
-_LOOK_S = 0.05
 _SEARCH_LIMIT = 100
 _DEFINITIONS_LIMIT = 500
 _REGISTERED_AT_ONCE = 100
@@ -318,12 +316,7 @@ class ConductorApi:
         Raises:
             HTTPException: the device has refused it.
         """
-        found = order
-        for _ in range(max(1, round(self.wait_s / _LOOK_S))):
-            found = await self._ledger.find_order(order.order_id) or found
-            if found.ended:
-                break
-            await asyncio.sleep(_LOOK_S)
+        found = await self._ledger.outcome(order.order_id, timeout_s=self.wait_s) or order
         if found.ended and found.state != State.DONE:
             status = 404 if "no " in (found.reason or "").lower()[:12] else 409
             raise HTTPException(status, f"the device: {found.reason or found.state}")

@@ -367,16 +367,25 @@ class Ledger:
         now_ms = self._now_ms()
         return await self.write(
             lambda connection: orders.withdraw(
-                connection,
-                order_id,
-                now_ms=now_ms,
-                reason=reason or "it was taken back",
+                connection, order_id, now_ms=now_ms, reason=reason or "it was taken back"
             )
         )
 
     async def find_order(self, order_id: str) -> OrderView | None:
         """An order by its id."""
         return await self._database.read(lambda connection: orders.find(connection, order_id))
+
+    async def outcome(self, order_id: str, *, timeout_s: float) -> OrderView | None:
+        """An order when it has come to something, or as it stands when the time is over."""
+        until_s = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            # Taken before the look, so that a change in between is not slept through.
+            changed = self._changed
+            found = await self.find_order(order_id)
+            left_s = until_s - asyncio.get_running_loop().time()
+            if found is None or found.ended or left_s <= 0:
+                return found
+            await self._hear(changed, left_s)
 
     async def orders_of(
         self,
@@ -392,16 +401,10 @@ class Ledger:
         """Orders to a device, or with None to all, newest first."""
         return await self._database.read(
             lambda connection: orders.page(
-                connection,
-                tenant=tenant,
-                device=device,
-                open_only=open_only,
-                kind=kind,
-                ended=ended,
-                after=after,
-                limit=limit,
+                connection, tenant=tenant, device=device, open_only=open_only, kind=kind,
+                ended=ended, after=after, limit=limit,
             )
-        )
+        )  # fmt: skip
 
     async def orders_wait(self, *, key_id: bytes) -> bool:
         """Whether `due_orders` would find something, or some wait for room in a device's line."""
@@ -466,16 +469,10 @@ class Ledger:
         """
         return await self._database.read(
             lambda connection: queries.executions(
-                connection,
-                tenant=tenant,
-                device=device,
-                status=status,
-                name=name,
-                text=text,
-                after=after,
-                limit=limit,
+                connection, tenant=tenant, device=device, status=status, name=name, text=text,
+                after=after, limit=limit,
             )
-        )
+        )  # fmt: skip
 
     async def execution(
         self, device: str, workflow_id: str, *, tenant: str = DEFAULT_TENANT
@@ -499,14 +496,10 @@ class Ledger:
         """The bytes of one kept file; None until all of it is here and its digest is right."""
         return await self._database.read(
             lambda connection: queries.evidence_content(
-                connection,
-                tenant=tenant,
-                device=device,
-                workflow_id=workflow_id,
-                task_id=task_id,
-                key=key,
+                connection, tenant=tenant, device=device, workflow_id=workflow_id,
+                task_id=task_id, key=key,
             )
-        )
+        )  # fmt: skip
 
     async def gaps(self, device: str, *, tenant: str = DEFAULT_TENANT) -> list[GapView]:
         """What of a device's history will not come, and why, as far as it has told."""
@@ -576,11 +569,17 @@ class Ledger:
                     changed = self._changed
                     if await self.newest_change() > cursor:
                         return True
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_LOOK_AGAIN_S if self.shared else None):
-                            await changed.wait()
+                    await self._hear(changed)
         except TimeoutError:
             return False
+
+    async def _hear(self, changed: asyncio.Event, most_s: float | None = None) -> None:
+        """Until something has changed, or may have changed in another process."""
+        if self.shared:
+            most_s = _LOOK_AGAIN_S if most_s is None else min(most_s, _LOOK_AGAIN_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await changed.wait()
 
     async def _write(self, step: Callable[[Connection], T]) -> T:
         try:

@@ -168,6 +168,10 @@ class CampaignList(msgspec.Struct, frozen=True):
     """Give this back as ``after`` for the following page; null at the end."""
 
 
+_LONGEST_WAIT_S = 60
+"""For what an order comes to, in one request."""
+
+
 class MemberList(msgspec.Struct, frozen=True):
     """Some devices of a campaign."""
 
@@ -196,7 +200,7 @@ class OrderApi:
             Operation("POST", steer, self.steer, area, operator, body=SteerRequest,
                       answer=ShownOrder),
             Operation("GET", "/api/v1/orders", self.of_all, area, query=page, answer=OrderList),
-            Operation("GET", one, self.one, area, answer=ShownOrder),
+            Operation("GET", one, self.one, area, query=("waitForSeconds",), answer=ShownOrder),
             Operation("DELETE", one, self.withdraw, area, operator, answer=ShownOrder),
             Operation("POST", many + "/preview", self.preview, area, body=Target, answer=Preview),
             Operation("POST", many, self.make, area, operator, body=NewCampaign,
@@ -290,8 +294,12 @@ class OrderApi:
         return json_answer(OrderList([shown_order(row) for row in page.rows], page.next))
 
     async def one(self, call: Call) -> Response:
-        """One order, and how far it has come."""
-        return json_answer(shown_order(await self._find(call)))
+        """One order, and how far it has come; with waitForSeconds, when it has come to something."""
+        order = await self._find(call)
+        wait_s = call.number("waitForSeconds", default=0, least=0, most=_LONGEST_WAIT_S)
+        if wait_s and not order.ended:
+            order = await self._ledger.outcome(order.order_id, timeout_s=wait_s) or order
+        return json_answer(shown_order(order))
 
     async def withdraw(self, call: Call) -> Response:
         """Take back an order that was not sent yet; one that was sent may have been carried out."""

@@ -23,6 +23,7 @@ from edge.simulated_fleet.history import BOOT, Timetable, World
 from edge.simulated_fleet.obeying import Obedience
 from edge.simulated_fleet.shapes import SHAPES, Mix
 from sync import frames, receiver, topics
+from sync.codecs import Codec
 from sync.control_plane import truth
 from sync.database import in_transaction
 from sync.evidence_files import Folders
@@ -338,7 +339,14 @@ class Schedule:
                         lane, frame.header.first_seq - 1, newest, frame.header.count
                     )
                     expected = frames.decode(
-                        frames.encode(whole, epoch=1, oldest_seq=1, coalesce=bool(carried))
+                        frames.encode(
+                            whole,
+                            epoch=1,
+                            oldest_seq=1,
+                            # By another codec it may not fit.
+                            codec=Codec(frame.header.codec),
+                            coalesce=bool(carried),
+                        )
                     )
                     changed += expected.carried != frame.carried
                     wanted = expected.records[begin : begin + many]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,15 @@ def test_an_order_goes_its_way(where: Path | str) -> None:
         assert ["one"] == await send(world)
         assert "sent" == (await world.ask("GET", "/api/v1/orders/one"))["state"]
         await world.ask("DELETE", "/api/v1/orders/one", status=409)
-        await roof.report("one")
+        for wrong in ("-1", "61", "soon"):
+            await world.ask("GET", f"/api/v1/orders/one?waitForSeconds={wrong}", status=400)
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(world.ask("GET", "/api/v1/orders/one?waitForSeconds=30"))
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            await roof.report("one")
         done = await world.ask("GET", "/api/v1/orders/one")
+        assert done == waiting.result()
         assert ("done", {"a": 1}, {"name": "scan", "input": {"n": 1}}) == tuple(
             done[name] for name in ("state", "output", "body")
         )

@@ -100,6 +100,35 @@ def with_house(where: Path | str, scenario: Callable[[House], Awaitable[None]]) 
     asyncio.run(run())
 
 
+def test_whoever_waits_for_an_order(where: Path | str) -> None:
+    """Is told when it has come to something, at once when it has, and how it stands when not."""
+
+    async def scenario(house: House) -> None:
+        ledger = house.ledger
+        await house.hello()
+        assert await ledger.outcome("never-given", timeout_s=5) is None
+        name = await house.start()
+        waiting = await ledger.outcome(name, timeout_s=0.05)
+        assert waiting is not None and not waiting.ended
+
+        async with asyncio.TaskGroup() as group:
+            waiter = group.create_task(ledger.outcome(name, timeout_s=30))
+            await asyncio.sleep(0.05)
+            assert not waiter.done()
+            await house.places(ROOF)
+            await house.report(name, 1)
+        told = waiter.result()
+        assert told is not None and told.ended and "done" == told.state
+        assert told == await ledger.outcome(name, timeout_s=30)
+
+        # Others that share the ledger do not tell: it is looked now and then.
+        ledger.shared = True
+        late = await ledger.outcome(await house.start(), timeout_s=0.05)
+        assert late is not None and not late.ended
+
+    with_house(where, scenario)
+
+
 def test_an_order_goes_its_way(where: Path | str) -> None:
     """Queued, sent when the device is there, received, done; nothing is sent for nothing."""
 
