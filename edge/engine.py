@@ -380,6 +380,8 @@ class Engine:
     ) -> list[TaskView]:
         """Hand out up to ``count`` tasks; wait for the first up to ``timeout_ms``."""
         taken = await self.hand_over.poll(queue, worker=worker, count=count, timeout_ms=timeout_ms)
+        if not taken:
+            return taken
         try:
             for view in taken:
                 if view.fault is not None:

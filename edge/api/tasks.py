@@ -50,6 +50,9 @@ _REPORTED = frozenset(
 
 _encode = msgspec.json.Encoder().encode
 
+_NO_TASKS = answers.json([])
+"""Most polls end so."""
+
 
 async def poll(call: Call) -> Response:
     """Hand out one task; 204 when there is none."""
@@ -69,7 +72,7 @@ async def poll_batch(call: Call) -> Response:
         count=min(max(call.number("count", 1), 1), _MAX_BATCH),
         timeout_ms=max(timeout_ms, 0),
     )
-    return answers.json(_handed(call, queue, views))
+    return answers.json(_handed(call, queue, views)) if views else _NO_TASKS
 
 
 async def update(call: Call) -> Response:
