@@ -206,6 +206,9 @@ CREATE TABLE IF NOT EXISTS device_order (
 CREATE INDEX IF NOT EXISTS device_order_of ON device_order (device_id, order_key);
 -- What has still to be sent, or to be heard of.
 CREATE INDEX IF NOT EXISTS device_order_open ON device_order (due_ms) WHERE ended IS NULL;
+-- The same of one device: it may have had thousands that have ended.
+CREATE INDEX IF NOT EXISTS device_order_waiting ON device_order (device_id, order_key)
+WHERE ended IS NULL;
 -- What was never sent and is too late now.
 CREATE INDEX IF NOT EXISTS device_order_expiry ON device_order (expires_ms)
 WHERE ended IS NULL AND cseq = 0;

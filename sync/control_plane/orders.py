@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -33,6 +34,9 @@ ASKED_FOR_MS = 43_200_000
 
 _DEVICES_AT_ONCE = 200
 """Devices that are served in one transaction."""
+
+_MANY = 500
+_MANY_DEVICES = "SELECT 1 FROM device WHERE tenant = ? LIMIT 1 OFFSET ?"
 
 _FIND_DEVICE = "SELECT device_id FROM device WHERE tenant = :tenant AND device = :device"
 
@@ -82,7 +86,7 @@ ON CONFLICT (device_id) DO UPDATE SET
 """
 
 _AT_PLACE = """
-SELECT order_id FROM device_order WHERE device_id = ? AND epoch = ? AND cseq = ?
+SELECT order_id FROM device_order WHERE device_id = ? AND epoch = ? AND cseq = ? AND cseq > 0
 """
 
 # Sent to a history that is no more: whether it was carried out there is not known, and carrying it
@@ -137,28 +141,33 @@ _IS_THERE = """
 SELECT device_id FROM device WHERE tenant = :tenant AND device = :device AND online = 1
 """
 
-# Devices that are there, take our orders, and have some that are due.
+# Devices that are there, take our orders, and have some that are due. The sign keeps SQLite from
+# going through all orders in the order of their devices.
 _WAITING_DEVICES = """
-SELECT DISTINCT o.device_id FROM device_order o
+SELECT DISTINCT +o.device_id FROM device_order o
 JOIN device d ON d.device_id = o.device_id
 JOIN order_line l ON l.device_id = o.device_id
 WHERE o.ended IS NULL AND o.due_ms <= :now_ms AND d.online = 1 AND instr(l.keys, :key) > 0
 LIMIT :limit
 """
 
-# Also what has ended meanwhile keeps its place: without it the line would stop there.
-_LINE_OF_DEVICE = """
-SELECT o.order_key, o.order_id, o.kind, o.body, o.condition, o.issued_ms, o.expires_ms, o.cseq,
-       o.sendings, o.due_ms
-FROM device_order o
-WHERE o.device_id = :device_id AND (
-  o.epoch = :epoch AND o.cseq > :cack
-  OR o.ended IS NULL AND o.cseq = 0 AND (o.expires_ms > :now_ms OR o.sent_ms > 0)
-  OR o.ended IS NULL AND o.cseq BETWEEN 1 AND :cack AND o.due_ms <= :now_ms
-)
-ORDER BY o.cseq <= :cack, o.cseq, o.order_key
+_OF_DEVICE = """
+SELECT order_key, order_id, kind, body, condition, issued_ms, expires_ms, cseq, sendings, due_ms
+FROM device_order
+WHERE device_id = :device_id AND {which}
 LIMIT :limit
 """
+
+# What goes to a device, in this order. What has ended meanwhile keeps its place: without it the line
+# would stop there.
+_LINE_OF_DEVICE = [
+    _OF_DEVICE.format(which=which)
+    for which in (
+        "epoch = :epoch AND cseq > :cack AND cseq > 0 ORDER BY cseq",
+        "ended IS NULL AND cseq = 0 AND (expires_ms > :now_ms OR sent_ms > 0) ORDER BY order_key",
+        "ended IS NULL AND cseq BETWEEN 1 AND :cack AND due_ms <= :now_ms ORDER BY cseq, order_key",
+    )
+]
 
 _SENT = """
 UPDATE device_order SET epoch = :epoch, cseq = :cseq, due_ms = :due_ms,
@@ -324,7 +333,7 @@ def page(
         limit: of the page.
     """
     wanted = [
-        ("d.tenant = :tenant", tenant is not None),
+        (tenant_of(connection, tenant, device), tenant is not None),
         ("d.device = :device", device is not None),
         ("o.ended IS NULL", open_only),
         ("o.kind = :kind", kind is not None),
@@ -346,6 +355,18 @@ def page(
     more = len(rows) > limit
     shown = rows[:limit]
     return OrderPage(rows=[_view(row) for row in shown], next=shown[-1][0] if more else None)
+
+
+def tenant_of(connection: Connection, tenant: str | None, device: str | None) -> str:
+    """The condition that finds a tenant's orders, newest first, as `d.tenant` or `+d.tenant`.
+
+    Of a tenant with few devices these are looked up one by one. Of one with many that would be all
+    of its orders: the newest orders are, and the sign tells SQLite so.
+    """
+    if device is None and tenant is not None:
+        many = connection.execute(_MANY_DEVICES, (tenant, _MANY)).fetchone()
+        return "+d.tenant = :tenant" if many is not None else "d.tenant = :tenant"
+    return "d.tenant = :tenant"
 
 
 def note_position(
@@ -462,16 +483,11 @@ def _due_of(connection: Connection, device_id: int, key: str, *, now_ms: int) ->
     epoch, cack, next_cseq = line[0], line[1], line[2]
     given_up = {"device_id": device_id, "cack": cack, "now_ms": now_ms}
     connection.execute(_GIVE_UP, given_up | {"asked_for_ms": ASKED_FOR_MS})
-    rows = connection.execute(
-        _LINE_OF_DEVICE,
-        {
-            "device_id": device_id,
-            "epoch": epoch,
-            "cack": cack,
-            "now_ms": now_ms,
-            "limit": UNDER_WAY,
-        },
-    ).fetchall()
+    keys = {"device_id": device_id, "epoch": epoch, "cack": cack, "now_ms": now_ms}
+    rows: list[Sequence[Any]] = []
+    for statement in _LINE_OF_DEVICE:
+        room = UNDER_WAY - len(rows)
+        rows += connection.execute(statement, keys | {"limit": room}).fetchall()
     going: list[Order] = []
     for order_key, order_id, kind, body, condition, issued, expires, cseq, sendings, due_ms in rows:
         # From the first that is due on, all are sent: the device takes them in line only.

@@ -276,6 +276,9 @@ CREATE TABLE IF NOT EXISTS fetch_removed (
   removed_ms INTEGER NOT NULL
 ) STRICT;
 
+-- Serve the newest orders of a kind, and those that ended in a way.
+CREATE INDEX IF NOT EXISTS device_order_kind ON device_order (kind, order_key);
+CREATE INDEX IF NOT EXISTS device_order_ended ON device_order (ended, order_key);
 -- Serves the list of what has been ordered to be fetched.
 CREATE INDEX IF NOT EXISTS device_order_fetches ON device_order (order_key)
 WHERE kind IN ('fetch-journal', 'fetch-task-logs', 'fetch-file', 'fetch-execution');
