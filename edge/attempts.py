@@ -116,7 +116,9 @@ def run(handler: Handler, attempt: Attempt) -> Answer:
         again = isinstance(error, Unreachable)
         status = TaskStatus.FAILED if again else TaskStatus.FAILED_WITH_TERMINAL_ERROR
         return Answer(status, reason=str(error), logs=attempt.lines())
-    except Exception as error:  # noqa: BLE001 - a rim: a handler may be anybody's
+    except BaseException as error:  # noqa: BLE001 - a rim: a handler may be anybody's
+        # sys.exit() in somebody's library ends the task and not the daemon, which would meet it
+        # again after its restart. Threads of handlers are sent no signals.
         attempt.log(traceback.format_exc())
         reason = f"{type(error).__name__}: {error}"
         return Answer(TaskStatus.FAILED, reason=reason, logs=attempt.lines())
@@ -132,15 +134,17 @@ def trace_of(view: TaskView) -> str:
 def result_of(view: TaskView, answer: Answer) -> TaskResult:
     """What is reported of a task, without the secrets that were put into its input."""
     answer = _discreet(view, answer)
+    output, wrong = EMPTY, None
     try:
         output = msgspec.json.encode(answer.output) if answer.output else EMPTY
     except (TypeError, ValueError, RecursionError) as error:
-        answer = Answer(
-            TaskStatus.FAILED_WITH_TERMINAL_ERROR,
-            reason=f"the handler returned what JSON cannot hold: {error}",
-            logs=answer.logs,
-        )
-        output = EMPTY
+        wrong = f"the handler returned what JSON cannot hold: {error}"
+    if not output.startswith(b"{"):
+        # Expressions and clients take an output for a map.
+        wrong = f"the handler returned no map, but {type(answer.output).__name__}"
+    if wrong is not None:
+        status = TaskStatus.FAILED_WITH_TERMINAL_ERROR
+        answer, output = Answer(status, reason=wrong, logs=answer.logs), EMPTY
     return TaskResult(
         workflow_id=workflow_uuid(view.workflow.id),
         task_id=task_uuid(view.workflow.id, view.task.ordinal),

@@ -70,9 +70,10 @@ def test_what_a_pure_one_sees() -> None:
         (Unreachable("x"), TaskStatus.FAILED),
         (Refused("x"), TaskStatus.FAILED_WITH_TERMINAL_ERROR),
         (KeyError("x"), TaskStatus.FAILED),
+        (SystemExit(3), TaskStatus.FAILED),
     ],
 )
-def test_what_is_raised_is_the_fate(error: Exception, status: TaskStatus) -> None:
+def test_what_is_raised_is_the_fate(error: BaseException, status: TaskStatus) -> None:
     """And what was logged before is kept, with where an unknown error came from."""
 
     def handler(task: TaskContext) -> dict[str, Any]:
@@ -83,7 +84,8 @@ def test_what_is_raised_is_the_fate(error: Exception, status: TaskStatus) -> Non
 
     assert status is answer.status
     assert ("begun", 7) == answer.logs[0]
-    assert isinstance(error, KeyError) == any("Traceback" in line for line, _ in answer.logs)
+    traced = any("Traceback" in line for line, _ in answer.logs)
+    assert isinstance(error, KeyError | SystemExit) == traced
 
 
 def test_more_lines_than_are_kept() -> None:
@@ -118,3 +120,13 @@ def test_what_is_reported() -> None:
     assert ((r"b\udcff", 1),) == told.logs
     assert TaskStatus.FAILED_WITH_TERMINAL_ERROR is unfit.status
     assert "JSON cannot hold" in (unfit.reason or "")
+
+
+@pytest.mark.parametrize("output", [[1], "text", 5])
+def test_what_is_no_map_is_no_output(output: Any) -> None:
+    """Expressions and clients take an output for a map, so the task fails and says why."""
+    told = result_of(_view(), Answer(TaskStatus.COMPLETED, output, logs=(("a", 1),)))
+
+    assert TaskStatus.FAILED_WITH_TERMINAL_ERROR is told.status
+    assert f"the handler returned no map, but {type(output).__name__}" == told.reason
+    assert (b"{}", (("a", 1),)) == (told.output, told.logs)
