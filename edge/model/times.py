@@ -18,7 +18,16 @@ _DURATION = re.compile(
 """Blanks belong to the part before them, so that there is one way only to read any text: a text of
 many blanks must not cost a time that grows with a power of their number."""
 
-_OFFSET = re.compile(r"^(?:GMT|UTC)?([+-])(\d{1,2}):?(\d{2})$")
+_OFFSET = re.compile(r"^(?:GMT|UTC)?([+-])(\d{1,2}):?(\d{2})$", re.IGNORECASE)
+
+_ABBREVIATED = {
+    "Z": 0, "BST": 60, "CEST": 120, "EEST": 180, "MSK": 180, "IST": 330, "SGT": 480, "HKT": 480,
+    "AWST": 480, "JST": 540, "KST": 540, "AEST": 600, "AEDT": 660, "NZST": 720, "NZDT": 780,
+    "BRT": -180, "EDT": -240, "CDT": -300, "CST": -360, "MDT": -360, "PDT": -420, "PST": -480,
+    "AKDT": -480, "AKST": -540,
+}  # fmt: skip
+"""Minutes from Greenwich: abbreviations that Java knows as zones, ``PST`` above all, and that the
+zone database does not; of several meanings the one that Java takes."""
 
 
 class BadTime(ValueError):
@@ -65,6 +74,9 @@ def _zone(name: str) -> dt.tzinfo:
     if offset:
         minutes = int(offset[2]) * 60 + int(offset[3])
         return dt.timezone(dt.timedelta(minutes=minutes * (-1 if offset[1] == "-" else 1)))
+    minutes_east = _ABBREVIATED.get(name.strip().upper())
+    if minutes_east is not None:
+        return dt.timezone(dt.timedelta(minutes=minutes_east))
     # Imported when it is needed: few devices ever name a zone.
     from zoneinfo import ZoneInfo
 

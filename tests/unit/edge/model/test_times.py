@@ -59,10 +59,16 @@ def test_bad_durations(text: str) -> None:
         ("2024-02-29 12:30 GMT-0430", "2024-02-29T12:30:00-04:30"),
         ("2024-02-29 12:30 Europe/Paris", "2024-02-29T12:30:00+01:00"),
         ("2024-02-29  12:30   UTC ", "2024-02-29T12:30:00+00:00"),
+        ("2024-02-29 12:30 PST", "2024-02-29T12:30:00-08:00"),
+        ("2024-07-29 12:30 pdt", "2024-07-29T12:30:00-07:00"),
+        ("2024-02-29 12:30 EST", "2024-02-29T12:30:00-05:00"),
+        ("2024-02-29 12:30 IST", "2024-02-29T12:30:00+05:30"),
+        ("2024-02-29 12:30 Z", "2024-02-29T12:30:00+00:00"),
+        ("2024-02-29 12:30 gmt+4:00", "2024-02-29T12:30:00+04:00"),
     ],
 )
 def test_dates_with_a_zone(text: str, expected: str) -> None:
-    """A zone is a name or an offset."""
+    """A zone is a name, one of Java's abbreviations, or an offset."""
     moment = dt.datetime.fromisoformat(expected)
 
     assert moment.timestamp() * 1000 == until_ms(text)
