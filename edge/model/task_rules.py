@@ -132,7 +132,8 @@ def _script(task: WorkflowTask, text: str, surrounds: Surrounds) -> Iterator[str
 
 def _do_while(task: WorkflowTask, _: Surrounds) -> Iterator[str]:
     # A loop over a list needs no condition; only Conductor's own check asks for one.
-    if not task.loop_condition and task.items is None and "items" not in task.input_parameters:
+    has_list = task.items is not None or not {"items", "_items"}.isdisjoint(task.input_parameters)
+    if not task.loop_condition and not has_list:
         yield _required("loopCondition", task)
     if not task.loop_over:
         yield _required("loopOver", task)

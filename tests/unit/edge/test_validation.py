@@ -219,6 +219,7 @@ def test_each_type_brings_along_what_it_needs(step: dict[str, Any], expected: st
         simple(type="WAIT", inputParameters={"until": "${workflow.input.x}"}),
         simple(type="HTTP", inputParameters={"uri": "http://x"}),
         simple(type="DO_WHILE", items="${workflow.input.x}", loopOver=[simple("b")]),
+        simple(type="DO_WHILE", inputParameters={"_items": [1]}, loopOver=[simple("b")]),
         simple(type="FORK_JOIN_DYNAMIC", inputParameters={"forkTaskInputs": []}),
         simple(type="my own type"),
         simple(inputParameters={"x": "$${not.a.reference}", "y": "${CPEWF_TASK_ID}"}),
