@@ -517,7 +517,8 @@ class Engine:
             lambda c: metadata.read_workflow_definition(c, name, version)
         )
         if found is None:
-            raise NotFound(f"No such workflow found by name: {name}, version: {version}")
+            wanted = "null" if version is None else version
+            raise NotFound(f"No such workflow found by name: {name}, version: {wanted}")
         return found
 
     async def workflow_definitions(self) -> list[WorkflowDefinition]:

@@ -41,7 +41,10 @@ def test_a_workflow_definition_lives_and_goes(tmp_path: Path) -> None:
         gone = await device.call("DELETE", "/metadata/workflow/flow/2")
         odd = await device.call("DELETE", "/metadata/workflow/flow/two")
         missing = await device.call("GET", "/metadata/workflow/flow?version=2")
+        never = await device.call("GET", "/metadata/workflow/never")
         assert (404, 400, 404) == (gone.status_code, odd.status_code, missing.status_code)
+        assert "No such workflow found by name: flow, version: 2" == missing.json()["message"]
+        assert "No such workflow found by name: never, version: null" == never.json()["message"]
 
     run(tmp_path, body)
 
