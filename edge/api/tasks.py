@@ -13,7 +13,7 @@ import msgspec
 from edge import wire
 from edge.api import answers, external
 from edge.api.call import Call
-from edge.model.errors import InvalidInput
+from edge.model.errors import InvalidInput, NotFound
 from edge.model.executions import TaskStatus
 from edge.model.requests import PollData, TaskResult, TaskView
 from edge.model.validation import PostedResult, parse_task_result
@@ -103,9 +103,11 @@ async def update_by_ref(call: Call) -> Response:
 
 
 async def update_by_ref_sync(call: Call) -> Response:
-    """Report a task by its reference name and answer the workflow after it."""
-    await _update_by_ref(call)
-    view = await call.house.engine.execution(call.params["workflow"])
+    """Report a task by its reference name and answer the workflow after it; 404 without one."""
+    workflow, ref = call.params["workflow"], call.params["ref"]
+    if not await _update_by_ref(call):
+        raise NotFound(f"Found no running task {ref} of workflow {workflow} to update")
+    view = await call.house.engine.execution(workflow)
     return answers.json(call.house.encoder.workflow(view.workflow, view.pinned, view.tasks))
 
 

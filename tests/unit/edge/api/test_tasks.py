@@ -205,7 +205,10 @@ def test_a_wrong_update_is_refused_in_the_error_shape(
 
 
 def test_a_task_is_reported_by_its_reference(tmp_path: Path) -> None:
-    """The output is merged; nothing pending answers an empty text, a wrong status 400."""
+    """The output is merged; nothing pending answers an empty text, a wrong status 400.
+
+    Who wants to see the execution is told with 404 that nothing was pending.
+    """
 
     async def body(device: Device) -> None:
         await device.register()
@@ -215,11 +218,15 @@ def test_a_task_is_reported_by_its_reference(tmp_path: Path) -> None:
         wrong = await device.call("POST", f"{path}/DONE", json={})
         done = await device.call("POST", f"{path}/COMPLETED?workerid=me", json={"a": 1})
         late = await device.call("POST", f"{path}/COMPLETED", json={})
-        shown = await device.answer("POST", f"{path}/COMPLETED/sync")
+        later = await device.call("POST", f"{path}/COMPLETED/sync")
+        path = f"/tasks/{await device.started()}/first"
+        shown = await device.answer("POST", f"{path}/COMPLETED/sync", json={"a": 1})
 
         assert 400 == wrong.status_code
         assert (200, 36) == (done.status_code, len(done.text))
         assert (200, "") == (late.status_code, late.text)
+        assert 404 == later.status_code
+        assert "Found no running task first of workflow" in later.json()["message"]
         assert ("COMPLETED", {"a": 1}) == (shown["status"], shown["output"])
 
     run(tmp_path, body)
