@@ -117,6 +117,8 @@ class Visit(NamedTuple):
     """Whether the definition lacks the step: the record then brings it along."""
     posted: JsonObject | None = None
     """Laid over the step's own input."""
+    attempt: int = 0
+    """Number of the attempt, when it replaces none."""
 
     def delay(self) -> tuple[int, int]:
         """Seconds that the record shows, and milliseconds that a worker waits.
@@ -267,7 +269,7 @@ class Draft:
             type=type_ or step.type,
             name=name or step.name,
             status=status,
-            attempt=old.attempt + 1 if old else 0,
+            attempt=old.attempt + 1 if old else visit.attempt,
             iteration=visit.lap.iteration,
             loop=visit.lap.loop,
             suffix=visit.lap.suffix,

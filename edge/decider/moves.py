@@ -84,14 +84,31 @@ def _rerun_from(draft: Draft, target: Task, task_input: bytes | None) -> None:
         joins = _drop_later(draft, target)
     _rewind_loops(draft, target)
     waiting = _reopen_others(draft, target, joins)
-    if target.kind in _MADE_ANEW:
+    ends = _ends_beside(draft, target)
+    if target.kind in _MADE_ANEW or target.status is TaskStatus.SKIPPED:
+        # A record that was only skipped holds nothing that its task needs.
         _come_again(draft, target, task_input)
     elif target.kind in JOINS:
         reopen(draft, target)
         waiting.append(target)
     else:
         _reset(draft, target, task_input)
+    # As in a retry: the flow never goes on behind them, and their JOINs would wait for ever.
+    for end in ends:
+        new_attempt(draft, draft.step(end), end)
     look_again(draft, waiting)
+
+
+def _ends_beside(draft: Draft, target: Task) -> list[Task]:
+    """What ended the workflow in other branches, and ends it again."""
+    newest = (draft.snapshot.tasks[ordinal] for ordinal in sorted(draft.snapshot.latest.values()))
+    return [
+        task
+        for task in newest
+        if task.kind == "TERMINATE"
+        and task.status is TaskStatus.COMPLETED
+        and task.ordinal != target.ordinal
+    ]
 
 
 def _drop_later(draft: Draft, target: Task) -> set[int]:
@@ -117,7 +134,8 @@ def _come_again(draft: Draft, target: Task, task_input: bytes | None) -> None:
     step, lap = draft.step(target), Lap.around(target)
     posted = msgspec.json.decode(task_input) if task_input is not None else None
     draft.drop([target.ordinal])
-    schedule(draft, Visit(step, lap, brought=target.step is not None, posted=posted))
+    brought = target.step is not None
+    schedule(draft, Visit(step, lap, brought=brought, posted=posted, attempt=target.attempt))
 
 
 def _rewind_loops(draft: Draft, target: Task) -> None:
@@ -164,6 +182,8 @@ def _reset(draft: Draft, task: Task, task_input: bytes | None) -> None:
     """Let a task run again in the same record."""
     operator = operator_for(task.kind)
     queued = task.queue is not None
+    if task_input is not None and task.kind == "SUB_WORKFLOW":
+        task_input = _of_child(draft, task, task_input)
     changed = draft.change(
         task,
         status=TaskStatus.SCHEDULED if queued else TaskStatus.IN_PROGRESS,
@@ -188,6 +208,14 @@ def _reset(draft: Draft, task: Task, task_input: bytes | None) -> None:
     draft.change(changed, due_ms=due_ms)
     if operator.launch is not None:
         draft.calls.append(operator.launch(draft, draft.snapshot.tasks[task.ordinal]))
+
+
+def _of_child(draft: Draft, task: Task, task_input: bytes) -> bytes:
+    """What is posted for a SUB_WORKFLOW: its child's input, or fields of the task's own input."""
+    own = draft.snapshot.parsed(task.ordinal, "input")
+    posted = msgspec.json.decode(task_input)
+    is_own = "workflowInput" in posted or "subWorkflowName" in posted
+    return msgspec.json.encode({**own, **(posted if is_own else {"workflowInput": posted})})
 
 
 # Skip and jump.

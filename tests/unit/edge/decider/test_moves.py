@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from edge.model.calls import Launch, Pull
-from edge.model.decision import Admit, Jump, Launched, Rerun, Skip, Upgrade
+from edge.model.decision import Admit, Jump, Launched, Rerun, Retry, Skip, Upgrade
 from edge.model.errors import Conflict, IllegalState, InvalidInput
 from edge.model.executions import TaskStatus
 from edge.model.snapshot import Snapshot
@@ -178,6 +180,72 @@ def test_a_rerun_from_a_sub_workflow_starts_a_new_child() -> None:
 
     assert isinstance(call, Launch)
     assert ("SCHEDULED", b"") == (play.task("c").status, play.task("c").child)
+
+
+@pytest.mark.parametrize(
+    ("posted", "child_input"),
+    [
+        (b'{"n":2}', b'{"n":2}'),
+        (b'{"workflowInput":{"n":3}}', b'{"n":3}'),
+        (b'{"subWorkflowName":"other"}', b'{"n":1}'),
+    ],
+)
+def test_a_rerun_from_a_sub_workflow_with_an_input(posted: bytes, child_input: bytes) -> None:
+    """What is posted is the child's input, or fields of the task's own."""
+    param = {"name": "child"}
+    play = Playbook(
+        step("c", "SUB_WORKFLOW", subWorkflowParam=param, inputParameters={"n": 1}), step("z")
+    )
+    play.start()
+    play.do(Launched(1, bytes(range(16))))
+    play.terminate("enough")
+    (call,) = play.do(Rerun(1, task_input=posted)).calls
+
+    assert isinstance(call, Launch)
+    assert child_input == call.input
+    assert ("other" if b"other" in posted else "child") == call.name
+
+
+@pytest.mark.parametrize(
+    "skipped", [step("b"), step("b", "SUB_WORKFLOW", subWorkflowParam={"name": "child"})]
+)
+def test_a_rerun_from_a_skipped_task_comes_to_it(skipped: dict[str, Any]) -> None:
+    """Its record holds neither a queue nor an input, so the step begins with a new one."""
+    play = Playbook(step("a"), {**skipped, "inputParameters": {"n": 1}})
+    play.start()
+    play.do(Skip("b"))
+    play.complete("a")
+    assert "COMPLETED" == play.status
+    play.do(Rerun(play.task("b").ordinal))
+
+    assert {"a": "COMPLETED", "b": "SCHEDULED"} == play.states()
+    assert play.task("b").queue is not None
+    assert 1 == msgspec.json.decode(play.task("b").input).get("workflowInput", {"n": 1})["n"]
+
+
+def test_a_rerun_from_an_attempt_keeps_its_number() -> None:
+    """Also where the step is come to anew: no two records have a reference and a number."""
+    play = Playbook(step("w", "WAIT"))
+    play.start()
+    play.update("w", BROKEN)
+    play.do(Retry())
+    play.terminate("enough")
+    play.do(Rerun(play.task("w").ordinal))
+
+    assert ["1 w 0 FAILED_WITH_TERMINAL_ERROR", "2 w 1 IN_PROGRESS"] == play.rows()
+
+
+def test_a_rerun_beside_what_ended_the_workflow_ends_it_again() -> None:
+    """As a retry does; the JOIN of the branch that it ended would wait for ever."""
+    end = step("end", "TERMINATE", inputParameters={"terminationStatus": "FAILED"})
+    play = Playbook(fork("f", [end, step("never")], [step("a")]), join("j", "never", "a"))
+    play.start()
+    play.do(Rerun(play.task("a").ordinal))
+
+    assert "FAILED" == play.status
+    assert {"f": "COMPLETED", "end": "COMPLETED", "a": "CANCELED", "j": "CANCELED"} == play.states()
+    play.do(Rerun(play.task("end").ordinal))
+    assert ("FAILED", 1) == (play.status, play.task("end").attempt)
 
 
 def test_what_cannot_be_rerun() -> None:
