@@ -80,7 +80,8 @@ def rerun(draft: Draft, command: Rerun) -> None:
 
 def _rerun_from(draft: Draft, target: Task, task_input: bytes | None) -> None:
     joins: set[int] = set()
-    if target.kind != "SUB_WORKFLOW":
+    # A loop that goes back to an earlier iteration comes to the later ones again.
+    if target.kind != "SUB_WORKFLOW" or target.loop:
         joins = _drop_later(draft, target)
     _rewind_loops(draft, target)
     waiting = _reopen_others(draft, target, joins)
@@ -293,9 +294,9 @@ def jump(draft: Draft, command: Jump) -> None:
             updated_ms=draft.now_ms,
         )
     draft.agenda.clear()
-    target = snapshot.find(command.ref)
-    if target is not None:
-        draft.drop([task.ordinal for task in snapshot.in_order() if task.seq >= target.seq])
+    first = min((task.seq for task in snapshot.in_order() if task.ref == command.ref), default=0)
+    if first:
+        draft.drop([task.ordinal for task in snapshot.in_order() if task.seq >= first])
     _skip_before(draft, place.siblings[: place.position], {})
     # A JOIN would wait for ever for branches that nobody has begun.
     members = [outline.place(ref) for ref in place.step.join_on]

@@ -233,6 +233,7 @@ class Snapshot:
         """Take finished task records away."""
         last = self.next_seq - 1
         last_goes = any(self.tasks[ordinal].seq == last for ordinal in ordinals)
+        gone: set[str] = set()
         for ordinal in ordinals:
             task = self.tasks.pop(ordinal)
             for index, name in ((self.latest, task.ref), (self.newest, task.step_ref)):
@@ -247,12 +248,23 @@ class Snapshot:
                     self.laps.get(task.loop, {}).pop(task.iteration, None)
             for kept in (self.open, self.unfollowed, self.unfinished, self.unsettled, self.laps):
                 kept.pop(ordinal, None)
-            self._waiting.pop(task.ref, None)
+            gone.add(task.ref)
             self._parsed.pop((ordinal, "input"), None)
             self._parsed.pop((ordinal, "output"), None)
             self._count_bulk(ordinal, None)
         if last_goes:
             self.next_seq = max((task.seq for task in self.tasks.values()), default=0) + 1
+        for ref in gone:
+            self._await_again(ref)
+
+    def _await_again(self, ref: str) -> None:
+        """Let JOINs that are open wait for what was taken away, for it may come again."""
+        joins = [join for join in self._waiting.pop(ref, ()) if join in self.unfinished]
+        if joins:
+            self._waiting[ref] = joins
+        for join in joins:
+            if not self._finished(ref):
+                self.unfinished[join].add(ref)
 
     def await_refs(self, join: int, refs: list[str]) -> None:
         """Make an open JOIN wait for references that are not finished yet."""

@@ -182,6 +182,43 @@ def test_a_rerun_from_a_sub_workflow_starts_a_new_child() -> None:
     assert ("SCHEDULED", b"") == (play.task("c").status, play.task("c").child)
 
 
+def test_a_join_waits_for_what_a_rerun_begins_anew() -> None:
+    """Also for a task whose record is made anew, and not before that has finished."""
+    play = Playbook(fork("f", [step("w", "WAIT")], [step("a")]), join("j", "w", "a"), step("z"))
+    play.start()
+    play.update("w", BROKEN)
+    play.do(Rerun(play.task("w").ordinal))
+    play.complete("a")
+
+    assert "IN_PROGRESS" == play.task("j").status
+    play.complete("w")
+    assert ("COMPLETED", "SCHEDULED") == (play.task("j").status, play.task("z").status)
+
+
+def test_a_rerun_from_a_sub_workflow_in_a_loop_goes_back_to_its_iteration() -> None:
+    """Later iterations are gone, as with any other task, and come again."""
+    child = step("c", "SUB_WORKFLOW", subWorkflowParam={"name": "child"})
+    play = Playbook(
+        step("loop", "DO_WHILE", loopOver=[child, step("s")], items="${workflow.input.list}")
+    )
+    play.start({"list": ["a", "b"]})
+    for number in (1, 2):
+        play.do(Launched(play.task(f"c__{number}").ordinal, bytes([number] * 16)))
+        play.complete(f"c__{number}")
+        play.complete(f"s__{number}")
+    assert "COMPLETED" == play.status
+    play.do(Rerun(play.task("c__1").ordinal))
+
+    assert {"loop": "IN_PROGRESS", "c__1": "SCHEDULED"} == play.states()
+    play.do(Launched(play.task("c__1").ordinal, bytes([3] * 16)))
+    for ref in ("c__1", "s__1"):
+        play.complete(ref)
+    play.do(Launched(play.task("c__2").ordinal, bytes([4] * 16)))
+    for ref in ("c__2", "s__2"):
+        play.complete(ref)
+    assert "COMPLETED" == play.status
+
+
 @pytest.mark.parametrize(
     ("posted", "child_input"),
     [
@@ -326,6 +363,17 @@ def test_a_jump_back_runs_everything_from_there_again() -> None:
     play.complete("b")
     play.complete("c")
     assert "COMPLETED" == play.status
+
+
+def test_a_jump_back_begins_with_the_first_attempt() -> None:
+    """Earlier attempts are gone too: no two records have a reference and a number."""
+    play = Playbook(step("a", retryCount=1), step("b"))
+    play.start()
+    play.update("a", TaskStatus.FAILED)
+    play.complete("a")
+    play.do(Jump("a"))
+
+    assert ["1 a 0 SCHEDULED"] == play.rows()
 
 
 def test_a_jump_to_a_join_waits_for_nobody() -> None:
