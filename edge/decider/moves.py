@@ -160,7 +160,8 @@ def _reopen_others(draft: Draft, target: Task, joins: set[int]) -> list[Task]:
     snapshot = draft.snapshot
     waiting: list[Task] = []
     for task in [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.latest.values())]:
-        if task.ordinal == target.ordinal:
+        passed_by = task.status is TaskStatus.SKIPPED and task.ordinal not in joins
+        if task.ordinal == target.ordinal or passed_by:
             continue
         if task.kind in JOINS:
             members = (snapshot.find(ref) for ref in join_refs(task))
@@ -242,6 +243,15 @@ def skip(draft: Draft, command: Skip) -> None:
             f"The task referenced {command.ref} has already been processed, cannot be skipped"
         )
     _pass_by(draft, place.step, command.input, command.output)
+    if place.step.type == "FORK_JOIN":
+        for following in place.siblings[place.position + 1 :][:1]:
+            _skip_members(draft, following)
+
+
+def _skip_members(draft: Draft, join: WorkflowTask) -> None:
+    """Count what a JOIN waits for as done: it would wait for ever for what nobody has begun."""
+    members = [draft.snapshot.pinned.outline.place(ref) for ref in join.join_on]
+    _skip_before(draft, [member.step for member in members if member is not None], {})
 
 
 def _pass_by(draft: Draft, step: WorkflowTask, posted: bytes, output: bytes) -> None:
@@ -298,9 +308,7 @@ def jump(draft: Draft, command: Jump) -> None:
     if first:
         draft.drop([task.ordinal for task in snapshot.in_order() if task.seq >= first])
     _skip_before(draft, place.siblings[: place.position], {})
-    # A JOIN would wait for ever for branches that nobody has begun.
-    members = [outline.place(ref) for ref in place.step.join_on]
-    _skip_before(draft, [member.step for member in members if member is not None], {})
+    _skip_members(draft, place.step)
     schedule(draft, Visit(place.step, posted=msgspec.json.decode(command.input)))
 
 

@@ -219,6 +219,19 @@ def test_a_rerun_from_a_sub_workflow_in_a_loop_goes_back_to_its_iteration() -> N
     assert "COMPLETED" == play.status
 
 
+def test_a_rerun_leaves_what_was_passed_by() -> None:
+    """A JOIN that a jump has passed by waits for nobody again."""
+    play = Playbook(fork("f", [step("a"), step("b")]), join("j", "b"), step("z"))
+    play.start()
+    play.do(Jump("z"))
+    play.terminate("enough")
+    play.do(Rerun(play.task("z").ordinal))
+
+    assert {"f": "COMPLETED", "a": "SKIPPED", "j": "SKIPPED", "z": "SCHEDULED"} == play.states()
+    play.complete("z")
+    assert "COMPLETED" == play.status
+
+
 @pytest.mark.parametrize(
     ("posted", "child_input"),
     [
@@ -321,6 +334,19 @@ def test_several_tasks_in_a_row_and_the_last_one() -> None:
     play.complete("a")
 
     assert "COMPLETED" == play.status
+
+
+def test_a_skipped_fork_is_skipped_with_its_branches() -> None:
+    """Nobody begins them, so the JOIN behind it waits for none of them."""
+    play = Playbook(step("a"), fork("f", [step("b")], [step("c")]), join("j", "b", "c"), step("z"))
+    play.start()
+    play.do(Skip("f"))
+    play.complete("a")
+
+    assert {
+        "a": "COMPLETED", "f": "SKIPPED", "b": "SKIPPED", "c": "SKIPPED", "j": "COMPLETED",
+        "z": "SCHEDULED",
+    } == play.states()  # fmt: skip
 
 
 def test_what_cannot_be_skipped() -> None:
