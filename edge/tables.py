@@ -57,6 +57,7 @@ class Tables:
             connection.execute("BEGIN IMMEDIATE")
             self._executions.fold(connection)
             connection.execute("COMMIT")
+            self._executions.committed()
         except sqlite3.Error as error:
             self._undo(connection)
             self._storage.refusal(error)

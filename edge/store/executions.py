@@ -200,6 +200,8 @@ class Executions:
         """What is committed and stands in no table yet: the same as in the rows of ``redo``."""
         self._known = False
         """Whether ``_recent`` is that; after a COMMIT that may have failed it is not."""
+        self._placing = False
+        """Whether what the tables lacked is put there by a transaction that is still open."""
         self._batch = Staged()
         self._logged = Staged()
         """What the transaction has written as a row of ``redo``: pending, once it is committed."""
@@ -313,7 +315,7 @@ class Executions:
     @property
     def unfolded(self) -> bool:
         """Whether the tables may lack anything that is committed; any thread may ask."""
-        return not self._known or not self._recent.rows.empty
+        return not self._known or self._placing or not self._recent.rows.empty
 
     @property
     def recent(self) -> Recent | None:
@@ -347,6 +349,7 @@ class Executions:
         if not self._logged.empty:
             self._recent.add(self._logged)
             self._logged = Staged()
+        self._placing = False
 
     def fold(self, connection: sqlite3.Connection) -> None:
         """Bring the tables up to date, the finished requests of the batch included.
@@ -360,6 +363,8 @@ class Executions:
         if self._payloads is not None and not self._batch.empty:
             self._payloads.pack(connection, self._batch)
         if not self._recent.rows.empty:
+            # Nobody else sees it there before the COMMIT, though it was acknowledged long ago.
+            self._placing = True
             put(connection, self._recent.rows)
             redo.clear(connection)
             self._recent.clear()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 from edge.engine import Engine
 from edge.model.executions import TaskStatus
+from edge.transactions import Transaction
 from tests.unit.edge.engine_house import answer, behind, claim, define, run, simple, start
 
 
@@ -28,6 +31,32 @@ def test_the_tables_follow_when_they_are_read(tmp_path: Path) -> None:
         assert (2, 0) == before
         assert [first, second] == seen
         assert (0, 2) == after
+
+    run(tmp_path, body, timers=False)
+
+
+def test_what_is_being_put_in_place_is_read_all_the_same(tmp_path: Path) -> None:
+    """While the transaction that does it is open, only whoever writes can tell."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def put_in_place(transaction: Transaction) -> None:
+        assert transaction.connection.in_transaction
+        begun.set()
+        assert may_end.wait(10)
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        workflow_id = await start(engine, "w")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(engine.request(put_in_place))
+            await asyncio.to_thread(begun.wait, 10)
+            one = group.create_task(engine.execution(workflow_id))
+            every = group.create_task(engine.running("w", None))
+            # On the thread of those who read: whoever looked there too early has done so by then.
+            group.create_task(engine.database.glance(lambda _: may_end.set()))
+
+        assert "w" == one.result().workflow.name
+        assert [workflow_id] == every.result()
 
     run(tmp_path, body, timers=False)
 

@@ -268,6 +268,8 @@ def test_a_commit_writes_one_row_whatever_it_holds(connection: sqlite3.Connectio
     assert (1, 0, 0) == logged
     assert behind
     assert (0, 3, 3) == _rows(connection)
+    assert house.executions.unfolded
+    house.executions.committed()
     assert not house.executions.unfolded
 
 
