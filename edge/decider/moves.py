@@ -11,7 +11,7 @@ from edge.decider import policies
 from edge.decider.branches import Beside
 from edge.decider.children import give_up_child, reopen_parent
 from edge.decider.draft import Draft, Lap, Visit
-from edge.decider.flow import cancel, new_attempt, schedule
+from edge.decider.flow import cancel, new_attempt, schedule, tell_joins
 from edge.decider.lifecycle import look_again, reopen, reopen_workflow, start
 from edge.decider.operators import operator_for
 from edge.decider.operators.do_while import lap_output
@@ -246,6 +246,8 @@ def skip(draft: Draft, command: Skip) -> None:
     if place.step.type == "FORK_JOIN":
         for following in place.siblings[place.position + 1 :][:1]:
             _skip_members(draft, following)
+    # One may be waiting for it alone, and the flow tells nobody of what it passes by.
+    tell_joins(draft, snapshot.joins_waiting_for(command.ref))
 
 
 def _skip_members(draft: Draft, join: WorkflowTask) -> None:

@@ -336,6 +336,19 @@ def test_several_tasks_in_a_row_and_the_last_one() -> None:
     assert "COMPLETED" == play.status
 
 
+def test_a_join_does_not_wait_for_what_is_skipped() -> None:
+    """Neither for a task that would still come, nor for one of a case that was not chosen."""
+    never = switch("s", {"x": [step("n")], "y": [step("m")]})
+    play = Playbook(fork("f", [never], [step("c")]), join("j", "n", "c"), step("z"))
+    play.start({"kind": "y"})
+    play.complete("m")
+    play.complete("c")
+    assert "IN_PROGRESS" == play.task("j").status
+    play.do(Skip("n"))
+
+    assert ("COMPLETED", "SCHEDULED") == (play.task("j").status, play.task("z").status)
+
+
 def test_a_skipped_fork_is_skipped_with_its_branches() -> None:
     """Nobody begins them, so the JOIN behind it waits for none of them."""
     play = Playbook(step("a"), fork("f", [step("b")], [step("c")]), join("j", "b", "c"), step("z"))
