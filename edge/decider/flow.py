@@ -213,8 +213,9 @@ def end_workflow(draft: Draft, ending: Ending) -> None:
     """Give the workflow its end: output, cancelled tasks, failed references, and who is told."""
     draft.agenda.clear()
     ending, output = _with_output(draft, ending)
+    reason = java_text(ending.reason)
     for task in draft.snapshot.open_tasks():
-        cancel(draft, task, f"Parent workflow has been terminated with reason: {ending.reason}")
+        cancel(draft, task, f"Parent workflow has been terminated with reason: {reason}")
     failed = [
         task
         for task in draft.snapshot.in_order()

@@ -103,6 +103,15 @@ def test_a_task_that_ends_without_its_child_ends_the_child() -> None:
         assert WORKFLOW_ID == call.command.by_parent
 
 
+def test_a_child_is_told_why_its_parent_has_ended() -> None:
+    """In Java's words, where nobody gave a reason."""
+    for reason, told in (("enough", "enough"), (None, "null")):
+        (call,) = (one for one in running().do(Terminate(reason)).calls if isinstance(one, Tell))
+
+        assert isinstance(call.command, Terminate)
+        assert f"Parent workflow has been terminated with reason: {told}" == call.command.reason
+
+
 def test_what_cannot_be_started_fails_its_task() -> None:
     """With the words of the refusal."""
     play = Playbook(sub())
