@@ -36,6 +36,7 @@ def answer_to(error: Exception, instance: str) -> Response | None:
     match error:
         case MethodNotAllowed():
             body = _body(405, f"Request method is not supported: {error}", instance)
+            body["code"] = "method_not_allowed"
             return _answer(405, body, {"Allow": ", ".join(error.allowed)})
         case PayloadTooLarge():
             # The rest of the body is not read, so the connection cannot be used again.
@@ -59,7 +60,7 @@ def answer_to(error: Exception, instance: str) -> Response | None:
 def unexpected(instance: str) -> Response:
     """The answer to a fault of ours; what it was stands in the log, not in the answer."""
     message = "The request could not be carried out; the cause is in the device's log."
-    return _answer(500, _body(500, message, instance), {})
+    return _answer(500, {**_body(500, message, instance), "code": "internal_error"}, {})
 
 
 def _known(error: BatonError, instance: str) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
 from edge.api.app import ROUTES, build_app
+from edge.api.errors import answer_to, unexpected
 from edge.console import CONSOLE_FOLDER
 from sync.web.pages import Pages
 from tests.unit.edge.api.device import FLOW, Device, run
@@ -51,9 +53,18 @@ def test_a_wrong_method_is_405_in_json(tmp_path: Path) -> None:
             response.headers["allow"],
             response.json()["status"],
         )
-        assert 405 == under_name.status_code
+        assert (405, "method_not_allowed") == (under_name.status_code, under_name.json()["code"])
 
     run(tmp_path, body)
+
+
+def test_a_fault_of_ours_has_a_code_and_tells_nothing() -> None:
+    """What it was stands in the log; any other exception is not for this one to answer."""
+    answer = unexpected("here")
+    told = msgspec.json.decode(answer.body)
+
+    assert (500, 500, "internal_error") == (answer.status_code, told["status"], told["code"])
+    assert answer_to(KeyError("x"), "here") is None
 
 
 @pytest.mark.parametrize("path", ["/metadata/taskdefs/", "/metadata/taskdefs", "/health/"])
