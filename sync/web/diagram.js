@@ -6,14 +6,14 @@ import { foldedWords, labelOf, rankOf, statesOf, timesOf } from "./diagram_state
 import { html, useEffect, useRef, useState } from "./dom.js";
 import { words } from "./format.js";
 import { JsonView } from "./json_view.js";
-import { useWidth } from "./parts.js";
+import { fitted, useWidth } from "./parts.js";
 import { Shape, Status, toneOf } from "./status.js";
 
 const ZOOMS = [0.4, 0.55, 0.75, 1, 1.35, 1.8];
 /** A drawing is made this small by itself, not smaller: its words would not be read. */
 const LEAST_FIT = 0.7;
-const NAME_CHARACTERS = 22;
-const KIND_CHARACTERS = 24;
+const CASE_PX = 150;
+const MARK_CHARACTERS = 26;
 
 /**
  * Args:
@@ -133,7 +133,7 @@ function Edge({ edge, went }) {
   const tip = edge.back ? `M${x} ${y}l-8 -4.5v9z` : `M${x} ${y}l-4.5 -8h9z`;
   return html`<g class=${`edge ${went ? "went" : ""} ${edge.back ? "back" : ""}`} aria-hidden="true">
     <path class="line" d=${pathOf(edge.points)} /><path class="tip" d=${tip} />
-    ${edge.label && html`<text x=${edge.labelAt[0] + 6} y=${edge.labelAt[1]}>${clip(edge.label, NAME_CHARACTERS)}<title>${
+    ${edge.label && html`<text x=${edge.labelAt[0] + 6} y=${edge.labelAt[1]}>${fitted(edge.label, CASE_PX, { size: 11.5, weight: 600 })}<title>${
       edge.label}</title></text>`}
   </g>`;
 }
@@ -195,14 +195,16 @@ function Node({ node, states, linkOf, differs, tab, current, open, onFocus }) {
   const real = step.type !== "fold" && step.type !== "ghost";
   const look = !states.shown || !real ? "" : state.last ? `tone-${toneOf(state.status)}` : "unreached";
   const child = childOf(state, linkOf);
+  const left = state.last ? 40 : 20;
+  const room = width - left - (child ? 34 : 14);
   return html`<g class=${`step ${look} ${real ? "" : step.type} ${current ? "current" : ""} ${differs ? "marked" : ""}`}
       role="button" tabindex=${tab} data-ref=${node.id} aria-pressed=${current ? "true" : "false"}
       aria-label=${labelOf(states, step, differs)} onClick=${open} onFocus=${onFocus}>
     <title>${labelOf(states, step, differs)}</title>
     <${Outline} node=${node} />
     ${state.last && html`<svg x=${x + 16} y=${y + 16} width="16" height="16"><${Shape} status=${state.status} /></svg>`}
-    <text class="name" x=${x + (state.last ? 40 : 20)} y=${y + 21}>${clip(name, NAME_CHARACTERS)}</text>
-    <text class="kind" x=${x + (state.last ? 40 : 20)} y=${y + 37}>${clip(kind, KIND_CHARACTERS)}</text>
+    <text class="name" x=${x + left} y=${y + 21}>${fitted(name, room, { weight: 600 })}</text>
+    <text class="kind" x=${x + left} y=${y + 37}>${fitted(kind, room, { size: 11.5 })}</text>
     <${Mark} text=${timesOf(state)} x=${x + width - 8} y=${y} end />
     ${differs && html`<${Mark} text=${`≠ ${differs}`} x=${x + 8} y=${y} />`}
     ${child && html`<a href=${child} tabindex="-1" aria-hidden="true" onClick=${(event) => event.stopPropagation()}>
@@ -214,15 +216,11 @@ function Node({ node, states, linkOf, differs, tab, current, open, onFocus }) {
 /** Words on the upper edge of a node. */
 function Mark({ text, x, y, end = false }) {
   if (!text) return null;
-  const short = clip(text, 26);
+  const short = text.length > MARK_CHARACTERS ? `${text.slice(0, MARK_CHARACTERS - 1)}…` : text;
   const wide = short.length * 6 + 12;
   const left = end ? x - wide : x;
   return html`<g class="badge-on"><rect x=${left} y=${y - 9} width=${wide} height="17" rx="8.5" />
     <text x=${left + wide / 2} y=${y + 3.5} text-anchor="middle">${short}</text></g>`;
-}
-
-function clip(text, most) {
-  return text.length > most ? `${text.slice(0, Math.max(3, most - 1))}…` : text;
 }
 
 /** What a definition says of a step that no task stands for. */

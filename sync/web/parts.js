@@ -25,6 +25,26 @@ export function useWidth() {
   return [box, width];
 }
 
+let pen = null;
+
+/** A text that is cut off with … where it is wider than `px` in the pages' own font. */
+export function fitted(text, px, { size = 12.5, weight = 400 } = {}) {
+  // Hardly a letter is wider than it is high: what is this short need not be measured.
+  if (text.length * size <= px) return text;
+  pen ??= document.createElement("canvas").getContext("2d");
+  pen.font = `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+  const fits = (some) => pen.measureText(some).width <= px;
+  if (fits(text)) return text;
+  const letters = [...text.slice(0, Math.ceil(px))];
+  let [some, most] = [1, letters.length];
+  while (some < most) {
+    const middle = Math.ceil((some + most) / 2);
+    if (fits(`${letters.slice(0, middle).join("")}…`)) some = middle;
+    else most = middle - 1;
+  }
+  return `${letters.slice(0, some).join("")}…`;
+}
+
 /** The box before the name of a row, or before the title of the first column for all of them. */
 function Pick({ label, checked, onChange }) {
   return html`<input type="checkbox" class="pick" aria-label=${label} checked=${checked}
@@ -198,7 +218,7 @@ const STREAM_WORDS = { live: "Live", connecting: "Connecting", lost: "Reconnecti
 
 /** The frame around every page: brand, the way to the pages, the state of the stream. */
 export function Frame({ title, pages, children, strip, aside, live = true }) {
-  const here = place.value.parts[0] ?? pages[0].path;
+  const here = place.value.parts[0] ?? pages[0]?.path;
   return html`
     <a class="skip" href="#main" onClick=${skipToMain}>Skip to content</a>
     <header class="top">

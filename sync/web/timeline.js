@@ -4,7 +4,7 @@
 import { html, useEffect, useRef, useState } from "./dom.js";
 import { dateTime, duration, toMillis, words } from "./format.js";
 import { now } from "./live.js";
-import { useWidth } from "./parts.js";
+import { fitted, useWidth } from "./parts.js";
 import { Shape, toneOf } from "./status.js";
 
 const ROW_PX = 26;
@@ -169,7 +169,7 @@ function Row({ row, spans, scale, y, width, rowPx, current, tab, selected, onSel
     <svg x=${2} y=${scale.narrow ? y + 1 : y + 5} width="16" height="16">
       <${Shape} status=${last.status} /></svg>
     <text class="name" x="22" y=${scale.narrow ? y + 13 : y + 17}>
-      ${clip(row.ref, scale.narrow ? Math.floor(width / 7.4) : Math.floor((scale.labelPx - 30) / 7))}
+      ${fitted(row.ref, scale.narrow ? width - 30 : scale.labelPx - 30)}
       <title>${row.ref} · ${row.type}</title>
     </text>
     ${row.attempts.map((task, index) => html`<${Bar} key=${task.taskId} task=${task}
@@ -201,8 +201,4 @@ function Bar({ task, span, scale, top, picked, onSelect, attempt, attempts }) {
 ${words(task.status)} · waited ${duration(span.begin - span.scheduled)} · ran ${
   duration(span.ended - span.begin)}</title>
   </g>`;
-}
-
-function clip(text, most) {
-  return text.length > most ? `${text.slice(0, Math.max(3, most - 1))}…` : text;
 }

@@ -4,7 +4,7 @@ import { contentUrl, fetchFrom, getFetches, removeFetch } from "./api.js";
 import { Choice, Field, FormBox, attempt } from "./kit.js";
 import { may } from "./session.js";
 import { html, useState } from "./web/dom.js";
-import { bytes, count } from "./web/format.js";
+import { bytes, count, shortId } from "./web/format.js";
 import { now, useResource } from "./web/live.js";
 import { Ago, Panel, Table, Waiting, ask, tell } from "./web/parts.js";
 import { link } from "./web/router.js";
@@ -23,8 +23,8 @@ const PENDING = new Set(["waiting", "looking", "arriving"]);
 
 /** What was asked for, in few words. */
 function wantedText({ kind, wanted }) {
-  if (wanted.taskId) return `log of task ${wanted.taskId.slice(0, 13)}`;
-  if (wanted.workflowId) return `execution ${wanted.workflowId.slice(0, 8)}`;
+  if (wanted.taskId) return `log of task ${shortId(wanted.taskId)}`;
+  if (wanted.workflowId) return `execution ${shortId(wanted.workflowId)}`;
   if (wanted.name) return `${wanted.store}: ${wanted.name}`;
   const said = [wanted.last && `last ${count(wanted.last)} lines`, wanted.level, wanted.contains && `“${wanted.contains}”`];
   return said.filter(Boolean).join(", ") || kind.replace("fetch-", "");

@@ -4,7 +4,7 @@ import { getOrder, withdrawOrder } from "./api.js";
 import { attempt } from "./kit.js";
 import { may } from "./session.js";
 import { html } from "./web/dom.js";
-import { dateTime } from "./web/format.js";
+import { dateTime, shortId } from "./web/format.js";
 import { useResource } from "./web/live.js";
 import { Ago, Trouble, ask } from "./web/parts.js";
 import { link } from "./web/router.js";
@@ -17,7 +17,7 @@ export const isOpen = (order) => OPEN.has(order.state);
 
 /** What an order is about, in few words. */
 export function aboutOf({ kind, body }) {
-  return body?.name ?? body?.definition?.name ?? (body?.workflowId ? body.workflowId.slice(0, 8) : kind);
+  return body?.name ?? body?.definition?.name ?? (body?.workflowId ? shortId(body.workflowId) : kind);
 }
 
 /** Ask, and take an order back that was not sent yet. */

@@ -1,0 +1,83 @@
+"""How the dashboard's parts are laid out: nothing is drawn over anything else, rows can be told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from sync.control_plane.ledger import Ledger
+from tests.browser.conftest import Fleet, OpenTab, wall_ms
+from tests.browser.diagrams import step
+from tests.browser.fleet_seed import SeededDevice, json_text, task, workflow
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+WIDE = "W" * 60
+EARLY, LATER = "01a21d99-4cb0-7117-ab92-866e00000000", "01a21d99-4d8c-785f-9ca3-10e700000000"
+DAY_MS = 86_400_000
+
+_OVER = """() => [...document.querySelectorAll(".diagram .step")].flatMap((step) => {
+  const edge = step.querySelector(".outline").getBoundingClientRect().right;
+  return [...step.querySelectorAll("text.name, text.kind")]
+    .filter((text) => text.getBoundingClientRect().right > edge).map((text) => text.textContent);
+})"""
+_CROWDED = """() => [...document.querySelectorAll("tbody td")].filter((cell) =>
+  cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent)"""
+_TRACKS = """() => new Set([...document.querySelectorAll(".bars[aria-label=Workflows] .track")]
+  .map((track) => Math.round(track.getBoundingClientRect().width))).size"""
+
+
+async def _give(ledger: Ledger) -> None:
+    """Two executions of the same minute, on a device whose clock is a day fast."""
+    device, at_ms = SeededDevice(ledger, "fast-1"), wall_ms()
+    await device.connect()
+    definition: dict[str, Any] = {"name": WIDE, "version": 2, "tasks": [step(WIDE), step("検" * 40)]}
+    wide = {"name": WIDE, "definition": json_text(definition)}
+    for one in (EARLY, LATER):
+        begun_ms = at_ms + DAY_MS
+        rows = [workflow(one, "COMPLETED", begun_ms, **wide), task(one, 1, WIDE, begun_ms, 20)]
+        await device.send(rows, at_ms=at_ms)
+
+
+def test_long_names_stay_in_their_boxes(fleet: Fleet, open_tab: OpenTab) -> None:
+    """However wide its letters are, a name is cut off where its box ends; the title has all of it."""
+    fleet.run(_give(fleet.ledger))
+    tab = open_tab(fleet.url)
+    page = tab.open(f"executions/fast-1/{EARLY}")
+    expect(page.locator(".diagram .step")).to_have_count(2)
+
+    assert [] == page.evaluate(_OVER)
+    assert page.locator(".diagram .name").first.inner_html().endswith("…")
+    row = page.locator(".timeline .name").evaluate("text => text.getBoundingClientRect().right")
+    bar = page.locator(".timeline .solid").evaluate("bar => bar.getBoundingClientRect().left")
+    assert row <= bar
+
+
+def test_executions_of_one_minute_are_told_apart(fleet: Fleet, open_tab: OpenTab) -> None:
+    """The beginning of an id that a row shows is no other row's."""
+    fleet.run(_give(fleet.ledger))
+    page = open_tab(fleet.url).open("devices/fast-1")
+    table = page.get_by_role("table", name="Newest executions of fast-1")
+    expect(table.locator("tbody tr")).to_have_count(2)
+
+    assert {"01a21d99-4cb0", "01a21d99-4d8c"} == set(table.locator("code").all_inner_texts())
+
+
+def test_a_time_finds_room_on_a_telephone(fleet: Fleet, open_tab: OpenTab) -> None:
+    """Also one that is written out, because it lies ahead: it does not run into its neighbour."""
+    fleet.run(_give(fleet.ledger))
+    page = open_tab(fleet.url, width=375).open("executions?q=device:fast-1")
+    expect(page.locator("tbody tr")).to_have_count(2)
+
+    assert [] == page.evaluate(_CROWDED)
+
+
+def test_bars_have_tracks_of_one_length(fleet: Fleet, open_tab: OpenTab) -> None:
+    """Whatever is written behind them; else the longer bar could be the smaller figure."""
+    fleet.run(_give(fleet.ledger))
+    page = open_tab(fleet.url).open("overview")
+    expect(page.get_by_role("list", name="Workflows").locator("li")).to_have_count(2)
+
+    assert 1 == page.evaluate(_TRACKS)
