@@ -345,6 +345,30 @@ def test_a_restart_is_shown_and_survived(fleet: Fleet, open_tab: OpenTab) -> Non
     tab.faults[:] = [fault for fault in tab.faults if "net::ERR_" not in fault]
 
 
+def test_a_page_that_could_not_be_fetched_comes_by_itself(fleet: Fleet, open_tab: OpenTab) -> None:
+    """One that is opened first while the control plane is away is drawn when it is back."""
+    tab = open_tab(fleet.url)
+    page = tab.open("executions")
+    expect(page.locator(".stream")).to_have_text("Live")
+    fleet.stop()
+    expect(page.locator(".stream")).to_have_text("Reconnecting")
+    page.get_by_role("link", name="Orders", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("could not be fetched")
+    returned = fleet.again()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Orders", timeout=20_000)
+    returned.stop()
+    tab.faults[:] = [fault for fault in tab.faults if "net::ERR_" not in fault]
+
+
+def test_a_tab_is_named_after_the_page_that_it_opens(fleet: Fleet, open_tab: OpenTab) -> None:
+    """Also the first one, of an address that somebody passed on; it takes no focus then."""
+    page = open_tab(fleet.url).open("devices/gate-7")
+
+    expect(page).to_have_title("gate-7 · Fleet · Baton")
+    assert page.evaluate("document.activeElement === document.body")
+
+
 def test_an_empty_fleet_says_what_to_do_next(fresh_fleet: Fleet, open_tab: OpenTab) -> None:
     """Nothing there yet is not a blank page: each place names the next step."""
     tab = open_tab(fresh_fleet.url)

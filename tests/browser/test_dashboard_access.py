@@ -97,8 +97,11 @@ def test_what_a_token_may_not_do_is_not_offered(guarded: Fleet, open_tab: OpenTa
     page = tab.open("devices/gate-7")
     expect(page.get_by_role("region", name="How it is")).to_be_visible()
     expect(page.get_by_role("link", name="Start a workflow")).to_have_count(0)
-    page = tab.open("orders/new")
-    expect(page.locator("main")).to_contain_text("This token only looks")
+    for address in ("orders/new", "wanted/new", "alerts/channels", "access", "audit"):
+        page = tab.open(address)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Not for this token")
+        expect(page.locator("main button")).to_have_count(0)
+    assert [] == tab.audit()
     _wanted(tab, "401")
     other = open_tab(guarded.url)
     page = _signed_in(other, _token(guarded, Role.OPERATOR, areas=(Area.ORDERS,)))
@@ -107,6 +110,21 @@ def test_what_a_token_may_not_do_is_not_offered(guarded: Fleet, open_tab: OpenTa
     assert ["Orders", "Campaigns", "Definitions"] == _names(page)
     page = other.open("orders/new")
     expect(page.get_by_role("button", name=re.compile("Give the order"))).to_be_visible()
+    _wanted(other, "401")
+
+
+def test_a_token_that_no_page_is_for_is_told_so(guarded: Fleet, open_tab: OpenTab) -> None:
+    """Logs are fetched over the API, too; whoever only reads the audit finds that one page."""
+    tab = open_tab(guarded.url)
+    page = _signed_in(tab, _token(guarded, Role.ADMIN, areas=(Area.LOGS,)))
+    expect(page.locator("main")).to_contain_text("the API takes it")
+    assert [] == _names(page)
+    _wanted(tab, "401")
+    other = open_tab(guarded.url)
+    page = _signed_in(other, _token(guarded, Role.ADMIN, areas=(Area.AUDIT,)))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Audit")
+
+    assert ["Audit"] == _names(page)
     _wanted(other, "401")
 
 

@@ -6,7 +6,7 @@ import { ask, begin, headers, may, self } from "./session.js";
 import { Reader, SignIn } from "./signin.js";
 import { html, start, useEffect, useState } from "./web/dom.js";
 import { followStream, speakAs, useResource } from "./web/live.js";
-import { Empty, Frame, Trouble } from "./web/parts.js";
+import { Empty, Frame, Trouble, Waiting } from "./web/parts.js";
 import { link, place } from "./web/router.js";
 
 const MODULES = {
@@ -44,7 +44,28 @@ const PAGES = [
   { path: "wanted", title: "Definitions", area: "orders" },
   { path: "alerts", title: "Alerts", area: "alerts" },
   { path: "access", title: "Access", area: "access", role: "admin", also: ["audit"] },
+  { path: "audit", title: "Audit", area: "audit", role: "admin", below: "access" },
 ];
+
+/** What a page takes beyond what the one above it in the header does: area and role. */
+const NEEDS = {
+  order_new: ["orders", "operator"],
+  push: ["orders", "operator"],
+  alert_channels: ["alerts", "admin"],
+};
+const ALSO = { compare: "executions" };
+
+/** Pages that the reader has in his header; one below another only where he lacks that one. */
+function pagesOf() {
+  const seen = PAGES.filter((page) => may(page.area, page.role));
+  return seen.filter((page) => !seen.some((other) => other.path === page.below));
+}
+
+/** The area and the role that an address needs. */
+function needOf(module, path) {
+  const page = PAGES.find((one) => one.path === (ALSO[path] ?? path));
+  return NEEDS[module] ?? [page.area, page.role ?? "viewer"];
+}
 
 /** The module that shows an address, what it is given, and what tells it from other pages. */
 function routeOf({ parts, query }) {
@@ -84,43 +105,49 @@ function routeOf({ parts, query }) {
 }
 
 /** What is shown to who opens no page in particular: the first that is his to see. */
-const firstPage = () => (PAGES.find((page) => may(page.area, page.role)) ?? PAGES[0]).path;
+const firstPage = () => (pagesOf()[0] ?? PAGES[0]).path;
 
 const loaded = new Map();
 
-/** A page whose module is fetched when it is needed, and drawn once it is there. */
+async function load(module) {
+  if (loaded.has(module)) return module;
+  try {
+    loaded.set(module, (await MODULES[module]()).Page);
+  } catch {
+    throw new Error("This page could not be fetched. Is the control plane reachable?");
+  }
+  return module;
+}
+
+/**
+ * A page whose module is fetched when it is needed, and drawn once it is there. It is kept as data
+ * are: one that could not be fetched is asked for again when the control plane is back.
+ */
 function Lazy({ module, props }) {
-  const [, setState] = useState(0);
-  const [error, setError] = useState(null);
-  const fetchIt = () => {
-    setError(null);
-    MODULES[module]().then((found) => {
-      loaded.set(module, found.Page);
-      setState((times) => times + 1);
-    }, () => setError(new Error("This page could not be fetched. Is the control plane reachable?")));
-  };
-  useEffect(() => {
-    if (!loaded.has(module)) fetchIt();
-  }, []);
-  if (error) return html`<${Trouble} error=${error} again=${fetchIt} />`;
-  if (!loaded.has(module)) return html`<p class="waiting" role="status">Loading…</p>`;
-  return html`<${loaded.get(module)} ...${props} />`;
+  const fetched = useResource(() => load(module), module);
+  const Shown = loaded.get(module);
+  return Shown ? html`<${Shown} ...${props} />`
+    : html`<${Waiting} resource=${fetched}>${() => null}<//>`;
 }
 
 let shownKey = "";
 
-/** Put the focus on the heading of a page that was gone to, once it is drawn. */
-function focusHeading() {
+/**
+ * Name the tab after the heading of the page, once that is drawn. Of a page that was gone to it gets
+ * the focus; of the first one the browser keeps it, and the place that it had before a reload.
+ */
+function arrive({ first }) {
   const main = document.getElementById("main");
   const take = () => {
     const heading = main.querySelector("h1");
     if (!heading) return false;
+    document.title = `${heading.textContent} · Fleet · Baton`;
+    if (first) return true;
     heading.tabIndex = -1;
     heading.focus({ preventScroll: true });
-    document.title = `${heading.textContent} · Fleet · Baton`;
     return true;
   };
-  scrollTo(0, 0);
+  if (!first) scrollTo(0, 0);
   if (take()) return;
   const watch = new MutationObserver(() => take() && watch.disconnect());
   watch.observe(main, { childList: true, subtree: true });
@@ -133,7 +160,7 @@ function Page() {
   const [module, props, name = ""] = routeOf({ parts: here, query });
   const key = `${module} ${name}`;
   useEffect(() => {
-    if (shownKey && shownKey !== key) focusHeading();
+    if (shownKey !== key) arrive({ first: shownKey === "" });
     shownKey = key;
   }, [key]);
   if (!module) {
@@ -141,7 +168,18 @@ function Page() {
       <${Empty} title="Nothing stands under this address">
         <a href=${link([])}>Go to the overview</a><//>`;
   }
+  const [area, role] = needOf(module, here[0]);
+  if (!may(area, role)) return html`<${NotForThis} area=${area} role=${role} />`;
   return html`<${Lazy} key=${key} module=${module} props=${props} />`;
+}
+
+/** What stands in the place of a page that the reader's token does not show. */
+function NotForThis({ area, role }) {
+  const first = pagesOf()[0];
+  return html`<h1>Not for this token</h1>
+    <div class="panel"><${Empty} title=${`This page needs the role ${role} in the area ${area}`}>${first
+      ? html`<a href=${link([first.path])}>${first.title}</a> can be looked at.`
+      : html`No page is there for what this token may do; the API takes it.`}<//></div>`;
 }
 
 /** How many alerts are firing, beside the name of their page. */
@@ -157,7 +195,7 @@ function useBadge() {
 
 function Fleet() {
   const badge = useBadge();
-  const pages = PAGES.filter((page) => may(page.area, page.role))
+  const pages = pagesOf()
     .map((page) => (page.path === "alerts" ? { ...page, badge } : page));
   return html`<${Frame} title="Fleet" pages=${pages} aside=${html`<${Reader} />`}
     live=${may("devices")}><${Page} /><//>`;

@@ -2,7 +2,7 @@
 
 import { getAudit, verifyAudit } from "./api.js";
 import { Head, MarkPager } from "./kit.js";
-import { self } from "./session.js";
+import { may, self } from "./session.js";
 import { html, useState } from "./web/dom.js";
 import { count, dateTime } from "./web/format.js";
 import { JsonView } from "./web/json_view.js";
@@ -28,7 +28,7 @@ const COLUMNS = [
 export function Page({ query }) {
   const asked = { after: query.after, tenant: query.tenant, limit: PAGE_ROWS };
   const found = useResource((abort) => getAudit(asked, abort), JSON.stringify(asked), { everyMs: 15_000 });
-  return html`<${Head} title="Audit" path=${html`<a href=${link(["access"])}>Access</a>`} />
+  return html`<${Head} title="Audit" path=${may("access", "admin") && html`<a href=${link(["access"])}>Access</a>`} />
     ${self.value.tenant === "*" && html`<${Verification} />`}
     <${Waiting} resource=${found}>${() => html`<section class="panel flush" aria-label="Entries of the audit">
       ${found.data.entries.length
