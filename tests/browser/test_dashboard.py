@@ -369,6 +369,16 @@ def test_a_tab_is_named_after_the_page_that_it_opens(fleet: Fleet, open_tab: Ope
     assert page.evaluate("document.activeElement === document.body")
 
 
+def test_figures_lead_to_what_they_count(fleet: Fleet, open_tab: OpenTab) -> None:
+    """What is said of a day is found as a day; a name is quoted as the search box needs it."""
+    page = open_tab(fleet.url).open("overview")
+    page.get_by_role("link", name=re.compile("Failures, 24 h")).click()
+
+    expect(page.get_by_label("Search executions")).to_have_value(
+        "status:FAILED,TIMED_OUT started:newer:24h"
+    )
+
+
 def test_an_empty_fleet_says_what_to_do_next(fresh_fleet: Fleet, open_tab: OpenTab) -> None:
     """Nothing there yet is not a blank page: each place names the next step."""
     tab = open_tab(fresh_fleet.url)

@@ -24,7 +24,7 @@ export function Page({ query }) {
   });
   const [picked, setPicked] = useState(new Set());
   const [box, setBox] = useState("");
-  useEffect(() => setPicked(new Set()), [q, after]);
+  useEffect(() => setPicked(new Set()), [q, sort, after]);
   const refused = queryProblem(found);
   return html`<${Head} title="Devices">
       ${may("devices", "operator") && html`<button type="button" onClick=${() => setBox("register")}>

@@ -58,9 +58,11 @@ function Filters({ query, state }) {
 }
 
 function Nothing({ query }) {
-  if (Object.values(query).some(Boolean)) {
+  const { device, kind, open, ended, after } = query;
+  if (device || kind || open || ended || after) {
     return html`<${Empty} title="No order matches"><a href=${link(HERE)}>Show all orders</a>.<//>`;
   }
   return html`<${Empty} title="No order was given yet">An order tells a device to start, steer or take
-    something, once it is there. <a href=${link(["orders", "new"])}>Give one</a>.<//>`;
+    something, once it is there.${may("orders", "operator")
+      && html` <a href=${link(["orders", "new"])}>Give one</a>.`}<//>`;
 }

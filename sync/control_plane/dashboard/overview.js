@@ -3,6 +3,7 @@
 import { STATES, getAlerts, getCampaigns, getFigures, getNotices, getOrders, getSummary } from "./api.js";
 import { Bars, HourGraph, Progress } from "./charts.js";
 import { Head } from "./kit.js";
+import { quoted } from "./searchbox.js";
 import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { count, duration } from "./web/format.js";
@@ -12,6 +13,8 @@ import { link } from "./web/router.js";
 import { Status, wordOf } from "./web/status.js";
 
 const HOURS = 24;
+/** What the figures count, as a search finds it. */
+const RECENT = `started:newer:${HOURS}h`;
 const ROWS = 6;
 const LEAST_MS = 2000;
 
@@ -54,9 +57,10 @@ function Tiles({ figures }) {
   return html`<div class="tiles">
     ${STATES.map((state) => html`<${Figure} key=${state} status=${state} label=${wordOf(state)}
       value=${figures.states[state]} href=${link(["devices"], { q: `state:${state}` })} />`)}
-    <${Figure} label="Executions, 24 h" value=${sum("executions")} href=${link(["executions"])} />
+    <${Figure} label="Executions, 24 h" value=${sum("executions")}
+      href=${link(["executions"], { q: RECENT })} />
     <${Figure} label="Failures, 24 h" status="FAILED" value=${sum("failures")}
-      href=${link(["executions"], { q: "status:FAILED,TIMED_OUT" })} />
+      href=${link(["executions"], { q: `status:FAILED,TIMED_OUT ${RECENT}` })} />
   </div>`;
 }
 
@@ -65,7 +69,7 @@ function Workflows({ workflows }) {
     .map((one) => ({
       name: one.name, value: one.executions, part: one.failures,
       note: one.failures ? `${count(one.failures)} failed` : "",
-      href: link(["executions"], { q: `workflow:"${one.name}"` }),
+      href: link(["executions"], { q: `workflow:${quoted(one.name)} ${RECENT}` }),
     }));
   return html`<${Panel} title="Workflows that ran most">
     <${Bars} label="Workflows" rows=${rows} empty=${`Nothing has run in ${HOURS} hours.`} /><//>`;
@@ -75,7 +79,7 @@ function Releases({ versions }) {
   const all = Object.entries(versions).sort((a, b) => b[1] - a[1]);
   const rows = all.slice(0, ROWS).map(([version, value]) => ({
     name: version || "not said yet", value,
-    href: version ? link(["devices"], { q: `version:"${version}"` }) : null,
+    href: version ? link(["devices"], { q: `version:${quoted(version)}` }) : null,
   }));
   const rest = all.slice(ROWS).reduce((sum, one) => sum + one[1], 0);
   if (rest) rows.push({ name: `${all.length - ROWS} others`, value: rest });
