@@ -151,7 +151,7 @@ class AlertApi:
                 terms = parse(body.query, fleet.FIELDS, now_ms=now_ms)
                 fleet.count(connection, tenant=tenant, terms=terms, now_ms=now_ms)
             except QueryError as error:
-                raise HTTPException(400, f"query: {error}") from error
+                raise HTTPException(400, error.of("query")) from error
             alerts.put_rule(connection, Rule(tenant, name, body))
             note(connection, call, "alert-rule.put", name, body, at_ms=now_ms)
 

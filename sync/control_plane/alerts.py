@@ -145,7 +145,7 @@ def _found(connection: Connection, rule: Rule, now_ms: int) -> dict[str, str]:
         return dict(_look(connection, rule, now_ms))
     except QueryError as error:
         # A group that its query names has gone: that is what somebody has to know.
-        return {"": f"the rule cannot be asked: {error}"}
+        return {"": f"the rule cannot be asked: {error.of('query')}"}
 
 
 def _look(connection: Connection, rule: Rule, now_ms: int) -> Iterable[tuple[str, str]]:

@@ -83,6 +83,13 @@ class Call:
             raise HTTPException(400, f"{name} must be a number from {least} to {most}")
         return int(text)
 
+    def flag(self, name: str) -> bool:
+        """A yes or no of the query; it is no when nothing is said."""
+        text = self.request.query_params.get(name, "")
+        if text not in ("", "true", "false"):
+            raise HTTPException(400, f"{name} must be true or false")
+        return text == "true"
+
     def limit(self, default: int = 50) -> int:
         """How long a page shall be."""
         return self.number("limit", default=default, least=1, most=PAGE_LIMIT)

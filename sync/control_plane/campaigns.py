@@ -140,10 +140,14 @@ class Preview(msgspec.Struct, frozen=True, rename="camel"):
     """The first of them by name."""
     without_orders: int
     """Devices that have not said that they take orders of this control plane: theirs would wait."""
+    unknown: list[str]
+    """Names of the target that are no device's: orders to them are refused, with all others."""
 
 
-def preview(connection: Connection, *, tenant: str, terms: list[Term], now_ms: int) -> Preview:
-    """Whom orders to what terms find would hit. Raises QueryError."""
+def preview(
+    connection: Connection, *, tenant: str, terms: list[Term], names: list[str], now_ms: int
+) -> Preview:
+    """Whom orders to what terms find, or to devices of these names, would hit. Raises QueryError."""
     values: dict[str, Any] = {}
     where = fleet.where(connection, tenant, terms, values, now_ms=now_ms)
     states = dict(
@@ -160,7 +164,9 @@ def preview(connection: Connection, *, tenant: str, terms: list[Term], now_ms: i
         values,
     ).fetchone()
     total = sum(int(many) for many in states.values())
-    return Preview(total, states, [row[0] for row in sample], int(deaf[0]))
+    there = fleet.ids_of(connection, tenant, names)
+    unknown = [name for name in names if name not in there]
+    return Preview(total, states, [row[0] for row in sample], int(deaf[0]), unknown)
 
 
 def make(

@@ -19,7 +19,7 @@ from sync.control_plane.answers import json_answer
 from sync.control_plane.calls import Call, Operation
 from sync.control_plane.dialect import Connection
 from sync.control_plane.fleet import TAGS_LIMIT
-from sync.control_plane.fleet_routes import Tag
+from sync.control_plane.fleet_routes import Tag, known
 from sync.control_plane.ledger import Ledger
 from sync.control_plane.search_terms import Op, QueryError, Term
 
@@ -98,12 +98,8 @@ class DeviceApi:
         body, tenant, now_ms = await call.body(TagChange), call.tenant, self._now_ms()
 
         def change(connection: Connection) -> int:
+            known(connection, tenant, "devices", body.devices)
             ids = fleet.ids_of(connection, tenant, body.devices)
-            unknown = [one for one in body.devices if one not in ids]
-            if unknown:
-                raise HTTPException(
-                    400, f"devices: no device {unknown[0][:100]!r} has been heard of"
-                )
             changed, had = 0, fleet.tags_of(connection, [*ids.values()])
             for device, device_id in ids.items():
                 before = had.get(device_id, [])

@@ -200,7 +200,7 @@ class FleetApi:
             raise HTTPException(400, f"sort must be one of {', '.join(ORDERS)}")
         after, limit = call.text("after"), call.limit(500)
 
-        counted = call.text("count") == "true"
+        counted = call.flag("count")
 
         def read(connection: Connection) -> tuple[list[ShownDevice], str | None, int | None]:
             page = fleet.page(
@@ -238,7 +238,7 @@ class FleetApi:
         after = call.number("after", default=0, least=0, most=2**53)
         found = await self._ledger.notices(
             tenant=call.tenant, after_ms=after, limit=call.limit(100), device=call.text("device"),
-            newest_first=call.text("newest") == "true",
+            newest_first=call.flag("newest"),
         )  # fmt: skip
         return json_answer(NoticeList(found))
 
@@ -322,7 +322,7 @@ class FleetApi:
                 fleet.count(connection, tenant=tenant, terms=terms, now_ms=now_ms)
                 _refuse_circle(connection, tenant, name, now_ms)
             if body.members is not None:
-                ids = _known(connection, tenant, "members", body.members)
+                ids = known(connection, tenant, "members", body.members)
                 kept = fleet.members(connection, group)
                 fleet.change_members(connection, group, add=ids, remove=[*kept - set(ids)])
             detail = {"before": before, "after": body}
@@ -340,8 +340,8 @@ class FleetApi:
             group = _group(connection, tenant, name)
             if group.query is not None:
                 raise HTTPException(409, f"{name} is a query: change that, or the devices' tags")
-            add = _known(connection, tenant, "add", body.add)
-            remove = _known(connection, tenant, "remove", body.remove)
+            add = known(connection, tenant, "add", body.add)
+            remove = known(connection, tenant, "remove", body.remove)
             fleet.change_members(connection, group, add=add, remove=remove)
             note(connection, call, "group.members", name, body, at_ms=now_ms)
             return self._shown(connection, tenant, group)
@@ -468,7 +468,7 @@ class FleetApi:
             devices = fleet.count(connection, tenant=tenant, terms=terms, now_ms=now_ms)
         except QueryError as error:
             # A group that it names has been taken away since.
-            problem = str(error)
+            problem = error.of("query")
         return ShownGroup(**msgspec.structs.asdict(group), devices=devices, problem=problem)
 
     async def _ask(self, read: Callable[[Connection], T]) -> T:
@@ -481,7 +481,7 @@ class FleetApi:
         try:
             return await self._ledger.write(change)
         except QueryError as error:
-            raise HTTPException(400, str(error)) from error
+            raise HTTPException(400, error.of("query")) from error
 
 
 def _standing(connection: Connection) -> Standing:
@@ -517,7 +517,7 @@ def _refuse_circle(connection: Connection, tenant: str, name: str, now_ms: int) 
     fleet.where(connection, tenant, terms, {}, now_ms=now_ms)
 
 
-def _known(connection: Connection, tenant: str, field: str, devices: list[str]) -> list[int]:
+def known(connection: Connection, tenant: str, field: str, devices: list[str]) -> list[int]:
     """The ids of devices, all of which are known. Raises HTTPException."""
     found = fleet.ids_of(connection, tenant, devices)
     unknown = [one for one in devices if one not in found]

@@ -21,6 +21,7 @@ from sync.control_plane.answers import json_answer
 from sync.control_plane.calls import QUERY_LIMIT, Call, Operation
 from sync.control_plane.campaigns import Campaign, Member, Preview, Progress
 from sync.control_plane.dialect import Connection
+from sync.control_plane.fleet_routes import known
 from sync.control_plane.ledger import Ledger
 from sync.control_plane.search_terms import QueryError, Term, parse
 from sync.control_plane.views import OrderView
@@ -288,7 +289,7 @@ class OrderApi:
         if ended is not None and ended not in _ENDS:
             raise HTTPException(400, f"ended must be one of {', '.join(_ENDS)}")
         page = await self._ledger.orders_of(
-            device, tenant=call.tenant, open_only=call.text("open") == "true", kind=kind,
+            device, tenant=call.tenant, open_only=call.flag("open"), kind=kind,
             ended=ended, after=after or None, limit=call.limit(),
         )  # fmt: skip
         return json_answer(OrderList([shown_order(row) for row in page.rows], page.next))
@@ -327,11 +328,15 @@ class OrderApi:
     async def preview(self, call: Call) -> Response:
         """Whom orders would hit, before any is given."""
         now_ms, tenant = self._now_ms(), call.tenant
-        terms, _ = terms_of(await call.body(Target), now_ms)
+        target = await call.body(Target)
+        terms, _ = terms_of(target, now_ms)
+        names = target.devices or []
         return json_answer(
             await asked(
                 self._ledger.read,
-                lambda c: campaigns.preview(c, tenant=tenant, terms=terms, now_ms=now_ms),
+                lambda c: campaigns.preview(
+                    c, tenant=tenant, terms=terms, names=names, now_ms=now_ms
+                ),
             )
         )
 
@@ -347,6 +352,7 @@ class OrderApi:
         campaign_id = new.id or _campaign_id(tenant, new, now_ms)
 
         def make(connection: Connection) -> ShownCampaign:
+            refuse_unknown(connection, tenant, new.target)
             made = campaigns.make(
                 connection, campaign_id=campaign_id, tenant=tenant, title=new.title, kind=kind,
                 body=body, condition=condition, query=query, terms=terms,
@@ -356,12 +362,7 @@ class OrderApi:
             same = (made.kind, bytes(made.body), bytes(made.condition), made.query)
             if same != (kind.value, body, condition, query):
                 raise HTTPException(409, f"id: another campaign has the id {campaign_id}")
-            if new.expected_devices not in (None, made.members):
-                raise HTTPException(
-                    409,
-                    f"expectedDevices: {new.expected_devices} were expected and there are "
-                    f"{made.members} now; look at the preview again",
-                )
+            refuse_others(new.expected_devices, made.members)
             note(connection, call, "campaign.create", campaign_id, new, at_ms=now_ms)
             campaigns.step(connection, now_ms=now_ms)
             return _shown_campaign(connection, made)
@@ -379,7 +380,10 @@ class OrderApi:
             shown = [_shown_campaign(connection, one) for one in found]
             return CampaignList(shown, following)
 
-        return json_answer(await asked(self._ledger.read, read))
+        try:
+            return json_answer(await self._ledger.read(read))
+        except QueryError as error:
+            raise HTTPException(400, str(error)) from error
 
     async def campaign(self, call: Call) -> Response:
         """One campaign, and how far its orders have come."""
@@ -423,11 +427,31 @@ class OrderApi:
 
 
 async def asked(way: Way, step: Callable[[Connection], T]) -> T:
-    """What a step comes to; a query in it that cannot be asked is the caller's mistake."""
+    """What a step on a target comes to; one that cannot be asked is the caller's mistake."""
     try:
         return await way(step)
     except QueryError as error:
-        raise HTTPException(400, str(error)) from error
+        raise HTTPException(400, error.of("target.query")) from error
+
+
+def refuse_unknown(connection: Connection, tenant: str, target: Target) -> None:
+    """A name that is mistyped must not just be missing among those that get an order.
+
+    Raises:
+        HTTPException: a device that the target names is not known.
+    """
+    if target.devices is not None:
+        known(connection, tenant, "target.devices", target.devices)
+
+
+def refuse_others(expected: int | None, members: int) -> None:
+    """Raises HTTPException when other devices have come in since somebody looked."""
+    if expected not in (None, members):
+        raise HTTPException(
+            409,
+            f"expectedDevices: {expected} were expected and there are {members} now; "
+            "look at the preview again",
+        )
 
 
 def shown_order(view: OrderView) -> ShownOrder:
@@ -466,7 +490,7 @@ def terms_of(target: Target, now_ms: int) -> tuple[list[Term], str]:
     try:
         return parse(query, fleet.FIELDS, now_ms=now_ms), query
     except QueryError as error:
-        raise HTTPException(400, f"target.{error}") from error
+        raise HTTPException(400, error.of("target.query")) from error
 
 
 def _refuse_fetch(kind: str) -> Kind:

@@ -38,6 +38,10 @@ _UNITS_MS = {
 class QueryError(Exception):
     """A query cannot be read. The message names the term and says what it may be."""
 
+    def of(self, field: str) -> str:
+        """The message where the query stands in another field than ``q``."""
+        return f"{field}: {str(self).removeprefix('q: ')}"
+
 
 class Op(StrEnum):
     """How a field and a value are compared."""

@@ -22,7 +22,16 @@ from sync.control_plane.calls import Call, Operation
 from sync.control_plane.campaigns import Progress
 from sync.control_plane.dialect import Connection
 from sync.control_plane.ledger import Ledger
-from sync.control_plane.order_routes import ExpiresIn, Rate, Target, asked, campaign_of, terms_of
+from sync.control_plane.order_routes import (
+    ExpiresIn,
+    Rate,
+    Target,
+    asked,
+    campaign_of,
+    refuse_others,
+    refuse_unknown,
+    terms_of,
+)
 from sync.control_plane.wanted import DeviceDrift, Drift, Listed, Version
 from sync.orders import Kind
 
@@ -36,12 +45,14 @@ class Push(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
     target: Target
     definition: dict[str, Any] | None = None
     """Of a workflow or a task, as Conductor's API takes it."""
-    variables: dict[str, str] | None = None
-    """Of a configuration."""
+    variables: dict[str, Any] | None = None
+    """Of a configuration: names and texts."""
     rollback_to: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """A revision whose content is pushed again, in place of a new one."""
     per_minute: Rate = 600
     expires_in_s: ExpiresIn = 30 * 86_400
+    expected_devices: int | None = None
+    """What the preview has said; when other devices have come in between, it is refused."""
 
 
 class ShownVersion(msgspec.Struct, frozen=True, rename="camel"):
@@ -64,6 +75,8 @@ class ShownWanted(msgspec.Struct, frozen=True):
     name: str
     versions: list[ShownVersion]
     progress: Progress
+    query: str
+    """Whom the newest version is for, as the search box says it; empty = all devices."""
 
 
 class WantedList(msgspec.Struct, frozen=True):
@@ -120,15 +133,17 @@ class WantedApi:
         terms, query = terms_of(push.target, now_ms)
 
         def put(connection: Connection) -> ShownWanted:
+            refuse_unknown(connection, tenant, push.target)
             subject, body, revision = _version(connection, tenant, kind, name, push)
             campaign_id = f"{_digest(tenant, subject)}.{revision}"
-            campaigns.make(
+            made = campaigns.make(
                 connection, campaign_id=campaign_id, tenant=tenant,
                 title=f"{call.part('kind')} {name}, revision {revision}", kind=kind, body=body,
                 condition=b"", query=query, terms=terms, per_minute=push.per_minute,
                 expires_ms=now_ms + push.expires_in_s * 1_000, created_by=call.caller.name,
                 now_ms=now_ms,
             )  # fmt: skip
+            refuse_others(push.expected_devices, made.members)
             earlier = wanted.newest(connection, tenant, subject)
             if earlier is not None:
                 # Its devices that are still waiting for it get this one, if they are meant.
@@ -233,6 +248,9 @@ def _version(
     elif kind is Kind.PUT_CONFIG:
         if push.variables is None or push.definition is not None:
             raise HTTPException(400, "variables: a configuration is a map of texts")
+        for variable, text in push.variables.items():
+            if not isinstance(text, str):
+                raise HTTPException(400, f"variables.{variable[:100]}: a text is needed, in quotes")
         content = {"name": name, "variables": push.variables}
     else:
         if push.definition is None or push.variables is not None:
@@ -264,6 +282,7 @@ def _shown_wanted(
         name=name,
         versions=[_shown_version(one) for one in found],
         progress=campaigns.progress(connection, campaign),
+        query=campaign.query,
     )
 
 

@@ -33,7 +33,11 @@ async def _give(ledger: Ledger) -> None:
     """Two executions of the same minute, on a device whose clock is a day fast."""
     device, at_ms = SeededDevice(ledger, "fast-1"), wall_ms()
     await device.connect()
-    definition: dict[str, Any] = {"name": WIDE, "version": 2, "tasks": [step(WIDE), step("検" * 40)]}
+    definition: dict[str, Any] = {
+        "name": WIDE,
+        "version": 2,
+        "tasks": [step(WIDE), step("検" * 40)],
+    }
     wide = {"name": WIDE, "definition": json_text(definition)}
     for one in (EARLY, LATER):
         begun_ms = at_ms + DAY_MS

@@ -105,7 +105,7 @@ function TagsBox({ devices, close, done }) {
     tell(`Tags of ${count(changed)} ${changed === 1 ? "device" : "devices"} changed`);
     done();
   };
-  return html`<${FormBox} title=${`Tags of ${count(devices.length)} devices`} action="Change tags" act=${act} close=${close}>
+  return html`<${FormBox} title=${`Tags of ${count(devices.length)} ${devices.length === 1 ? "device" : "devices"}`} action="Change tags" act=${act} close=${close}>
     <${Field} label="Give these tags" value=${add} onText=${setAdd} list="known-tags"
       hint="Several with spaces between, such as camera site=berlin" />
     <${Field} label="Take these tags away" value=${remove} onText=${setRemove} list="known-tags" />

@@ -3,7 +3,7 @@
 import { getVersion, getWanted, push } from "./api.js";
 import { JsonField, readJson } from "./json_field.js";
 import { Choice, Field, Head } from "./kit.js";
-import { TargetField, targetOf, usePreview } from "./target_field.js";
+import { TargetField, fieldsOf, targetOf, usePreview } from "./target_field.js";
 import { html, useState } from "./web/dom.js";
 import { count } from "./web/format.js";
 import { useResource } from "./web/live.js";
@@ -34,24 +34,29 @@ export function Page({ kind, name, query }) {
 
 function Newest({ kind, name, query }) {
   const { revision } = query;
-  const found = useResource(async (abort) => (revision ? getVersion(kind, name, revision, abort)
-    : (await getWanted(kind, name, abort)).versions[0]), `${kind} ${name} ${revision}`);
+  const found = useResource(async (abort) => {
+    const wanted = await getWanted(kind, name, abort);
+    const { content } = revision ? await getVersion(kind, name, revision, abort) : wanted.versions[0];
+    return { content, query: wanted.query };
+  }, `${kind} ${name} ${revision}`);
   const [first, setFirst] = useState(null);
   if (found.data && !first) setFirst(found.data);
   // What was there at the beginning: a newer one must not overwrite what is being written.
   return html`<${Waiting} resource=${found}>${() => first && html`<${Form} kind=${kind} name=${name} query=${query}
-    text=${written(editedOf(kind, first.content))} />`}<//>`;
+    text=${written(editedOf(kind, first.content))} meant=${fieldsOf(first.query)} />`}<//>`;
 }
 
-function Form({ kind: fixed, name: known = "", query, text: begun }) {
+/** `meant`: whom the version before was for, which is whom the next one is for, unless somebody says. */
+function Form({ kind: fixed, name: known = "", query, text: begun, meant: before }) {
   const [kind, setKind] = useState(fixed ?? "workflow");
   const [name, setName] = useState(known);
   const [text, setText] = useState(begun ?? written(BEGINNINGS.workflow));
   const [pace, setPace] = useState({ perMinute: "600", expiresInS: "2592000" });
-  const [target, setTarget] = useState({ to: query.to ?? "query", group: query.group, query: query.query ?? "" });
+  const [target, setTarget] = useState(before ?? { to: query.to ?? "query", group: query.group, query: query.query ?? "" });
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
   const preview = usePreview(target);
+  const devices = preview.data?.devices ?? 0;
   const content = readJson(text);
   const choose = (word) => {
     // Only what nobody has touched yet is replaced.
@@ -63,12 +68,12 @@ function Form({ kind: fixed, name: known = "", query, text: begun }) {
     setProblem(null);
     const meant = targetOf(target);
     if (content.problem) return setProblem(new Error(`The content is not right yet. ${content.problem}`));
-    if (!meant || !preview.data?.devices) return setProblem(new Error("Choose at least one device that is known here."));
+    if (!meant || !devices) return setProblem(new Error("Choose at least one device that is known here."));
     setBusy(true);
     try {
       const said = kind === "config" ? { variables: content.value } : { definition: content.value };
       const put = await push(kind, name.trim(), { ...said, target: meant, perMinute: Number(pace.perMinute),
-        expiresInS: Number(pace.expiresInS) });
+        expiresInS: Number(pace.expiresInS), expectedDevices: preview.data.devices });
       tell(`Revision ${put.versions[0].revision} is on its way`);
       go(["wanted", kind, name.trim()]);
     } catch (error) {
@@ -92,6 +97,6 @@ function Form({ kind: fixed, name: known = "", query, text: begun }) {
     </div>
     <${Trouble} error=${problem} />
     <div class="buttons"><button type="submit" class="primary" disabled=${busy}>
-      Push to ${count(preview.data?.devices ?? 0)} devices</button></div>
+      Push to ${count(devices)} ${devices === 1 ? "device" : "devices"}</button></div>
   </form>`;
 }

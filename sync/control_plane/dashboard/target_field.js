@@ -20,6 +20,12 @@ export function targetOf({ to, devices, group, query }) {
   return names.length ? { devices: names } : null;
 }
 
+/** The fields that say what a query of the API says, such as the one of an earlier target. */
+export function fieldsOf(query) {
+  const group = /^group:"([^"]+)"$/.exec(query);
+  return group ? { to: "group", group: group[1] } : { to: "query", query };
+}
+
 /** Whom a target finds now, asked when the writing pauses: a resource with the API's preview. */
 export function usePreview(fields) {
   const key = useSettled(JSON.stringify(targetOf(fields)));
@@ -57,6 +63,7 @@ function Preview({ preview }) {
   return html`<div aria-live="polite" class="preview"><${Facts} facts=${[
     ["Devices", html`<strong>${count(found.devices)}</strong>`],
     ...Object.entries(found.states).map(([state, many]) => [html`<${Status} value=${state} />`, count(many)]),
+    found.unknown.length > 0 && ["Not known here", html`<strong class="bad-text">${found.unknown.join(", ")}</strong>`],
     deaf > 0 && ["Do not take orders yet", html`<strong class="bad-text">${count(deaf)}</strong>`],
   ].filter(Boolean).map(([name, value], index) => [name, value, index])} />
     ${found.sample.length > 0 && html`<p class="soft small">${found.sample.slice(0, 8).join(", ")}${

@@ -4,7 +4,7 @@ import { getDrift, getVersion, getWanted, push } from "./api.js";
 import { Progress } from "./charts.js";
 import { ActionLink, Choice, FormBox, Head, MarkPager, refine } from "./kit.js";
 import { may } from "./session.js";
-import { TargetField, targetOf, usePreview } from "./target_field.js";
+import { TargetField, fieldsOf, targetOf, usePreview } from "./target_field.js";
 import { html, useState } from "./web/dom.js";
 import { JsonView } from "./web/json_view.js";
 import { DiagramPanel } from "./web/lazy_diagram.js";
@@ -36,14 +36,15 @@ export function Page({ kind, name, query }) {
       ${pushes && html`<${ActionLink} primary href=${link([...here, "push"])}>Push a new version<//>`}
     <//>
     <${Waiting} resource=${found}>${() => {
-      const { versions, progress } = found.data;
+      const { versions, progress, query: meant } = found.data;
       const campaign = ["campaigns", versions[0].campaign];
-      return html`<${Panel} title=${`How far revision ${versions[0].revision} has come`}>
+      return html`<${Panel} title=${`How far revision ${versions[0].revision} has come`}
+            aside=${html`<span class="soft small">for ${meant ? html`<code>${meant}</code>` : "all devices"}</span>`}>
           <${Progress} progress=${progress} href=${(state) => link(campaign, { state })} /><//>
         <div class="split even"><div class="stack"><${Drift} kind=${kind} name=${name} query=${query} here=${here} /></div>
           <div class="stack"><${Versions} versions=${versions} here=${here} query=${query} back=${pushes && setBack} />
             <${Content} kind=${kind} name=${name} newest=${versions[0]} revision=${query.revision} /></div></div>
-        ${back > 0 && html`<${BackBox} kind=${kind} name=${name} revision=${back} done=${found.reload}
+        ${back > 0 && html`<${BackBox} kind=${kind} name=${name} revision=${back} meant=${meant} done=${found.reload}
           close=${() => setBack(0)} />`}`;
     }}<//>`;
 }
@@ -90,13 +91,15 @@ function Drift({ kind, name, query, here }) {
   </section>`;
 }
 
-function BackBox({ kind, name, revision, done, close }) {
-  const [target, setTarget] = useState({ to: "query", query: "" });
+/** `meant`: whom the newest version is for; who never had this thing has nothing to go back from. */
+function BackBox({ kind, name, revision, meant: before, done, close }) {
+  const [target, setTarget] = useState(fieldsOf(before));
   const preview = usePreview(target);
   const act = async () => {
     const meant = targetOf(target);
     if (!meant || !preview.data?.devices) throw new Error("Choose at least one device that is known here.");
-    const put = await push(kind, name, { rollbackTo: revision, target: meant });
+    const put = await push(kind, name, { rollbackTo: revision, target: meant,
+      expectedDevices: preview.data.devices });
     tell(`Revision ${put.versions[0].revision}, with the content of ${revision}, is on its way`);
     done();
   };

@@ -246,6 +246,38 @@ def test_versions_are_pushed_and_drift_is_told(where: Path | str) -> None:
     in_world(where, play)
 
 
+def test_whom_a_version_is_for_is_told_and_held_to(where: Path | str) -> None:
+    """The next one can be for the same; it is refused when others have come in since a look."""
+
+    async def play(world: World) -> None:
+        await world.connect("roof")
+        path, target = "/api/v1/wanted/config/site", {"target": {"query": "o"}}
+        body = {**target, "variables": {"A": "1"}, "expectedDevices": 1}
+        assert "o" == (await world.ask("PUT", path, body))["query"]
+        await world.connect("dome")
+        refused = await world.ask("PUT", path, body, status=409)
+        assert "there are 2 now" in refused["message"]
+        names = {"devices": ["roof", "rof"]}
+        seen = await world.ask("POST", "/api/v1/campaigns/preview", names)
+
+        assert (1, ["rof"]) == (seen["devices"], seen["unknown"])
+        assert 1 == len((await world.ask("GET", path))["versions"])
+
+    in_world(where, play)
+
+
+@pytest.mark.parametrize("path", ["orders?open=maybe", "devices?count=yes", "notices?newest=1"])
+def test_a_yes_or_no_is_one_of_the_two(tmp_path: Path, path: str) -> None:
+    """Anything else is refused by its name, and not taken for a no."""
+
+    async def play(world: World) -> None:
+        refused = await world.ask("GET", f"/api/v1/{path}", status=400)
+        name = path.split("?")[1].split("=", maxsplit=1)[0]
+        assert f"{name} must be true or false" == refused["message"]
+
+    in_world(tmp_path / "ledger.db", play)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "told"),
     [
@@ -257,7 +289,13 @@ def test_versions_are_pushed_and_drift_is_told(where: Path | str) -> None:
         ("POST", "devices/roof/orders", {**START, "id": "campaign.1"}, "id"),
         ("POST", "campaigns", {**START, "target": {}}, "target"),
         ("POST", "campaigns", {**START, "target": {"query": "a", "group": "b"}}, "target"),
-        ("POST", "campaigns", {**START, "target": {"query": "x:y"}}, "target.q"),
+        ("POST", "campaigns", {**START, "target": {"query": "x:y"}}, "target.query: there is no"),
+        ("POST", "campaigns", {**START, "target": {"devices": ["roof", "rof"]}},
+         "target.devices: no device 'rof'"),
+        ("PUT", "wanted/config/site", {"target": {"devices": ["rof"]}, "variables": {}},
+         "target.devices: no device 'rof'"),
+        ("PUT", "wanted/config/site", {"target": {"query": ""}, "variables": {"A": "1", "B": 2}},
+         "variables.B"),
         ("POST", "campaigns", {**START, "target": {"group": "none"}}, "no group"),
         ("POST", "campaigns", {**START, "target": {"query": ""}, "perMinute": 0}, "perMinute"),
         ("PUT", "wanted/config/site", {"target": {"query": ""}}, "variables"),
