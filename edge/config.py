@@ -10,11 +10,10 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
-from edge import addresses, toml_text
+from edge import addresses, config_texts, toml_text
 
 _MAX_FILE_BYTES = 1_000_000
 """A larger file is no configuration."""
@@ -375,16 +374,10 @@ def broker_of(url: str, key: str = "sync.broker") -> tuple[str, int, bool]:
     Raises:
         WrongValue: it is no such address.
     """
-    wrong = WrongValue(f"{key}: {url!r} is not mqtt://HOST:PORT or mqtts://HOST:PORT")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise wrong from error
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/"):
-        raise wrong
-    tls = parts.scheme == "mqtts"
-    return parts.hostname, port or (8883 if tls else 1883), tls
+    found = addresses.broker(url)
+    if found is None:
+        raise WrongValue(f"{key}: {url!r} is not mqtt://HOST:PORT or mqtts://HOST:PORT")
+    return found
 
 
 def secret_key_file(secrets: SecretSettings) -> Path | None:
@@ -550,6 +543,9 @@ def _check(settings: Settings) -> None:
             "Listen on 127.0.0.1, or set daemon.allow_remote = true if the network is trusted."
         )
     broker_of(settings.sync.broker)
+    wrong = config_texts.wrong_text(msgspec.to_builtins(settings))
+    if wrong is not None:
+        raise WrongValue(wrong)
     credential, payloads = settings.secrets.key_credential, settings.payloads
     if credential and (
         settings.secrets.key_file or not re.fullmatch(r"[\w.@-]{1,255}", credential)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from edge.addresses import host_name, is_loopback
+from edge.addresses import broker, host_name, is_loopback
 
 
 def test_the_hosts_name_can_stand_in_a_topic() -> None:
@@ -21,3 +21,20 @@ def test_the_hosts_name_can_stand_in_a_topic() -> None:
 def test_what_others_can_reach(host: str, own: bool) -> None:
     """A name that is no address is taken to be reached by others."""
     assert own is is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("mqtt://box", ("box", 1883, False)),
+        ("mqtts://box", ("box", 8883, True)),
+        ("mqtt://[::1]:18830", ("::1", 18830, False)),
+        ("http://box", None),
+        ("mqtt://box:99999", None),
+        ("mqtt://box/path", None),
+        ("mqtt://", None),
+    ],
+)
+def test_a_brokers_address_is_taken_apart(url: str, found: tuple[str, int, bool] | None) -> None:
+    """With the port that its scheme has; what is no such address is nothing."""
+    assert found == broker(url)
