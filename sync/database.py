@@ -112,7 +112,8 @@ def _unusable(path: Path, error: sqlite3.Error) -> DatabaseUnusable:
     match trouble_of(error):
         case Trouble.DAMAGED:
             kind: type[DatabaseUnusable] = DatabaseDamaged
-        case Trouble.READ_ONLY if path.exists():
+        # Unlike path.exists(), this raises nothing where the folder cannot be looked into.
+        case Trouble.READ_ONLY if os.access(path, os.F_OK):
             kind = DatabaseReadOnly
         case _:
             kind = DatabaseUnusable
@@ -143,6 +144,10 @@ class Connect(Protocol):
         ...
 
 
+_END_S = 1.0
+"""It has nothing more to do but to end; cancelled while it opens a file, it is left alone."""
+
+
 class _Threaded(aiosqlite.Connection):
     """An aiosqlite connection that runs one whole function on its thread.
 
@@ -154,6 +159,10 @@ class _Threaded(aiosqlite.Connection):
         """Run ``function(connection)`` on the connection's thread and return what it returns."""
         result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
         return result
+
+    def await_end(self) -> None:
+        """Wait for a thread that was told to end: its last word needs a loop that is still open."""
+        self._thread.join(_END_S)
 
 
 async def on_a_thread(path: Path, *, writes: bool) -> Owner:
@@ -209,6 +218,7 @@ async def _threaded(connector: Callable[[], sqlite3.Connection]) -> Owner:
         await owner
     except BaseException:
         await _close_quietly(owner)
+        owner.await_end()
         raise
     return owner
 

@@ -270,7 +270,11 @@ def _existing(settings: Settings) -> Settings:
     from edge.data_dir import DataDir
 
     ledger = DataDir(Path(settings.daemon.data_dir)).ledger
-    if not settings.cloud.database and not ledger.is_file():
+    try:
+        there = bool(settings.cloud.database) or ledger.is_file()
+    except OSError as error:
+        raise _out_of_reach(error) from error
+    if not there:
         raise click.ClickException(
             f"there is no ledger {ledger}: correct --data-dir, or give --database"
         )
@@ -289,3 +293,13 @@ def _attempt(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         asyncio.run(main())
     except (DatabaseError, DataDirError, LedgerError, StorageUnavailable, IdentityError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise _out_of_reach(error) from error
+
+
+def _out_of_reach(error: OSError) -> click.ClickException:
+    """What to say of files that are there for somebody else."""
+    return click.ClickException(
+        f"{error.filename or 'the data directory'} cannot be used: {error.strerror}. "
+        "Run this as the user whose control plane it is."
+    )

@@ -136,6 +136,13 @@ class Pages:
         if scope["type"] != "http":
             return
         path = _path_below_mount(scope)
+        if path.startswith("/api/"):
+            # Whoever asks for it is a program that has another address, or another face, in mind.
+            method = scope["method"]
+            status = 404 if method in ("GET", "HEAD") else 405
+            words = f"there is no {method} {path[:200]} here; GET /api-docs tells what there is"
+            await _refuse(send, status, words)
+            return
         if scope["method"] not in ("GET", "HEAD"):
             await _refuse(send, 405, f"{scope['method']} is not possible on a page; use GET")
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_other_owners_may_have_the_connections(tmp_path: Path) -> None:
     asyncio.run(main())
 
     assert [True, True] == [owner.closed for owner in owners]
+
+
+def test_a_file_out_of_reach_is_unusable_and_leaves_no_thread(tmp_path: Path) -> None:
+    """Not even whether it is there can be looked at; the thread has ended before the loop does."""
+    before = set(threading.enumerate())
+
+    async def run() -> None:
+        with pytest.raises(DatabaseUnusable, match="unable to open"):
+            await Database.open(tmp_path / ("x" * 300), lambda _: None)
+        assert before == set(threading.enumerate())
+
+    asyncio.run(run())
 
 
 def test_a_writer_is_closed_when_the_reader_cannot_be_opened(tmp_path: Path) -> None:

@@ -106,6 +106,15 @@ def test_pages_are_only_read(method: str) -> None:
     assert 405 == ask(Pages(CONSOLE_FOLDER), "/", method)[0]
 
 
+@pytest.mark.parametrize(("method", "status"), [("GET", 404), ("POST", 405)])
+def test_a_program_that_asks_the_wrong_face_is_told_where_to_look(method: str, status: int) -> None:
+    """It has taken one API for another, and is not helped by hearing of pages."""
+    found, _, body = ask(Pages(CONSOLE_FOLDER), "/api/workflow", method)
+
+    assert status == found
+    assert f"there is no {method} /api/workflow here; GET /api-docs".encode() in body
+
+
 def test_other_protocols_are_left_alone() -> None:
     """A websocket or lifespan scope is not answered."""
 

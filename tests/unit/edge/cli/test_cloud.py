@@ -129,6 +129,18 @@ def test_a_token_is_checked_as_the_api_does(tmp_path: Path, options: list[str], 
     assert not (tmp_path / "ledger.db").exists()
 
 
+@pytest.mark.parametrize("verb", ["rebuild", "verify-audit", "token"])
+def test_a_ledger_of_somebody_else_is_named(tmp_path: Path, verb: str) -> None:
+    """One line, without a trace: a folder that cannot be looked into."""
+    # A name that is too long cannot be looked at by anybody, not even by root, who runs tests, too.
+    folder = tmp_path / ("x" * 300)
+    more = ["--name", "ops"] if verb == "token" else []
+    result = CliRunner().invoke(main, ["cloud", verb, *more, "--data-dir", str(folder)])
+
+    assert 1 == result.exit_code
+    assert "cannot be used" in result.output
+
+
 def test_a_data_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
     """One line, without a trace."""
     (tmp_path / "file").touch()
