@@ -67,6 +67,8 @@ def test_executions_of_one_minute_are_told_apart(fleet: Fleet, open_tab: OpenTab
     expect(table.locator("tbody tr")).to_have_count(2)
 
     assert {"01a21d99-4cb0", "01a21d99-4d8c"} == set(table.locator("code").all_inner_texts())
+    heights = table.locator("code").evaluate_all("all => all.map((one) => one.offsetHeight)")
+    assert max(heights) < 24, "an id stands in one line"
 
 
 def test_a_time_finds_room_on_a_telephone(fleet: Fleet, open_tab: OpenTab) -> None:

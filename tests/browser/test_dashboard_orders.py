@@ -208,8 +208,13 @@ def test_a_log_is_fetched_and_read(house: House, open_tab: OpenTab) -> None:
     box.get_by_role("button", name="Fetch").click()
     expect(row).to_contain_text("evidence: clips/none.mp4")
     expect(row).to_contain_text("gone", timeout=_LONG_MS)
+    panel.get_by_role("button", name="Fetch").click()
+    box.get_by_label("Containing").fill("what nobody has logged")
+    box.get_by_role("button", name="Fetch").click()
+    expect(row).to_contain_text("nobody has logged")
+    expect(row).to_contain_text("empty", timeout=_LONG_MS)
     assert [] == tab.audit()
-    for left in (1, 0):
+    for left in (2, 1, 0):
         row.get_by_role("button", name="Remove").click()
         page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         expect(panel.locator("tbody tr")).to_have_count(left, timeout=_LONG_MS)

@@ -99,7 +99,7 @@ function Orders({ device, mine }) {
 
 const WANTED = [
   { title: "Name", grow: true, cell: (row) => row.name },
-  { title: "Kind", cell: (row) => row.kind.replace("put-", "") },
+  { title: "Kind", keep: true, cell: (row) => row.kind.replace("put-", "") },
   { title: "Wanted", num: true, cell: (row) => `r${row.wanted}` },
   { title: "Has", num: true, cell: (row) => (row.reported ? `r${row.reported}` : "–") },
   { title: "State", bare: true, cell: (row) => html`<${Status} value=${row.state} />

@@ -32,6 +32,8 @@ function wantedText({ kind, wanted }) {
 
 function Size({ row }) {
   if (PENDING.has(row.state)) return row.parts ? `${count(row.arrived)} of ${count(row.parts)} parts` : "–";
+  // Nothing has matched: what there is to open is an empty page.
+  if (row.state === "complete" && row.mediaType && !row.sizeBytes) return "empty";
   return row.sizeBytes ? `${bytes(row.sizeBytes)}${row.cut ? ", cut" : ""}` : "–";
 }
 
