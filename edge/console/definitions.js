@@ -14,6 +14,8 @@ function inOrder(definitions) {
   return [...definitions].sort((a, b) => a.name.localeCompare(b.name) || b.version - a.version);
 }
 
+const counted = (many) => `${count(many)} ${many === 1 ? "task" : "tasks"}`;
+
 /** Every task of a definition, those inside branches and loops too. */
 function countTasks(tasks) {
   return (tasks ?? []).reduce((sum, task) => sum + 1 + countTasks(task.defaultCase)
@@ -34,7 +36,7 @@ export function Definitions({ name, version }) {
           ${all.map((one) => html`<li key=${`${one.name} ${one.version}`}>
             <a href=${link(["definitions", one.name, String(one.version)])}
               aria-current=${one === shown ? "true" : null}>${one.name}
-              <span class="soft">version ${one.version} · ${count(countTasks(one.tasks))} tasks</span>
+              <span class="soft">version ${one.version} · ${counted(countTasks(one.tasks))}</span>
             </a></li>`)}
         </ul></nav>
         ${shown ? html`<${Definition} key=${`${shown.name} ${shown.version}`} definition=${shown} />`

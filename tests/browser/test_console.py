@@ -102,6 +102,22 @@ def test_workflows_are_filtered_and_paged(device: Device, open_tab: OpenTab) -> 
     expect(page.locator("main")).to_contain_text("Nothing matches")
 
 
+@pytest.mark.parametrize("width", [375, 1280])
+def test_a_long_name_is_chosen_from_and_counted(
+    device: Device, open_tab: OpenTab, width: int
+) -> None:
+    """A workflow may be called so that its name is wider than the screen; the filter is not."""
+    one = [{"name": "wait", "taskReferenceName": "wait", "type": "WAIT"}]
+    device.double.definitions = [{"name": "L" * 250, "version": 1, "tasks": one}]
+    tab = open_tab(device.url, width=width)
+    page = tab.open("workflows")
+    expect(page.locator("select").first.locator("option")).to_have_count(2)
+    assert [] == tab.audit()
+    page = tab.open("definitions")
+
+    expect(page.locator(".choices")).to_contain_text(re.compile("version 1 · 1 task$"))
+
+
 def test_the_list_is_live_without_reload(device: Device, open_tab: OpenTab) -> None:
     """A workflow that starts appears by itself; the page is not loaded again."""
     page = open_tab(device.url).open("workflows")
