@@ -337,7 +337,10 @@ def page(
         ("d.device = :device", device is not None),
         ("o.ended IS NULL", open_only),
         ("o.kind = :kind", kind is not None),
+        # As the indexes have it.
+        ("o.kind <> 'start'", kind not in (None, Kind.START)),
         ("o.ended = :ended", ended is not None),
+        ("o.ended IN ('failed', 'expired', 'superseded')", ended not in (None, State.DONE)),
         ("o.order_key < :after", after is not None),
     ]
     where = " AND ".join(text for text, given in wanted if given) or "1 = 1"
@@ -358,14 +361,14 @@ def page(
 
 
 def tenant_of(connection: Connection, tenant: str | None, device: str | None) -> str:
-    """The condition that finds a tenant's orders, newest first, as `d.tenant` or `+d.tenant`.
+    """The condition that finds a tenant's orders, newest first.
 
     Of a tenant with few devices these are looked up one by one. Of one with many that would be all
-    of its orders: the newest orders are, and the sign tells SQLite so.
+    of its orders: the newest orders are, and what is no bare column serves no index.
     """
     if device is None and tenant is not None:
         many = connection.execute(_MANY_DEVICES, (tenant, _MANY)).fetchone()
-        return "+d.tenant = :tenant" if many is not None else "d.tenant = :tenant"
+        return "d.tenant || '' = :tenant" if many is not None else "d.tenant = :tenant"
     return "d.tenant = :tenant"
 
 

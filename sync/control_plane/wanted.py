@@ -55,13 +55,16 @@ SELECT d.device, m.place,
   (SELECT 1 FROM campaign c
    WHERE c.campaign_id = m.campaign_id AND c.state = 'running' AND m.order_id IS NULL) AS waiting,
   (SELECT o.body FROM device_order o
-   WHERE o.device_id = m.device_id AND o.subject = :subject AND o.ended = 'done'
+   WHERE o.device_id = m.device_id AND o.subject = :subject AND o.subject <> ''
+     AND o.ended = 'done'
    ORDER BY o.order_key DESC LIMIT 1) AS done,
   (SELECT o.order_id FROM device_order o
-   WHERE o.device_id = m.device_id AND o.subject = :subject AND o.ended IS NULL
+   WHERE o.device_id = m.device_id AND o.subject = :subject AND o.subject <> ''
+     AND o.ended IS NULL
    ORDER BY o.order_key DESC LIMIT 1) AS pending,
   (SELECT o.reason FROM device_order o
-   WHERE o.device_id = m.device_id AND o.subject = :subject AND o.ended IN ('failed', 'expired')
+   WHERE o.device_id = m.device_id AND o.subject = :subject AND o.subject <> ''
+     AND o.ended IN ('failed', 'expired')
    ORDER BY o.order_key DESC LIMIT 1) AS reason
 FROM campaign_member m
 JOIN device d ON d.device_id = m.device_id

@@ -23,6 +23,8 @@ from tests.bench.figures import Figure, Run
 
 _DEVICES = 100_000
 _EXECUTIONS = 2_000_000
+_ORDERS = 2
+"""By the device."""
 _NOW_MS = 1_800_000_000_000
 _ROUNDS = 40
 _DAY_MS = 86_400_000
@@ -48,13 +50,30 @@ PAGES = {
     "summary": "/api/v1/summary",
     "figures": "/api/v1/figures?hours=24",
     "preview": "/api/v1/groups",
+    "orders": "/api/v1/orders?limit=50",
+    "orders.open": "/api/v1/orders?limit=50&open=true",
+    "orders.failed": "/api/v1/orders?limit=50&ended=failed",
+    "orders.kind": "/api/v1/orders?limit=50&kind=terminate",
+    "orders.device": "/api/v1/devices/d{device}/orders?limit=50",
+    "campaigns": "/api/v1/campaigns",
+    "campaign": "/api/v1/campaigns/all",
+    "campaign.members": "/api/v1/campaigns/all/members?limit=50&state=waiting",
+    "wanted": "/api/v1/wanted",
+    "wanted.device": "/api/v1/devices/d{device}/wanted",
+    "drift": "/api/v1/wanted/config/site/drift",
+    "fetches": "/api/v1/fetches",
+    "audit": "/api/v1/audit",
+    "alerts": "/api/v1/alerts",
+    "notices": "/api/v1/notices",
+    "standing": "/api/v1/devices/d{device}/standing",
+    "metrics": "/metrics",
 }
 """What is asked, with places that are filled by chance."""
 
 
 def fill(path: Path, devices: int, executions: int) -> None:
     """Put rows into a ledger that is there."""
-    rng = random.Random(6)
+    rng, orders = random.Random(6), devices * _ORDERS
     with closing(sqlite3.connect(path)) as disk:
         disk.execute("PRAGMA synchronous = OFF")
         disk.executemany(
@@ -86,6 +105,20 @@ def fill(path: Path, devices: int, executions: int) -> None:
                 for status in [rng.choice(_STATUSES)]
             ),
         )  # fmt: skip
+        disk.executemany(
+            "INSERT INTO device_order (order_id, device_id, kind, subject, body, condition,"
+            " issued_ms, issued_by, expires_ms, epoch, cseq, sent_ms, ended, ended_ms)"
+            " VALUES (?, ?, ?, '', x'7b7d', x'', ?, 'bench', ?, 1, ?, ?, ?, 1)",
+            (
+                (
+                    f"o{n}", rng.randrange(devices) + 1, "terminate" if n % 5_000 == 7 else "start",
+                    at_ms := _NOW_MS - (orders - n) * 1_000, at_ms + _DAY_MS, 0 if ended is None
+                    else n, 0 if ended is None else at_ms, ended,
+                )
+                for n in range(orders)
+                for ended in [rng.choices(("done", "failed", None), (9_980, 10, 10))[0]]
+            ),
+        )  # fmt: skip
         disk.execute("DELETE FROM progress WHERE name = 'tally'")
         tally.fill(disk)
         while fleet.refresh(disk):
@@ -103,6 +136,16 @@ def fill(path: Path, devices: int, executions: int) -> None:
         disk.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+async def _steer(client: httpx.AsyncClient) -> None:
+    """A configuration for all devices, and an order to all of them at a slow pace."""
+    target = {"query": ""}
+    pushed = {"target": target, "variables": {"ZONE": "x"}, "perMinute": 600}
+    config = await client.put("/api/v1/wanted/config/site", json=pushed)
+    campaign = {"id": "all", "target": target, "kind": "start", "body": {"name": "flow"}}
+    made = await client.post("/api/v1/campaigns", json=campaign | {"perMinute": 600})
+    assert (200, 201) == (config.status_code, made.status_code), config.text + made.text
+
+
 async def _measure(path: Path, devices: int, executions: int) -> Run:
     ledger = await Ledger.open(path, now_ms=lambda: _NOW_MS)
     await asyncio.to_thread(fill, path, devices, executions)
@@ -112,6 +155,7 @@ async def _measure(path: Path, devices: int, executions: int) -> Run:
     rng, measured = random.Random(9), Run()
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://cloud") as client:
+        await _steer(client)
         for name, page in PAGES.items():
             took, spent = [], []
             for _ in range(_ROUNDS):

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from sync.control_plane.ledger import Ledger
+from sync.records import Body
 from tests.browser.conftest import Fleet, OpenTab, wall_ms
 from tests.browser.diagrams import step
 from tests.browser.fleet_seed import SeededDevice, json_text, task, workflow
@@ -41,7 +42,10 @@ async def _give(ledger: Ledger) -> None:
     wide = {"name": WIDE, "definition": json_text(definition)}
     for one in (EARLY, LATER):
         begun_ms = at_ms + DAY_MS
-        rows = [workflow(one, "COMPLETED", begun_ms, **wide), task(one, 1, WIDE, begun_ms, 20)]
+        rows: list[Body] = [
+            workflow(one, "COMPLETED", begun_ms, **wide),
+            task(one, 1, WIDE, begun_ms, 20),
+        ]
         await device.send(rows, at_ms=at_ms)
 
 

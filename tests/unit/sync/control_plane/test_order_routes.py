@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sync import frames, receiver, topics
-from sync.control_plane import order_routes
+from sync.control_plane import order_routes, orders
 from sync.control_plane.wanted import Drift
 from sync.control_plane.wanted_routes import PUSHED
 from sync.frames import Hello
@@ -179,6 +179,37 @@ def test_a_campaign_is_previewed_and_keeps_its_pace(where: Path | str) -> None:
             "POST", "/api/v1/campaigns", body | {"expectedDevices": 8}, status=201
         )
         assert "stopped" == again["state"]
+
+    in_world(where, play)
+
+
+@pytest.mark.parametrize("many", [0, 500])
+def test_pages_of_orders(where: Path | str, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    """Of a tenant with many devices as of one with few: newest first, each once, of that tenant."""
+    monkeypatch.setattr(orders, "_MANY", many)
+
+    async def play(world: World) -> None:
+        for name in ("roof", "gate", "cellar"):
+            await Device(world, name).hello()
+        for number in range(7):
+            device = ("roof", "gate", "cellar")[number % 3]
+            path = f"/api/v1/devices/{device}/orders"
+            await world.ask("POST", path, {**START, "id": f"o{number}"}, status=201)
+        first = await world.ask("GET", "/api/v1/orders?limit=4")
+        rest = await world.ask("GET", f"/api/v1/orders?limit=4&after={first['next']}")
+        shown = [one["id"] for one in first["orders"] + rest["orders"]]
+
+        assert [f"o{number}" for number in range(6, -1, -1)] == shown
+        assert rest["next"] is None
+        for query, names in (
+            ("kind=start", 7),
+            ("kind=pause", 0),
+            ("open=true", 7),
+            ("ended=done", 0),
+        ):
+            found = await world.ask("GET", f"/api/v1/orders?{query}")
+            assert names == len(found["orders"]), query
+        assert [] == (await world.ask("GET", "/api/v1/fetches"))["fetches"]
 
     in_world(where, play)
 
