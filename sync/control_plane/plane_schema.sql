@@ -276,8 +276,9 @@ CREATE TABLE IF NOT EXISTS fetch_removed (
   removed_ms INTEGER NOT NULL
 ) STRICT;
 
--- Serve the newest orders of a kind, and those that came to nothing, where these are the fewer ones;
--- SQLite takes them for the very same words only, and so for no other statement.
+-- Serve the newest orders that are open, those of a kind, and those that came to nothing, where these
+-- are the fewer ones; SQLite takes them for the very same words only, and so for no other statement.
+CREATE INDEX IF NOT EXISTS device_order_unended ON device_order (order_key) WHERE ended IS NULL;
 CREATE INDEX IF NOT EXISTS device_order_rare ON device_order (kind, order_key) WHERE kind <> 'start';
 CREATE INDEX IF NOT EXISTS device_order_missed ON device_order (ended, order_key)
 WHERE ended IN ('failed', 'expired', 'superseded');

@@ -50,7 +50,7 @@ GOALS = {
     "flash3.c1.p50_ms": Goal(15.5),
     "flash3.c100.tasks_per_s": _at_least(5_000),
     # Many branches, many that wait.
-    "forks.ratio": Goal(1.5),
+    "forks.ratio": Goal(1.3),
     "waits.rss_mb": Goal(64),
     "waits.reopened_rss_mb": Goal(64),
     "waits.late_p99_ms": Goal(5),
