@@ -36,6 +36,7 @@ _DEVICES_AT_ONCE = 200
 """Devices that are served in one transaction."""
 
 _MANY = 500
+_TENANT_OF_EACH = "(SELECT tenant FROM device WHERE device_id = o.device_id) = :tenant"
 _MANY_DEVICES = "SELECT 1 FROM device WHERE tenant = ? LIMIT 1 OFFSET ?"
 
 _FIND_DEVICE = "SELECT device_id FROM device WHERE tenant = :tenant AND device = :device"
@@ -364,11 +365,11 @@ def tenant_of(connection: Connection, tenant: str | None, device: str | None) ->
     """The condition that finds a tenant's orders, newest first.
 
     Of a tenant with few devices these are looked up one by one. Of one with many that would be all
-    of its orders: the newest orders are, and what is no bare column serves no index.
+    of its orders: the newest orders are looked at then, each for its tenant.
     """
     if device is None and tenant is not None:
         many = connection.execute(_MANY_DEVICES, (tenant, _MANY)).fetchone()
-        return "d.tenant || '' = :tenant" if many is not None else "d.tenant = :tenant"
+        return _TENANT_OF_EACH if many is not None else "d.tenant = :tenant"
     return "d.tenant = :tenant"
 
 
