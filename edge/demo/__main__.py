@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -87,9 +88,7 @@ def main() -> int:
         stage.start(embedded_broker=options.broker == "embedded")
         old = stage.broker_name == EMBEDDED
         listener = Listener(Broker(port=stage.broker_port, protocol="3.1.1" if old else "5"))
-        # From here on there are threads. Who is interrupted in the midst of an import keeps its
-        # lock, and no thread that imports anything ends any more: it is asked for in `_pause`.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        _ask_between_looks()
         listener.start()
         return _show(stage, listener, options.folder, options.seconds)
     except StageError as error:
@@ -139,10 +138,27 @@ def _show(stage: Stage, listener: Listener, folder: Path, seconds: float | None)
     return 0 if outcome.good else 1
 
 
+_asked = threading.Event()
+"""Whether a thread of some library has been told that the demonstration shall end."""
+
+
+def _ask_between_looks() -> None:
+    """From here on there are threads, and the end is asked for in `_pause`.
+
+    Who is interrupted in the midst of an import keeps its lock, and no thread that imports anything
+    ends any more. Threads that libraries have begun before take signals still: they tell only.
+    """
+    for one in _ENDING:
+        signal.signal(one, lambda *_: _asked.set())
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+
+
 def _pause(seconds: float) -> None:
     """Wait, unless somebody ends the demonstration. Raises KeyboardInterrupt."""
-    if signal.sigtimedwait(_ENDING, seconds) is not None:
+    if signal.sigtimedwait(_ENDING, seconds) is not None or _asked.is_set():
         # A second one, while the others are being stopped, interrupts that.
+        for one in _ENDING:
+            signal.signal(one, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         raise KeyboardInterrupt
 

@@ -62,3 +62,32 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
 
     assert (0, []) == (ended, left), said
     assert any("stopping" in line for line in said)
+
+
+_TOLD_BY_A_THREAD = """
+import signal, threading
+from edge.demo import __main__ as demo
+
+# As those of a library that draws or reckons: begun before, and not asked to leave signals alone.
+done = threading.Event()
+other = threading.Thread(target=done.wait)
+other.start()
+demo._ask_between_looks()
+signal.pthread_kill(other.ident, signal.SIGTERM)
+try:
+    for _ in range(50):
+        demo._pause(0.1)
+except KeyboardInterrupt:
+    print("asked")
+done.set()
+"""
+
+
+def test_an_end_that_a_thread_of_a_library_hears() -> None:
+    """It is asked for between two looks as well, and interrupts nothing."""
+    said = subprocess.run(
+        [sys.executable, "-c", _TOLD_BY_A_THREAD], capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+    assert "asked" == said.stdout.strip(), said.stderr
