@@ -70,9 +70,6 @@ class PureHandlers:
         """Do tasks of this type, before the first transaction."""
         self._handlers[task_type] = handler
 
-    def __bool__(self) -> bool:
-        return bool(self._handlers)
-
     def close(self) -> None:
         """Do nothing any more; a handler that is running is not waited for."""
         self._handlers = {}

@@ -60,7 +60,7 @@ class Workers:
         self._engine = engine
         self._evidence = evidence
         self._open_device = open_device
-        self._pure = pure or PureHandlers(engine.clock.now_ms)
+        self._pure = PureHandlers(engine.clock.now_ms) if pure is None else pure
         self._handlers: dict[str, tuple[Handler, int]] = {}
         self._system_tasks: dict[str, tuple[SystemTask, int]] = {}
         self._running: dict[tuple[bytes, int], Attempt] = {}

@@ -359,12 +359,6 @@ class ClientGone(Exception):
     """The client went away before its body was complete; nobody is left to answer."""
 
 
-@lru_cache(maxsize=2_048)
-def _known_query(raw: bytes) -> dict[str, list[str]]:
-    """The same, of one that has come before: a worker's polls are all alike. Not to be changed."""
-    return _read_query(raw)
-
-
 def _read_query(raw: bytes) -> dict[str, list[str]]:
     """All values by name, without the empty ones. Raises InvalidInput when there are too many."""
     query: dict[str, list[str]] = {}
@@ -382,6 +376,12 @@ def _read_query(raw: bytes) -> dict[str, list[str]]:
     for name, value in pairs:
         query.setdefault(name, []).append(value)
     return query
+
+
+@lru_cache(maxsize=2_048)
+def _known_query(raw: bytes) -> dict[str, list[str]]:
+    """The same, kept, for a worker's polls are all alike. Whoever is given it must not change it."""
+    return _read_query(raw)
 
 
 def decode(body: bytes) -> Any:

@@ -32,6 +32,9 @@ _RECALL_NEEDED = 0.8
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
+_asked = threading.Event()
+"""Whether a thread of some library has been told that the demonstration shall end."""
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """How an unattended run went."""
@@ -136,10 +139,6 @@ def _show(stage: Stage, listener: Listener, folder: Path, seconds: float | None)
     outcome = _settle(stage, listener, folder, (began_ms, clock.now_ms()), frames)
     _summary(outcome)
     return 0 if outcome.good else 1
-
-
-_asked = threading.Event()
-"""Whether a thread of some library has been told that the demonstration shall end."""
 
 
 def _ask_between_looks() -> None:

@@ -98,8 +98,7 @@ class DeviceApi:
         body, tenant, now_ms = await call.body(TagChange), call.tenant, self._now_ms()
 
         def change(connection: Connection) -> int:
-            known(connection, tenant, "devices", body.devices)
-            ids = fleet.ids_of(connection, tenant, body.devices)
+            ids = known(connection, tenant, "devices", body.devices)
             changed, had = 0, fleet.tags_of(connection, [*ids.values()])
             for device, device_id in ids.items():
                 before = had.get(device_id, [])

@@ -322,9 +322,9 @@ class FleetApi:
                 fleet.count(connection, tenant=tenant, terms=terms, now_ms=now_ms)
                 _refuse_circle(connection, tenant, name, now_ms)
             if body.members is not None:
-                ids = known(connection, tenant, "members", body.members)
+                ids = known(connection, tenant, "members", body.members).values()
                 kept = fleet.members(connection, group)
-                fleet.change_members(connection, group, add=ids, remove=[*kept - set(ids)])
+                fleet.change_members(connection, group, add=[*ids], remove=[*kept - set(ids)])
             detail = {"before": before, "after": body}
             note(connection, call, "group.put", name, detail, at_ms=now_ms)
             return self._shown(connection, tenant, group)
@@ -340,8 +340,8 @@ class FleetApi:
             group = _group(connection, tenant, name)
             if group.query is not None:
                 raise HTTPException(409, f"{name} is a query: change that, or the devices' tags")
-            add = known(connection, tenant, "add", body.add)
-            remove = known(connection, tenant, "remove", body.remove)
+            add = [*known(connection, tenant, "add", body.add).values()]
+            remove = [*known(connection, tenant, "remove", body.remove).values()]
             fleet.change_members(connection, group, add=add, remove=remove)
             note(connection, call, "group.members", name, body, at_ms=now_ms)
             return self._shown(connection, tenant, group)
@@ -517,10 +517,10 @@ def _refuse_circle(connection: Connection, tenant: str, name: str, now_ms: int) 
     fleet.where(connection, tenant, terms, {}, now_ms=now_ms)
 
 
-def known(connection: Connection, tenant: str, field: str, devices: list[str]) -> list[int]:
-    """The ids of devices, all of which are known. Raises HTTPException."""
+def known(connection: Connection, tenant: str, field: str, devices: list[str]) -> dict[str, int]:
+    """The ids of devices by their names, all of which are known. Raises HTTPException."""
     found = fleet.ids_of(connection, tenant, devices)
     unknown = [one for one in devices if one not in found]
     if unknown:
         raise HTTPException(400, f"{field}: no device {unknown[0][:100]!r} has been heard of")
-    return list(found.values())
+    return found

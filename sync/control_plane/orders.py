@@ -36,6 +36,9 @@ _DEVICES_AT_ONCE = 200
 """Devices that are served in one transaction."""
 
 _MANY = 500
+"""Devices of a tenant whose orders are looked up one by one."""
+
+# Not of the device that is joined: SQLite would begin with all devices of the tenant.
 _TENANT_OF_EACH = "(SELECT tenant FROM device WHERE device_id = o.device_id) = :tenant"
 _MANY_DEVICES = "SELECT 1 FROM device WHERE tenant = ? LIMIT 1 OFFSET ?"
 

@@ -229,10 +229,6 @@ class Device(Machine):
             now_ms=engine.clock.now_ms,
             chance=chance,
             wiring=self.broker.wiring(self.name),
-            orders=EngineOrders(engine, _no_fault) if self._orders else None,
+            orders=EngineOrders(engine, lambda _: None) if self._orders else None,
             order_keys=pinned([ORDER_KEY.public_key.hex()]) if self._orders else None,
         )
-
-
-def _no_fault(_: str) -> None:
-    """No script is ordered in this world."""

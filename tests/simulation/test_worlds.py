@@ -77,10 +77,14 @@ def test_kept_worlds(path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_the_same_seed_leaves_the_same_trace() -> None:
-    """In another process, with other hashes and another place for its files."""
+@pytest.mark.parametrize("seed", ["11", "118"])
+def test_the_same_seed_leaves_the_same_trace(seed: str) -> None:
+    """In another process, with other hashes and another place for its files.
+
+    In the second world there are orders and pure handlers.
+    """
     told = [
-        simulate("--seed", "11", PYTHONHASHSEED=hashes, TZ=zone).stdout
+        simulate("--seed", seed, PYTHONHASHSEED=hashes, TZ=zone).stdout
         for hashes, zone in (("0", "UTC"), ("5", "Asia/Tokyo"))
     ]
     traces = [line.partition("trace ")[2] for line in told[0].splitlines()]

@@ -18,6 +18,7 @@ from edge.model.executions import TaskStatus, WorkflowStatus, task_uuid
 from edge.model.requests import ExecutionView
 from edge.pure import PureHandlers
 from edge.workers import Workers
+from tests.at_once import AtOnce
 from tests.unit.edge.engine_house import define, define_task, ended, engine_at, simple, start
 from workflows.evidence import EvidenceStore
 from workflows.task import Handler, TaskContext, TaskFailed, is_pure, pure
@@ -126,6 +127,28 @@ def test_a_script_behind_it(tmp_path: Path) -> None:
             assert {"n": (number + 2) * 10 + 1} == outputs[3]
 
     _run(tmp_path, {"add": _add}, body)
+
+
+def test_whoever_brings_an_executor(tmp_path: Path) -> None:
+    """Has the handlers run there, and nowhere else."""
+    threads = []
+
+    @pure
+    def where(_: TaskContext) -> dict[str, Any]:
+        threads.append(threading.current_thread().name)
+        return {}
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("where"))
+        await _whole(engine)
+
+        assert 1 == len(threads)
+        assert not threads[0].startswith("pure")
+
+    def own(engine: Engine) -> PureHandlers:
+        return PureHandlers(engine.clock.now_ms, executor=AtOnce())
+
+    _run(tmp_path, {"where": where}, body, pure_handlers=own)
 
 
 def test_what_fails_is_tried_again(tmp_path: Path) -> None:
