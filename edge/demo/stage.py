@@ -5,16 +5,20 @@ What they do is not looked at here.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _READY_WITHIN_S = 30.0
 _STOP_WITHIN_S = 15.0
+_ALONE_WITHIN_S = 120.0
+_PORTS = 200
 
 EMBEDDED = "embedded broker"
 
@@ -78,16 +82,38 @@ class StageError(Exception):
 
 
 def free_port(wanted: int) -> int:
-    """``wanted`` if nobody listens there, else any free port of the loopback."""
-    for port in (wanted, 0):
+    """``wanted`` if nobody listens there, else the next port of the loopback that is free.
+
+    Those are not ports that systems give to connections, which might be first to take one.
+    """
+    for port in range(wanted, wanted + _PORTS):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+            with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise StageError("no port of the loopback is free")
+                return port
+    raise StageError(f"no port from {wanted} to {wanted + _PORTS - 1} of the loopback is free")
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold back other stages of this machine: a port is free until somebody listens there.
+
+    Raises:
+        StageError: another stage has been starting for too long.
+    """
+    with socket.socket(socket.AF_UNIX) as held:
+        deadline = time.monotonic() + _ALONE_WITHIN_S
+        while True:
+            try:
+                # A name without a file: it is free again when this process ends, however it ends.
+                held.bind("\0baton-demo")
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise StageError("another demonstration is still starting") from error
+                time.sleep(0.05)
+        yield
 
 
 class Stage:
@@ -114,11 +140,12 @@ class Stage:
         Raises:
             StageError: a process ended or was not ready in time.
         """
-        device_port = free_port(8080)
         self.start_plane(embedded_broker=embedded_broker)
         self._write("devices.toml", _DEVICES)
-        self._write("device.toml", _DEVICE.format(port=device_port, broker=self.broker_port))
-        self._run("device", [*_BATON, "run", "--config", "device.toml"], "ready on ")
+        with alone():
+            device_port = free_port(8080)
+            self._write("device.toml", _DEVICE.format(port=device_port, broker=self.broker_port))
+            self._run("device", [*_BATON, "run", "--config", "device.toml"], "ready on ")
         self.device_url = f"http://127.0.0.1:{device_port}"
 
     def start_plane(self, *, embedded_broker: bool = False) -> None:
@@ -128,10 +155,11 @@ class Stage:
             StageError: a process ended or was not ready in time.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        self.broker_port, cloud_port = free_port(18830), free_port(8090)
-        self._write("cloud.toml", _CLOUD.format(port=cloud_port, broker=self.broker_port))
-        self._start_broker(self.broker_port, embedded=embedded_broker)
-        self._run("cloud", [*_BATON, "cloud", "--config", "cloud.toml"], "ready on ")
+        with alone():
+            self.broker_port, cloud_port = free_port(18830), free_port(8090)
+            self._write("cloud.toml", _CLOUD.format(port=cloud_port, broker=self.broker_port))
+            self._start_broker(self.broker_port, embedded=embedded_broker)
+            self._run("cloud", [*_BATON, "cloud", "--config", "cloud.toml"], "ready on ")
         self.cloud_url = f"http://127.0.0.1:{cloud_port}"
 
     def stop(self) -> None:

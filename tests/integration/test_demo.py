@@ -8,9 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from edge.demo.stage import Stage
 
 pytestmark = [pytest.mark.timeout(170), pytest.mark.real, pytest.mark.xdist_group("demo")]
 """One after the other: each takes the first addresses that are free."""
@@ -62,6 +65,20 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
 
     assert (0, []) == (ended, left), said
     assert any("stopping" in line for line in said)
+
+
+def test_two_that_start_at_once(tmp_path: Path) -> None:
+    """Neither takes the ports that the other found free."""
+    stages = [Stage(tmp_path / name) for name in ("one", "other")]
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda stage: stage.start_plane(embedded_broker=True), stages))
+        assert [None, None] == [stage.ended() for stage in stages]
+        assert 2 == len({stage.broker_port for stage in stages})
+        assert 2 == len({stage.cloud_url for stage in stages})
+    finally:
+        for stage in stages:
+            stage.stop()
 
 
 _TOLD_BY_A_THREAD = """
