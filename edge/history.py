@@ -54,7 +54,7 @@ class History:
 
     def of(
         self, workflow: Workflow, decision: Decision, pinned: Pinned, *, started: bool
-    ) -> Iterator[tuple[Lane, str, bytes]]:
+    ) -> list[tuple[Lane, str, bytes]]:
         """Lanes, kinds and bodies of the records of one decision; see `records_of`.
 
         Args:
@@ -69,8 +69,8 @@ class History:
                 self._told.clear()
             self._told.add(pinned.key)
             definition = pinned.document
-        for lane, body in records_of(workflow, decision, started=started, definition=definition):
-            yield lane, KINDS[type(body)], encode_body(body)
+        records = records_of(workflow, decision, started=started, definition=definition)
+        return [(lane, KINDS[type(body)], encode_body(body)) for lane, body in records]
 
     def forget_all(self) -> None:
         """What was told since the last COMMIT may never have been written."""
@@ -79,7 +79,7 @@ class History:
 
 def records_of(
     workflow: Workflow, decision: Decision, *, started: bool, definition: bytes | None = None
-) -> Iterator[tuple[Lane, Body]]:
+) -> list[tuple[Lane, Body]]:
     """The records of one decision with their lanes.
 
     Args:
@@ -89,19 +89,21 @@ def records_of(
         definition: that the execution runs by, as JSON, to travel along too; None = not now.
     """
     workflow_id = workflow_uuid(workflow.id)
+    records: list[tuple[Lane, Body]] = []
     if decision.workflow is not None:
         lane = Lane.URGENT if workflow.status in _ALARMING else Lane.HISTORY
         record = _workflow_record(workflow_id, masked_workflow(workflow), started=started)
         if definition is not None and len(definition) <= _DEFINITION_BYTES:
             shown_by = masked(definition, workflow.masked_fields)
             record = msgspec.structs.replace(record, definition=shown_by)
-        yield lane, record
+        records.append((lane, record))
     for task in decision.tasks:
         task_id = task_uuid_beside(workflow_id, task.ordinal)
         shown = masked_task(task, workflow.masked_fields)
-        yield Lane.HISTORY, _task_record(workflow_id, task_id, shown)
-        if task.status.terminal and b'"evidence"' in task.output:
-            yield from _evidence_records(workflow_id, task_id, task)
+        records.append((Lane.HISTORY, _task_record(workflow_id, task_id, shown)))
+        if b'"evidence"' in task.output and task.status.terminal:
+            records += _evidence_records(workflow_id, task_id, task)
+    return records
 
 
 def records_again(
@@ -132,25 +134,26 @@ def _workflow_record(workflow_id: str, workflow: Workflow, *, started: bool) -> 
 
 
 def _task_record(workflow_id: str, task_id: str, task: Task) -> TaskRecord:
+    # In the order of the fields: by their names it takes five times as long.
     return TaskRecord(
-        workflow_id=workflow_id,
-        task_id=task_id,
-        seq=task.seq,
-        ref=task.ref,
-        type=task.type,
-        name=task.name,
+        workflow_id,
+        task_id,
+        task.seq,
+        task.ref,
+        task.type,
+        task.name,
         # As `.value`, without a call.
-        status=task.status._value_,
-        attempt=task.attempt,
-        iteration=task.iteration,
-        scheduled_ms=task.scheduled_ms,
-        started_ms=task.started_ms,
-        ended_ms=task.ended_ms,
-        updated_ms=task.updated_ms,
-        worker=task.worker,
-        reason=task.reason,
-        input=_carried(task.input) if task.input != EMPTY else None,
-        output=_carried(task.output) if task.output != EMPTY else None,
+        task.status._value_,
+        task.updated_ms,
+        task.attempt,
+        task.iteration,
+        task.scheduled_ms,
+        task.started_ms,
+        task.ended_ms,
+        task.worker,
+        task.reason,
+        _carried(task.input) if task.input != EMPTY else None,
+        _carried(task.output) if task.output != EMPTY else None,
     )
 
 

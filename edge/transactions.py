@@ -229,6 +229,7 @@ class Disk:
 
     def _keep(self, connection: sqlite3.Connection, transaction: Transaction) -> None:
         """The request has gone well: what it staged belongs to the batch."""
+        now_ms = self._clock.now_ms() if self._syncing and self._steps else 0
         for step in self._steps:
             if step.decision.publications:
                 self.outbox.publish(step.decision.publications)
@@ -236,7 +237,7 @@ class Disk:
             if step.decision.kept:
                 self.outputs.add(step.decision.kept)
             if self._syncing:
-                self._record(connection, step)
+                self._record(connection, step, now_ms)
             self._effects.see(step)
             step.tell(self.figures)
             if step.workflow.status.terminal:
@@ -275,8 +276,7 @@ class Disk:
         self._steps.clear()
         self._launches = self._pulls = 0
 
-    def _record(self, connection: sqlite3.Connection, step: Step) -> None:
-        now_ms = self._clock.now_ms()
+    def _record(self, connection: sqlite3.Connection, step: Step, now_ms: int) -> None:
         for lane, kind, body in self._history.of(
             step.workflow, step.decision, step.pinned, started=step.started
         ):

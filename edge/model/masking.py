@@ -42,14 +42,17 @@ def masked(payload: bytes, fields: Collection[str]) -> bytes:
 def masked_workflow(workflow: Workflow) -> Workflow:
     """The record of an execution as whoever looks at it may see it."""
     fields = workflow.masked_fields
-    shown = [masked(one, fields) for one in (workflow.input, workflow.output, workflow.variables)]
-    if shown == [workflow.input, workflow.output, workflow.variables]:
+    payloads = (workflow.input, workflow.output, workflow.variables)
+    if not fields and not any(_HIDDEN_START in one for one in payloads):
         return workflow
+    shown = [masked(one, fields) for one in payloads]
     return msgspec.structs.replace(workflow, input=shown[0], output=shown[1], variables=shown[2])
 
 
 def masked_task(task: Task, fields: Collection[str]) -> Task:
     """The record of a task as whoever looks at it may see it."""
+    if not fields and _HIDDEN_START not in task.input and _HIDDEN_START not in task.output:
+        return task
     shown = masked(task.input, fields), masked(task.output, fields)
     if shown[0] is task.input and shown[1] is task.output:
         return task

@@ -10,6 +10,7 @@ import sqlite3
 import msgspec
 
 from edge.model.elapsed import Jump, Jumps, TimeKept
+from edge.store import sealed
 
 _READ = "SELECT value FROM fact WHERE name = ?"
 _WRITE = """
@@ -28,9 +29,9 @@ _CLOCK = {
 
 _OLDEST_READER = "oldest_reader"
 
-OLDEST_READER = 6
-"""The first schema whose releases know of ``redo`` and of compressed payloads: one before would
-not see what they hold, and must not open the database."""
+OLDEST_READER = 9
+"""The first schema whose releases know that runs of history may stand between rows: one before
+would read on from the rows behind a run as if there were nothing between."""
 
 _LATEST = """
 SELECT max(moment) FROM (
@@ -70,8 +71,8 @@ def begin_epoch(connection: sqlite3.Connection, epoch: int) -> None:
 def next_boot(connection: sqlite3.Connection) -> Boot:
     """What ``note_boot`` would say, without writing it."""
     epoch, boot = read(connection, "epoch") or 1, read(connection, "boot") + 1
-    latest = connection.execute(_LATEST).fetchone()[0]
-    return Boot(epoch, boot, _time_kept(connection, latest or 0))
+    latest = max(connection.execute(_LATEST).fetchone()[0] or 0, sealed.latest_ms(connection))
+    return Boot(epoch, boot, _time_kept(connection, latest))
 
 
 def _time_kept(connection: sqlite3.Connection, latest_ms: int) -> TimeKept:

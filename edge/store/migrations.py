@@ -15,7 +15,7 @@ APPLICATION_ID = 0x4241544E
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """Of this release. A change adds tables to the schema, and columns in ``_extend``."""
 
 

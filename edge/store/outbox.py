@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 import structlog
@@ -17,6 +17,7 @@ from edge.model.errors import RowDamaged
 from edge.model.events import MQTT
 from edge.store import sealed
 from edge.store.checked import plain_map, seed_of, with_checksum, without_checksum
+from sync.coalescing import carried_along
 from sync.frames import MAX_BODY_BYTES, MAX_RECORDS
 from sync.records import KINDS, GapRecord, Lane, Record, encode_body
 from sync.runs import Portion, Run, records_of
@@ -26,7 +27,7 @@ log = structlog.get_logger()
 _PUT = "INSERT INTO history (key, kind, recorded_ms, boot, body) VALUES (?, ?, ?, ?, ?)"
 _READ = """
 SELECT key, kind, recorded_ms, boot, body FROM history
- WHERE key > ? AND key <= ?
+ WHERE key > ? AND key < ?
  ORDER BY key
  LIMIT ?
 """
@@ -59,6 +60,23 @@ ROW_BYTES = 40
 _PRUNE_ROWS = 5_000
 """Rows deleted in one transaction, so that an acknowledged backlog does not hold up the engine."""
 
+_RUN_LANES = frozenset({Lane.URGENT, Lane.HISTORY})
+"""Records of bulk name files whose contents are added when they are sent; control has few."""
+
+_RUN_FROM = 16
+"""Records that one transaction writes of a lane from which on they are kept as a run. Fewer take
+as long to put into a frame as into rows."""
+
+_RUN_BYTES = 250_000
+"""Bodies that are put into one run while the engine waits."""
+
+_OWN_FRAME_FROM = 128
+"""Records of a run that travels by itself though more wait behind it: what a smaller one shares
+with its neighbours is sent once when they travel as one."""
+
+_SEALED_AT_ONCE = 50
+"""Stretches of rows between runs that are sealed in one transaction."""
+
 
 PUBLICATIONS_KEPT = 10_000
 """Messages that wait for a broker; the oldest leave when there are more, and that is logged."""
@@ -83,13 +101,35 @@ def row_seed(key: int, kind: str, recorded_ms: int, boot: int) -> int:
 def read_portion(
     connection: sqlite3.Connection, lane: int, after_seq: int, limit: int, max_bytes: int
 ) -> Portion:
-    """As ``read_records``; a run that is due as a whole as it is kept."""
-    found = sealed.run_with(connection, _key(lane, after_seq + 1))
-    if found is None:
-        return _rows(connection, lane, after_seq, limit, max_bytes)
-    if isinstance(found, Run) and found.count <= limit:
-        return found
-    return records_of(found)[:limit]
+    """As ``read_records``; a run that is due as a whole as it is kept.
+
+    A run is due if it is worth a frame of its own or is the last that waits.
+    """
+    first = sealed.run_with(connection, _key(lane, after_seq + 1))
+    if isinstance(first, Run) and _OWN_FRAME_FROM <= first.count <= limit:
+        return first
+    if first is not None and (not isinstance(first, Run) or first.count > limit):
+        # A part of a run, and nothing behind its end: there runs are read as they are kept again.
+        return records_of(first)[:limit]
+    if first is None:
+        found = _rows(connection, lane, after_seq, limit, max_bytes)
+    else:
+        found = [*records_of(first)]
+    of_the_first, size = len(found), _bytes(found)
+    while found and len(found) < limit and size < max_bytes:
+        last, room = found[-1].seq, limit - len(found)
+        run = sealed.run_with(connection, _key(lane, last + 1))
+        if isinstance(run, Run) and (run.count >= _OWN_FRAME_FROM or run.count > room):
+            break
+        if run is None:
+            more: Sequence[Record] = _rows(connection, lane, last, room, max_bytes - size)
+        else:
+            more = records_of(run)[:room]
+        if not more:
+            break
+        found += more
+        size += _bytes(more)
+    return first if first is not None and len(found) == of_the_first else found
 
 
 def read_records(
@@ -99,14 +139,19 @@ def read_records(
     return list(records_of(read_portion(connection, lane, after_seq, limit, max_bytes)))
 
 
+def _bytes(records: Sequence[Record]) -> int:
+    return sum(len(one.body) for one in records)
+
+
 def _rows(
     connection: sqlite3.Connection, lane: int, after_seq: int, limit: int, max_bytes: int
 ) -> list[Record]:
-    """The same of those that are not in a run."""
+    """The records after a sequence that are rows, up to the next run."""
     found: list[Record] = []
     size, start, lane_here = 0, _key(lane, 0), Lane(lane)
-    rows = connection.execute(_READ, (_key(lane, after_seq), _key(lane + 1, 0) - 1, limit))
-    for key, kind, recorded_ms, boot, body in rows:
+    after, until = _key(lane, after_seq), _key(lane + 1, 0)
+    until = sealed.first_key(connection, after, until) or until
+    for key, kind, recorded_ms, boot, body in connection.execute(_READ, (after, until, limit)):
         size += len(body)
         if found and size > max_bytes:
             break
@@ -152,8 +197,8 @@ def read_lanes(connection: sqlite3.Connection) -> dict[int, tuple[int, int, int]
     for lane, acked, next_seq in connection.execute(_LANES).fetchall():
         here = (_key(lane, 0), _key(lane + 1, 0) - 1)
         row = connection.execute(_OLDEST, here).fetchone()
-        first = sealed.first_key(connection, *here) or row[0]
-        oldest = next_seq if first is None else first - _key(lane, 0)
+        firsts = [one for one in (sealed.first_key(connection, *here), row[0]) if one is not None]
+        oldest = min(firsts) - _key(lane, 0) if firsts else next_seq
         lanes[lane] = (acked, oldest, next_seq - 1)
     return lanes
 
@@ -205,22 +250,39 @@ def shed(connection: sqlite3.Connection, lane: Lane, *, reason: str, now_ms: int
 
 
 def seal(connection: sqlite3.Connection, lane: Lane) -> bool:
-    """Put the oldest rows of a lane into one run, which takes a fifth of it; False = too few."""
+    """Put the oldest rows of a lane into runs, which take a fifth of it; False = too few."""
+    done = 0
+    for _ in range(_SEALED_AT_ONCE):
+        count = _seal_stretch(connection, lane)
+        done += count
+        if not count or done >= MAX_RECORDS:
+            break
+    return done > 0
+
+
+def _seal_stretch(connection: sqlite3.Connection, lane: Lane) -> int:
+    """Put the oldest rows up to the next run into one; how many it holds, 0 = they wait for more.
+
+    A record that a later one of the run carries is kept with the body of that one, which takes a
+    few bytes once it is compressed. So the run may be cut anywhere when it is sent, and what is
+    shown of it is the same.
+    """
     here = (_key(lane, 0), _key(lane + 1, 0) - 1)
     first = connection.execute(_OLDEST, here).fetchone()[0]
     if first is None:
-        return False
+        return 0
     rows = _rows(connection, lane, first - _key(lane, 0) - 1, MAX_RECORDS, MAX_BODY_BYTES // 2)
-    # Fewer are enough where large ones have filled the read: only what is at the end may grow.
+    # Fewer are enough where large ones have filled the read, or where a run follows: only what is
+    # at the end may grow.
     next_seq = connection.execute(_NEXT_OF, (lane,)).fetchone()[0]
     if len(rows) < MAX_RECORDS and rows[-1].seq + 1 == next_seq:
-        return False
-    count, size = sealed.put(connection, first, rows)
+        return 0
+    count, size = sealed.put(connection, first, carried_along(rows))
     until = (_key(lane, 0), first + count - 1)
     freed = _weight(connection, *until)
     connection.execute(_PRUNE, until)
     connection.execute(_LIGHTER, (freed - size, lane))
-    return True
+    return count
 
 
 def read_first(connection: sqlite3.Connection) -> dict[int, int]:
@@ -249,9 +311,7 @@ class OutboxWriter:
 
     def __init__(self) -> None:
         self._next: dict[int, int] | None = None
-        self._given: dict[int, int] = {}
-        """Bytes of what is waiting, by lane."""
-        self._rows: list[tuple[int, str, int, int, bytes]] = []
+        self._waiting: dict[Lane, list[Record]] = {}
         self._publications: list[tuple[str, str, bytes]] = []
 
     def add(
@@ -268,10 +328,12 @@ class OutboxWriter:
         seq = self.next_seq(connection, lane)
         assert self._next is not None
         self._next[lane] = seq + 1
-        key = _key(lane, seq)
-        checked = with_checksum(body, row_seed(key, kind, now_ms, boot))
-        self._given[lane] = self._given.get(lane, 0) + len(checked) + ROW_BYTES
-        self._rows.append((key, kind, now_ms, boot, checked))
+        record = Record(lane, seq, kind, now_ms, boot, body)
+        waiting = self._waiting.get(lane)
+        if waiting is None:
+            self._waiting[lane] = [record]
+        else:
+            waiting.append(record)
 
     def next_seq(self, connection: sqlite3.Connection, lane: Lane) -> int:
         """The sequence that the next record of a lane gets."""
@@ -290,25 +352,52 @@ class OutboxWriter:
 
     def flush(self, connection: sqlite3.Connection) -> bool:
         """Write what is waiting. True when there was anything."""
-        if not self._rows and not self._publications:
+        if not self._waiting and not self._publications:
             return False
-        connection.executemany(_PUT, self._rows)
+        for lane, records in sorted(self._waiting.items()):
+            size = _write(connection, lane, records)
+            connection.execute(_NEXT, (lane, records[-1].seq + 1, size))
         if self._publications:
             connection.executemany(_PUT_PUBLICATION, self._publications)
             dropped = connection.execute(_DROP_OLDEST, (PUBLICATIONS_KEPT,)).rowcount
             if dropped:
                 log.error("publications_dropped", count=dropped, kept=PUBLICATIONS_KEPT)
-        if self._next is not None:
-            rows = [(lane, self._next[lane], size) for lane, size in sorted(self._given.items())]
-            connection.executemany(_NEXT, rows)
-        self._rows.clear()
+        self._waiting.clear()
         self._publications.clear()
-        self._given.clear()
         return True
 
     def forget_all(self) -> None:
         """After a ROLLBACK: sequences that were given are not taken."""
         self._next = None
-        self._given.clear()
-        self._rows.clear()
+        self._waiting.clear()
         self._publications.clear()
+
+
+def _write(connection: sqlite3.Connection, lane: Lane, records: Sequence[Record]) -> int:
+    """Write consecutive records, as runs where there are enough of them; the bytes they take."""
+    size, at = 0, 0
+    while lane in _RUN_LANES and (some := _for_a_run(records, at)):
+        count, taken = sealed.put(connection, _key(lane, some[0].seq), some)
+        at, size = at + count, size + taken
+    rows = []
+    for one in records[at:]:
+        key = _key(lane, one.seq)
+        seed = row_seed(key, one.kind, one.recorded_ms, one.boot)
+        checked = with_checksum(one.body, seed)
+        size += len(checked) + ROW_BYTES
+        rows.append((key, one.kind, one.recorded_ms, one.boot, checked))
+    connection.executemany(_PUT, rows)
+    return size
+
+
+def _for_a_run(records: Sequence[Record], at: int) -> Sequence[Record]:
+    """The records from a place on that go into one run; empty when they are too few or too large."""
+    some = records[at : at + MAX_RECORDS]
+    if len(some) < _RUN_FROM:
+        return ()
+    size = 0
+    for place, one in enumerate(some):
+        size += len(one.body)
+        if size > _RUN_BYTES:
+            return some[:place] if place >= _RUN_FROM else ()
+    return some

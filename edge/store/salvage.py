@@ -11,6 +11,7 @@ import contextlib
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,9 @@ _MOST_DEEP = 40
 
 _WAITING_FOR_CHILDREN = "SELECT key, body FROM task WHERE instr(body, CAST('SUB_WORKFLOW' AS BLOB))"
 _TASKS_OF = "SELECT body FROM task WHERE key BETWEEN ? AND ? ORDER BY key"
+
+_HISTORY = ("history", "sealed")
+"""Two tables with one sequence of numbers."""
 
 _MOST_NUMBERS = 10_000
 """Executions of one stretch that are named by their numbers."""
@@ -189,13 +193,17 @@ class _Salvage:
         self._read_ids(schema)
         # Facts and lanes first: what is salvaged later depends on them. And last what has been
         # committed after all that the tables say.
-        first = ("fact", "lane", "workflow", "sealed")
+        first = ("fact", "lane", "workflow")
         order = {name: place for place, name in enumerate(first)} | {"redo": len(first) + 1}
         tables.sort(key=lambda one: order.get(one.name, len(first)))
         found = {table.name: self._walk(table) for table in tables}
+        together = [table for table in tables if table.name in _HISTORY]
         for table in tables:
             progress(table.name)
-            self._take(table, found[table.name])
+            if table not in together:
+                self._take(table, found[table.name])
+            elif table is together[0]:
+                self._take_history(together, found)
         self._finish()
 
     # Finding.
@@ -320,28 +328,44 @@ class _Salvage:
             self._connection.execute("ROLLBACK TO one")
         self._connection.execute("RELEASE one")
 
+    def _take_history(self, tables: list[Table], found: dict[str, _Found]) -> None:
+        """Rows and runs in the order in which they were written: their numbers are given anew."""
+        rows = [
+            (row.rowid, table, row)
+            for table in tables
+            for row in self._rows_of(table, found[table.name])
+        ]
+        for _, table, row in sorted(rows, key=itemgetter(0)):
+            self._take_row(table, row)
+        for table in tables:
+            self._count_missing(table, found[table.name])
+
     def _take(self, table: Table, found: _Found) -> None:
+        for row in self._rows_of(table, found):
+            self._take_row(table, row)
+        self._count_missing(table, found)
+
+    def _take_row(self, table: Table, row: Row) -> None:
+        if not fits(table, row):
+            self._damaged[table.name] += 1
+            self._lose(table, row)
+            return
         marks = ", ".join("?" for _ in table.columns)
         statement = f"INSERT OR IGNORE INTO {quoted(table.name)} VALUES ({marks})"
-        rows = self._rows_of(table, found)
-        if table.name in ("history", "sealed"):
-            rows = iter(sorted(rows, key=lambda row: row.rowid))
-        for row in rows:
-            if not fits(table, row):
-                self._damaged[table.name] += 1
-                self._lose(table, row)
-                continue
-            try:
-                values = self._judged(table, row)
-                if values is None:
-                    continue
-                written = self._connection.execute(statement, values).rowcount
-            except (RowDamaged, sqlite3.Error, UnicodeError, OverflowError) as error:
-                self._damaged[table.name] += 1
-                self._lose(table, row)
-                self._keep_aside(table, row, str(error))
-                continue
-            self._rows[table.name] += max(written, 0)
+        try:
+            values = self._judged(table, row)
+            if values is None:
+                return
+            written = self._connection.execute(statement, values).rowcount
+        except (RowDamaged, sqlite3.Error, UnicodeError, OverflowError) as error:
+            self._damaged[table.name] += 1
+            self._lose(table, row)
+            self._keep_aside(table, row, str(error))
+            return
+        self._rows[table.name] += max(written, 0)
+
+    def _count_missing(self, table: Table, found: _Found) -> None:
+        """What the stretches that a table has lost mean for others."""
         if found.gaps:
             self.report.missing[table.name] = len(found.gaps)
         if table.name == "workflow" and self._ids_lost:

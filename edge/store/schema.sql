@@ -92,8 +92,8 @@ CREATE TABLE IF NOT EXISTS history (
   boot        INTEGER NOT NULL,
   body        BLOB NOT NULL
 ) STRICT;
--- Runs of older records, each a frame as it travels; a run goes before all rows of its lane.
--- key = lane and sequence of the first.
+-- Runs of records, each a frame as it travels: of one transaction that has written many, or of rows
+-- that have waited for long. A record is in a row or in a run. key = lane and sequence of the first.
 CREATE TABLE IF NOT EXISTS sealed (
   key   INTEGER PRIMARY KEY,
   count INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-"""Runs of records, sealed: a frame as it travels takes a fifth of the rows.
+"""Runs of records: a frame as it travels takes a fifth of the rows, or less.
 
 Which records are sealed, and when, is not known here.
 """
@@ -12,7 +12,6 @@ import structlog
 
 from edge.model.errors import RowDamaged
 from sync import frames
-from sync.coalescing import carried_along
 from sync.codecs import Codec
 from sync.records import Lane, Record
 from sync.runs import Portion, Run, hollow
@@ -28,6 +27,7 @@ _WITH = """
 SELECT key, count, frame FROM sealed
  WHERE key = (SELECT MAX(key) FROM sealed WHERE key <= :key) AND key + count > :key
 """
+_NEWEST = "SELECT frame FROM sealed WHERE key < ? ORDER BY key DESC LIMIT 1"
 _FIRST = "SELECT min(key) FROM sealed WHERE key > ? AND key <= ?"
 _WEIGHT = """
 SELECT COALESCE(SUM(LENGTH(frame)), 0) FROM sealed WHERE key > ? AND key + count - 1 <= ?
@@ -38,16 +38,12 @@ _DROP = "DELETE FROM sealed WHERE key > ? AND key + count - 1 <= ?"
 def put(connection: sqlite3.Connection, key: int, records: Sequence[Record]) -> tuple[int, int]:
     """Seal records; how many of them fitted into one frame, and its size in bytes.
 
-    A record that a later one of the run carries is kept with the body of that one, which takes a
-    few bytes once it is compressed. So a run is what every release reads, it may be cut anywhere
-    when it is sent, and what is shown of it is the same.
-
     Args:
         connection: to the database.
         key: of the first.
         records: with consecutive sequences.
     """
-    frame, count = frames.pack(carried_along(records), epoch=1, oldest_seq=1, codec=Codec.ZLIB)
+    frame, count = frames.pack(records, epoch=1, oldest_seq=1, codec=Codec.ZSTD)
     connection.execute(_PUT, (key, count, frame))
     return count, len(frame)
 
@@ -85,6 +81,17 @@ def first_key(connection: sqlite3.Connection, after: int, until: int) -> int | N
     """The key of the first run in a range; None = there is none."""
     found: int | None = connection.execute(_FIRST, (after, until)).fetchone()[0]
     return found
+
+
+def latest_ms(connection: sqlite3.Connection) -> int:
+    """The latest time in the newest run of executions, in ms; 0 = there is none that can be read."""
+    row = connection.execute(_NEWEST, (int(Lane.HISTORY) + 1 << LANE_BITS,)).fetchone()
+    try:
+        records = frames.decode(row[0]).records if row is not None else ()
+    except frames.FrameError:
+        # Whoever reads it to send it says so.
+        return 0
+    return max((record.recorded_ms for record in records), default=0)
 
 
 def drop(connection: sqlite3.Connection, after: int, until: int) -> int:

@@ -221,7 +221,10 @@ def _families_agree(state: State) -> Iterator[str]:
 
 
 def _history_has_no_gaps(state: State) -> Iterator[str]:
-    """Each lane holds every record from the first that is not acknowledged to the last given."""
+    """Each lane holds every record from the first that is not acknowledged to the last given.
+
+    Of a run that is acknowledged in part all is held.
+    """
     lanes = {row["lane"]: (row["acked"], row["next_seq"]) for row in state.rows("lane")}
     held: dict[int, list[int]] = {lane: [] for lane in lanes}
     for row in state.rows("sealed"):
@@ -229,10 +232,15 @@ def _history_has_no_gaps(state: State) -> Iterator[str]:
         held.setdefault(row["key"] >> _LANE_BITS, []).extend(range(first, first + row["count"]))
     for row in state.rows("history"):
         lane = row["key"] >> _LANE_BITS
-        held.setdefault(lane, []).append(row["key"] & (1 << _LANE_BITS) - 1)
+        seq = row["key"] & (1 << _LANE_BITS) - 1
+        held.setdefault(lane, []).append(seq)
+        if seq <= lanes.get(lane, (0, 1))[0]:
+            yield f"lane {lane} holds {seq}, which is acknowledged"
     for lane, sequences in held.items():
         acked, next_seq = lanes.get(lane, (0, 1))
-        if sequences != list(range(acked + 1, next_seq)):
+        sequences.sort()
+        first = min(sequences[0], acked + 1) if sequences else acked + 1
+        if sequences != list(range(first, next_seq)):
             yield f"lane {lane} holds {sequences[:5]}... after {acked} and before {next_seq}"
 
 

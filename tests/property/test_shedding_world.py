@@ -141,7 +141,7 @@ def test_records_of_a_gap_say_what_was_in_it() -> None:
     device = world.device
     for _ in range(1_200):
         device.writer.add(device.disk, Lane.HISTORY, "task", b"x" * 50, now_ms=1, boot=1)
-    in_transaction(device.disk, device.writer.flush)
+        in_transaction(device.disk, device.writer.flush)
     before = outbox.held_bytes(device.disk)[Lane.HISTORY]
     assert outbox.seal(device.disk, Lane.HISTORY)
     assert outbox.held_bytes(device.disk)[Lane.HISTORY] < before * 0.7

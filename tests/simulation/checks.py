@@ -50,8 +50,9 @@ _WOKEN_WITHIN_S = 1.5
 
 
 _LANES = """
-SELECT lane.lane, acked, next_seq, count(history.key), min(history.key), max(history.key)
-  FROM lane LEFT JOIN history ON history.key >> 56 = lane.lane
+WITH held (key, many) AS (SELECT key, 1 FROM history UNION ALL SELECT key, count FROM sealed)
+SELECT lane.lane, acked, next_seq, coalesce(sum(many), 0), min(key), max(key + many - 1)
+  FROM lane LEFT JOIN held ON key >> 56 = lane.lane
  GROUP BY lane.lane
 """
 

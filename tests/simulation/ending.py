@@ -32,7 +32,7 @@ SELECT lane, first_seq, count, quarantined FROM segment JOIN device USING (devic
 _UNDONE = """
 SELECT count(*) FROM event_message WHERE status = 'RECEIVED'
 UNION ALL SELECT count(*) FROM publication
-UNION ALL SELECT count(*) FROM history
+UNION ALL SELECT (SELECT count(*) FROM history) + (SELECT count(*) FROM sealed)
 UNION ALL SELECT coalesce(sum(next_seq - 1 - acked), 0) FROM lane
 """
 

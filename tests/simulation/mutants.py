@@ -333,8 +333,7 @@ def _message_lost() -> list[Patch]:
 
 def _gap_in_outbox() -> list[Patch]:
     def forget_all(self: OutboxWriter) -> None:
-        self._given.clear()
-        self._rows.clear()
+        self._waiting.clear()
         self._publications.clear()
 
     return [(OutboxWriter, "forget_all", forget_all)]
@@ -343,9 +342,9 @@ def _gap_in_outbox() -> list[Patch]:
 def _end_not_recorded() -> list[Patch]:
     right = Disk._record
 
-    def record(self: Disk, connection: sqlite3.Connection, step: Any) -> None:
+    def record(self: Disk, connection: sqlite3.Connection, step: Any, now_ms: int) -> None:
         if not step.ended:
-            right(self, connection, step)
+            right(self, connection, step, now_ms)
 
     return [(Disk, "_record", record)]
 
