@@ -26,7 +26,7 @@ from sync.orders import Order
 from sync.records import KINDS, ClockRecord, Lane, encode_body
 from tests.power.recording import Shape
 from tests.power.scenario import Promise, Scenario, no_row, row
-from tests.power.shapes_flow import simple, step
+from tests.power.shapes_flow import join, simple, step
 from tests.power.world import BEGIN_MS
 
 _SMALL = PayloadLimits(task_file=600, workflow_file=600)
@@ -135,6 +135,22 @@ async def _history(s: Scenario) -> None:
         await _acknowledge(s)
     s.hands["a"] = lambda _: (TaskStatus.FAILED, {})
     await s.start("flow", "failing")
+    await s.work()
+    await _acknowledge(s)
+    await s.finish()
+
+
+async def _wide_history(s: Scenario) -> None:
+    """Runs between rows: one start that writes many records, and few before and behind it."""
+    branches = [[simple(f"b{number}")] for number in range(16)]
+    fork = step("fork", "FORK_JOIN", forkTasks=branches)
+    await s.define("narrow", simple("a"))
+    await s.define("wide", fork, join("join", *(f"b{number}" for number in range(16))))
+    for number in range(2):
+        await s.start("narrow", f"n{number}")
+        await s.work()
+        await s.start("wide", f"w{number}")
+        await _acknowledge(s)
     await s.work()
     await _acknowledge(s)
     await s.finish()
@@ -429,6 +445,7 @@ SHAPES = (
     Shape("mqtt", _mqtt),
     Shape("notices", _notices),
     Shape("history", _history, syncing=True),
+    Shape("history_runs", _wide_history, syncing=True),
     Shape("sealed", _sealed, syncing=True),
     Shape("orders", _orders, syncing=True),
     Shape("fetches", _fetches, syncing=True),
