@@ -17,7 +17,8 @@ CREATE TABLE IF NOT EXISTS device (
   boot INTEGER NOT NULL DEFAULT 0,
   version TEXT NOT NULL DEFAULT '',
   online INTEGER NOT NULL DEFAULT 0 CHECK (online IN (0, 1)),
-  -- The connection that last said so; an older one may not contradict it.
+  -- The connection that last said so; an older one may not contradict it. 0 = none has since the
+  -- broker was lost.
   presence_epoch INTEGER NOT NULL DEFAULT 0,
   presence_boot INTEGER NOT NULL DEFAULT 0,
   presence_session INTEGER NOT NULL DEFAULT 0,

@@ -95,8 +95,12 @@ ON CONFLICT (device_id, epoch, lane) DO UPDATE SET
   acked = :acked, newest = :newest, oldest = :oldest, synced_ms = :synced_ms
 """
 
+# Of a device of which no presence has been heard, a hello says that it is there: a broker lets
+# retained messages fall when there are many.
 _GREET = """
-UPDATE device SET boot = :boot, version = :version WHERE device_id = :device_id
+UPDATE device SET boot = :boot, version = :version,
+  online = CASE WHEN presence_epoch = 0 THEN 1 ELSE online END
+WHERE device_id = :device_id
 """
 
 _RUN = "SELECT boot, run, nonce FROM device_run WHERE device_id = :device_id AND epoch = :epoch"
@@ -120,8 +124,11 @@ WHERE device_id = :device_id
   AND (presence_epoch, presence_boot, presence_session) <= (:epoch, :boot, :session)
 """
 
+# What was heard of them before counts no more; of the others their farewell does.
 _ALL_OFFLINE = """
-UPDATE device SET online = 0, change = :change + device_id WHERE online = 1
+UPDATE device SET online = 0, presence_epoch = 0, presence_boot = 0, presence_session = 0,
+  change = :change + device_id
+WHERE online = 1
 """
 
 

@@ -174,7 +174,7 @@ def test_devices_are_shown_honestly(where: Path | str) -> None:
         await bring(ledger, roof.hello(history=3), first, third)
         device = await ledger.device("roof")
         assert device is not None
-        assert ("offline", 2, 1, 500, "1.0") == (
+        assert ("online", 2, 1, 500, "1.0") == (
             device.state,
             device.backlog,
             device.records,
@@ -216,6 +216,34 @@ def test_an_older_connection_never_speaks_over_a_newer_one(where: Path | str) ->
         found = await ledger.device("roof")
         assert found is not None
         assert not found.online
+
+    with_ledger(where, scenario)
+
+
+def test_a_hello_stands_in_for_a_presence_that_a_broker_let_fall(where: Path | str) -> None:
+    """Of a device that was there when the broker was lost; one that has said farewell is gone."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+
+        async def say(*, online: bool, session: int) -> str:
+            await ledger.note_presence([Presence(roof.address, online, 1, 1, session)])
+            return await state()
+
+        async def state() -> str:
+            found = await ledger.device("roof")
+            return found.state if found else "unknown"
+
+        assert "online" == await say(online=True, session=7)
+        await ledger.note_broker_lost()
+        assert "offline" == await state()
+        await bring(ledger, roof.hello(history=1))
+        assert "online" == await state()
+        assert "offline" == await say(online=False, session=7)
+        await bring(ledger, roof.hello(history=1))
+        await ledger.note_broker_lost()
+        await bring(ledger, roof.hello(history=1))
+        assert "offline" == await state()
 
     with_ledger(where, scenario)
 
