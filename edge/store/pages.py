@@ -273,27 +273,40 @@ def _is_page_size(size: int) -> bool:
 
 
 def _seen_page_size(file: mmap.mmap | bytes) -> int:
-    """The smallest size by which about as many pages begin as by any.
+    """The size by which about as many pages begin as by any, and end, too.
 
-    By half of it every other place is none; by twice as much each is one, too.
+    By half of it every other place is none. By twice as much each is one, and nothing stands in the
+    upper half of it, where a page is filled from.
     """
-    found = {size: _share_of_pages(file, size) for size in _PAGE_SIZES}
-    best = max(found.values())
-    return next(size for size, share in found.items() if share >= 0.75 * best)
+    begun, filled = {}, {}
+    for size in _PAGE_SIZES:
+        begun[size], filled[size] = _shares_of_pages(file, size)
+    likely = [size for size, share in begun.items() if share >= 0.6 * max(begun.values())]
+    return max(likely, key=lambda size: (filled[size], -size))
 
 
-def _share_of_pages(file: mmap.mmap | bytes, size: int) -> float:
-    places = range(0, len(file), size)
+def _shares_of_pages(file: mmap.mmap | bytes, size: int) -> tuple[float, float]:
+    """Of the places where pages of a size would begin: where one seems to, and is filled so far."""
+    places = range(0, len(file) - size + 1, size)
     # An odd step: with an even one, half of the places would be passed over, and always the same.
     places = places[:: (len(places) // _LOOKED_AT + 1) | 1]
-    begun = 0
-    for at in places:
-        kind, cells = file[at], int.from_bytes(file[at + 3 : at + 5], "big")
-        content = int.from_bytes(file[at + 5 : at + 7], "big") or 65_536
-        # The first cell lies behind the list of all of them, and inside of the page.
-        if kind in _SHOWN_KINDS and 8 + 2 * cells <= content <= size:
-            begun += 1
-    return begun / max(len(places), 1)
+    ends = [end for at in places if (end := _last_cell(file, at, size)) is not None]
+    filled = sum(end >= size // 2 for end in ends)
+    return len(ends) / max(len(places), 1), filled / max(len(places), 1)
+
+
+def _last_cell(file: mmap.mmap | bytes, at: int, size: int) -> int | None:
+    """Where the last cell of a page begins, and an empty page ends; None = no page seems to begin."""
+    kind, cells = file[at], int.from_bytes(file[at + 3 : at + 5], "big")
+    content = int.from_bytes(file[at + 5 : at + 7], "big") or 65_536
+    head = 12 if kind in _INTERIOR else 8
+    # The first cell lies behind the list of all of them, and inside of the page.
+    if kind not in _SHOWN_KINDS or not head + 2 * cells <= content <= size:
+        return None
+    if not cells:
+        return content
+    starts: tuple[int, ...] = struct.unpack_from(f">{cells}H", file, at + head)
+    return max(starts) if content <= min(starts) and max(starts) < size else None
 
 
 def varint(raw: bytes, at: int) -> tuple[int, int]:

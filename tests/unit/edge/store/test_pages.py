@@ -69,10 +69,11 @@ def test_the_size_of_pages_is_seen_without_a_header(
         whole = max(1, page_bytes // 3_000) < rows
     content = bytearray(path.read_bytes())
     content[:100] = bytes(100)
-    path.write_bytes(content)
-
-    with Image(path) as image:
-        assert page_bytes == image.page_bytes or not whole
+    # Also where twice as large ones would go into the file.
+    for more in range(4):
+        path.write_bytes(content + bytes(more * page_bytes))
+        with Image(path) as image:
+            assert page_bytes == image.page_bytes or not whole
 
 
 def test_the_log_ends_with_its_last_commit(tmp_path: Path) -> None:
