@@ -81,14 +81,31 @@ class Run(msgspec.Struct, frozen=True):
     boot: int
     run: bytes
     nonce: int
+    place: int = 0
+    """Of the last order that it had dealt with."""
 
     def contradicts(self, hello: frames.Hello) -> bool:
-        """Whether both cannot be of one device: a boot is one run, and boots only grow."""
+        """Whether both cannot be of one device: a boot is one run, boots and places only grow.
+
+        What became of an order is told later than its place: a copy from before it may hold all the
+        records that have arrived, and only its hello shows what it is.
+        """
         if not hello.run or not self.run:
             return False
-        if hello.boot == self.boot:
-            return hello.run != self.run
-        return hello.boot < self.boot and hello.nonce > self.nonce
+        if hello.boot == self.boot and hello.run != self.run:
+            return True
+        went_back = hello.boot < self.boot or self._place_of(hello) < self.place
+        return went_back and hello.nonce > self.nonce
+
+    def followed_by(self, hello: frames.Hello) -> Run:
+        """What is known after a hello that does not contradict."""
+        if hello.nonce < self.nonce:
+            return self
+        return Run(hello.boot, hello.run, hello.nonce, self._place_of(hello))
+
+    def _place_of(self, hello: frames.Hello) -> int:
+        """A device that takes no orders now says nothing of those that it has taken."""
+        return self.place if hello.orders is None else hello.orders.cseq
 
 
 class DeviceState(msgspec.Struct):
@@ -271,8 +288,7 @@ class Receiver:
         if device.run is not None and device.run.contradicts(hello):
             self._refuse_duplicate(address, device, hello.nonce)
             return
-        if device.run is None or hello.nonce >= device.run.nonce:
-            device.run = Run(hello.boot, hello.run, hello.nonce)
+        device.run = (device.run or Run(0, b"", 0)).followed_by(hello)
         self._out.greetings.append(
             Greeting(
                 address=address,

@@ -252,6 +252,15 @@ CREATE TABLE IF NOT EXISTS device_run (
   PRIMARY KEY (device_id, epoch)
 ) STRICT, WITHOUT ROWID;
 
+-- How far with its orders that hello said that the device was: one that comes later and says less is
+-- of a copy. Absent = it had dealt with none.
+CREATE TABLE IF NOT EXISTS device_place (
+  device_id INTEGER NOT NULL REFERENCES device (device_id),
+  epoch INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  PRIMARY KEY (device_id, epoch)
+) STRICT, WITHOUT ROWID;
+
 -- Things about devices that a person should know; the same again is counted.
 CREATE TABLE IF NOT EXISTS notice (
   notice_id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -103,12 +103,21 @@ UPDATE device SET boot = :boot, version = :version,
 WHERE device_id = :device_id
 """
 
-_RUN = "SELECT boot, run, nonce FROM device_run WHERE device_id = :device_id AND epoch = :epoch"
+_RUN = """
+SELECT r.boot, r.run, r.nonce, COALESCE(p.place, 0) FROM device_run r
+LEFT JOIN device_place p ON p.device_id = r.device_id AND p.epoch = r.epoch
+WHERE r.device_id = :device_id AND r.epoch = :epoch
+"""
 
 _PUT_RUN = """
 INSERT INTO device_run (device_id, epoch, boot, run, nonce)
 VALUES (:device_id, :epoch, :boot, :run, :nonce)
 ON CONFLICT (device_id, epoch) DO UPDATE SET boot = :boot, run = :run, nonce = :nonce
+"""
+
+_PUT_PLACE = """
+INSERT INTO device_place (device_id, epoch, place) VALUES (:device_id, :epoch, :place)
+ON CONFLICT (device_id, epoch) DO UPDATE SET place = :place
 """
 
 _TOUCH_DEVICE = """
@@ -179,7 +188,7 @@ def _load(connection: Connection, address: Address, *, now_ms: int) -> tuple[int
     state = DeviceState(live_epoch=epoch)
     keys = {"device_id": device_id, "epoch": epoch}
     run = connection.execute(_RUN, keys).fetchone()
-    state.run = None if run is None else Run(run[0], bytes(run[1]), run[2])
+    state.run = None if run is None else Run(run[0], bytes(run[1]), run[2], run[3])
     for lane, acked, newest, oldest, synced_ms in connection.execute(_CURSORS, keys).fetchall():
         place = keys | {"lane": lane, "acked": acked}
         held = [
@@ -292,6 +301,8 @@ def _write_states(
         if run is not None:
             place = {"device_id": identities[greeting.address], "epoch": greeting.epoch}
             connection.execute(_PUT_RUN, place | msgspec.structs.asdict(run))
+            if run.place:
+                connection.execute(_PUT_PLACE, place | {"place": run.place})
         connection.execute(
             _GREET,
             {

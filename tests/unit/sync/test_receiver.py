@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sync import frames, receiver
 from sync.frames import Ack, Hello
+from sync.orders import Position
 from sync.receiver import Commitment, DeviceState, Held, LaneState, Receiver
 from sync.records import Lane, Record
 from sync.topics import Address
@@ -274,6 +275,23 @@ def test_a_boot_that_is_lower_than_before_is_a_copy() -> None:
     assert frames.DUPLICATE == said(take(state, hello(4, b"b", 11), topic="up/0"))[0].refused
     assert "" == said(take(state, hello(6, b"c", 12), topic="up/0"))[0].refused
     assert "" == said(take(state, hello(2, b"", 13), topic="up/0"))[0].refused, "it draws none"
+
+
+def test_a_place_that_is_lower_than_before_is_a_copy() -> None:
+    """What it came to was not told yet; a hello that is late, and one that takes none, say nothing."""
+    state = DeviceState()
+
+    def refused(nonce: int, place: int | None, boot: int = 5) -> str:
+        position = None if place is None else Position(place, f"o{place}")
+        given = hello(boot, b"a" if boot == 5 else b"b", nonce, orders=position)
+        return said(take(state, given, topic="up/0"))[0].refused
+
+    assert "" == refused(10, 2)
+    assert "" == refused(9, 1), "it is only late"
+    assert "" == refused(11, None)
+    assert frames.DUPLICATE == refused(12, 1, boot=6)
+    assert "" == refused(13, 2, boot=6)
+    assert "" == refused(14, 7, boot=6)
 
 
 def test_a_new_epoch_begins_where_it_says() -> None:

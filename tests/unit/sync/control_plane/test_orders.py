@@ -27,6 +27,7 @@ from sync.orders import OrderInvalid, Position
 from sync.receiver import Arrival
 from sync.records import Lane, OrderRecord, Record, encode_body
 from sync.topics import Address
+from tests.unit.sync.control_plane.test_ledger import Sender, with_ledger
 
 ROOF = Address("default", "roof")
 KEY = bytes(range(8))
@@ -477,3 +478,25 @@ def test_a_look_finds_what_a_transaction_would(where: Path | str) -> None:
         assert not await wait()
 
     with_house(where, scenario)
+
+
+def test_how_far_a_device_was_with_its_orders_is_remembered(where: Path | str) -> None:
+    """I-15: a later hello of a lower place is refused, though it comes in another transaction."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+
+        async def refused(boot: int, nonce: int, place: int) -> str:
+            orders = Position(place, f"o{place}")
+            hello = Hello(boot=boot, nonce=nonce, lanes={}, run=bytes([boot]), orders=orders)
+            arrival = roof.arrival(frames.encode_hello(hello, epoch=1), Lane.CONTROL)
+            (outgoing,) = await ledger.commit([arrival])
+            return frames.decode_ack(outgoing.payload).refused
+
+        assert ["", "", frames.DUPLICATE] == [
+            await refused(1, 10, 1),
+            await refused(2, 11, 2),
+            await refused(3, 12, 1),
+        ]
+
+    with_ledger(where, scenario)
