@@ -305,12 +305,12 @@ class Worker:
             await asyncio.sleep(chance.random() * 3)
         if not peace and chance.random() < manners.late:
             await asyncio.sleep(4 + 8 * chance.random())
-        result = self._result(view)
+        result, lives = self._result(view), len(self._device.put_back_s)
         told = await self._answer(result)
         if not peace and chance.random() < manners.twice:
             await asyncio.sleep(chance.random())
             told = await self._answer(result) or told
-        if told and result.status.terminal:
+        if told and result.status.terminal and lives == len(self._device.put_back_s):
             self._stage.books.end_acknowledged(self._device.number, _id(view))
             self._stage.note("ended", self._device.name, _id(view), result.status.value)
 

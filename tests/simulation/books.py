@@ -25,6 +25,8 @@ class Started:
         self.attempts = 0
         self.id: str | None = None
         """What the engine has acknowledged; None = nothing yet."""
+        self.taken_back = False
+        """Whether the device's disk was put back to before that."""
 
 
 class Ordered:
@@ -97,6 +99,23 @@ class Books:
     def was_handed(self, device: int, run: int, task_id: str) -> bool:
         """Whether a worker has been given the task in this run of the device."""
         return task_id in self._held[device, run]
+
+    def put_back(self, device: int, is_there: Callable[[str], bool | None]) -> None:
+        """A device's disk was put back: what was acknowledged since is no more.
+
+        Args:
+            device: number of it.
+            is_there: of an execution or a task, whether it is there and has ended; None = it is not
+                there.
+        """
+        for started in self.starts:
+            if started.device == device and started.id is not None:
+                started.taken_back = is_there(started.id) is None
+        for place in [place for place in self.answered if place[0] == device]:
+            if not is_there(place[1]):
+                del self.answered[place]
+        for place in [place for place in self.heard_s if place[0] == device]:
+            del self.heard_s[place]
 
     def put_off(self, device: int, run: int, task_id: str) -> None:
         """The worker has asked, or may have asked, for the task to be handed out again later."""

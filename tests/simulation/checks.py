@@ -147,6 +147,28 @@ class DeviceChecks:
         self.jumps_s: list[float] = []
         """When the wall clock was moved."""
 
+    def put_back(self) -> None:
+        """The device's disk was put back: what is on it now is where everything goes on from."""
+        with self._device.disk.look() as connection:
+            self.rows = Rows()
+            self.rows.refresh(connection)
+        there = self.rows.by_id.values()
+        self._ended = {one.id: one for one in there if one.status.terminal}
+        self._answered_seen = self._runs_seen = 0
+        self._missing = {}
+        self._books.put_back(self._device.number, self._is_there)
+
+    def _is_there(self, id_: str) -> bool | None:
+        """Whether an execution or a task has ended; None = it is not there."""
+        parsed = parse_uuid(id_)
+        workflow = self.rows.by_id.get(parsed[0]) if parsed is not None else None
+        if parsed is None or workflow is None:
+            return None
+        if not parsed[1]:
+            return workflow.status.terminal
+        task = self.rows.tasks[workflow.key].get(parsed[1])
+        return None if task is None else task.status.terminal
+
     def complain(self, what: str, facts: str) -> None:
         """Something is wrong on this device."""
         self._complain_of(what, f"{self._name}: {facts}")
@@ -268,6 +290,13 @@ class DeviceChecks:
                 again_s = next((ready_s for ready_s in device.ready_s if ready_s > cut_s), last[1])
                 if any(self._is_untold(at_s, cut_s, again_s) for at_s in self.jumps_s):
                     return None
+                # Of a jump after the copy was taken, what was put back to it knows nothing.
+                if any(
+                    back_s == cut_s and taken_s - _TOLD_WITHIN_S <= at_s <= cut_s
+                    for back_s, taken_s in device.lost_since_s
+                    for at_s in self.jumps_s
+                ):
+                    return None
         return last[0] - first[1], last[1] - first[0]
 
     def _is_untold(self, jumped_s: float, cut_s: float, again_s: float) -> bool:
@@ -330,7 +359,9 @@ class DeviceChecks:
         if self._device.runs != self._runs_seen:
             self._runs_seen, self._answered_seen = self._device.runs, 0
             for started in books.starts:
-                if started.device == number and started.id is not None:
+                if started.device != number or started.taken_back:
+                    continue
+                if started.id is not None:
                     parsed = parse_uuid(started.id)
                     if parsed is None or parsed[0] not in rows.by_id:
                         self.complain("lost start", f"{started.shape} {started.id}")

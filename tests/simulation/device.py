@@ -9,13 +9,14 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge.clock import Clock, RandomIds, SystemClock
 from edge.device_role import add_other_executions
 from edge.effects import Effects
 from edge.engine import Engine
 from edge.event_queue import EventQueue
+from edge.lineage import Lineage, settle_lineage
 from edge.lookups import Lookups
 from edge.model.elapsed import TimeKept
 from edge.model.payload_limits import PayloadLimits
@@ -33,6 +34,7 @@ from sync.link import Broker
 from sync.uplink import Uplink
 from tests.at_once import AtOnce
 from tests.simulation.cloud import ORDER_KEY
+from tests.simulation.disk import Image
 from tests.simulation.machine import Machine, Run, Stopped
 from tests.simulation.network import SimBroker
 from tests.simulation.scripts import InlineEvaluators
@@ -75,6 +77,15 @@ class _WatchedClock(SystemClock):
         return shown_ms
 
 
+class Copy(NamedTuple):
+    """What a device had on its disk at one moment."""
+
+    taken_s: float
+    image: Image
+    noted: bytes | None
+    """What stood beside the key; None = nothing."""
+
+
 class DeviceRun:
     """What is in the memory of one run of a device's process."""
 
@@ -93,6 +104,7 @@ class Device(Machine):
         watch: called after each commit of a run, with what it has led to.
         slow_scripts: chance that a script is not worked out at once.
         orders: whether it obeys the control plane.
+        copies: whether its disk is ever put back to a copy.
     """
 
     def __init__(
@@ -108,6 +120,7 @@ class Device(Machine):
         watch: Callable[[Device, Effects], None],
         slow_scripts: float,
         orders: bool,
+        copies: bool,
     ) -> None:
         super().__init__(f"device{number}", folder / f"device{number}", seed, note, complain)
         self.number = number
@@ -117,6 +130,11 @@ class Device(Machine):
         """When each of its runs began to answer."""
         self.shown_at_s: dict[int, tuple[float, float]] = {}
         """When its engine's clock showed each time, in epoch milliseconds, first and last."""
+        self.copies: list[Copy] = []
+        self.lost_since_s: list[tuple[float, float]] = []
+        """When its disk was put back, and when the copy had been taken."""
+        self._identity = folder / f"identity{number}"
+        self._with_copies = copies
         self._folder = folder
         self._handlers = handlers
         self._watch = watch
@@ -129,6 +147,22 @@ class Device(Machine):
         run = self.run
         ready = run is not None and run.ready and not run.dead
         return self.memory.engine if ready and self.memory is not None else None
+
+    def take_copy(self) -> None:
+        """Keep what is on the disk now."""
+        noted = self._identity / "device.epoch"
+        found = noted.read_bytes() if noted.exists() else None
+        self.copies.append(Copy(self.now_s(), self.disk.copy(), found))
+
+    def put_back_to(self, copy: Copy, *, whole: bool) -> None:
+        """The power goes, and comes back to a copy: of the database alone, or of all there is."""
+        self.lost_since_s.append((self.now_s(), copy.taken_s))
+        self.put_back(copy.image)
+        noted = self._identity / "device.epoch"
+        if whole and copy.noted is None:
+            noted.unlink(missing_ok=True)
+        elif whole and copy.noted is not None:
+            noted.write_bytes(copy.noted)
 
     def _clock_from(self, kept: TimeKept) -> Clock:
         return _WatchedClock(
@@ -153,6 +187,8 @@ class Device(Machine):
             syncing=True,
             lookups=Lookups(limits=SMALL_PAYLOADS),
         )
+        if self._with_copies:
+            await settle_lineage(engine, self._identity)
         schedules = Schedules(engine, RandomIds(chance.randbytes))
         uplink = self._uplink(engine, run, chance)
         loops = self._loops(engine, run, schedules, uplink)
@@ -231,4 +267,7 @@ class Device(Machine):
             wiring=self.broker.wiring(self.name),
             orders=EngineOrders(engine, lambda _: None) if self._orders else None,
             order_keys=pinned([ORDER_KEY.public_key.hex()]) if self._orders else None,
+            # Without copies an epoch is never left, and fewer records are written.
+            chronicle=Lineage(engine, self._identity) if self._with_copies else None,
+            run_id=chance.randbytes(8) if self._with_copies else b"",
         )

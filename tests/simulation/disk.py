@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sync.database import prepare
 
@@ -67,6 +67,15 @@ class _Connection(sqlite3.Connection):
         if disk is None or not disk.troubled:
             return super().executemany(statement, rows)
         return disk.statement(self, statement, (rows,), super().executemany)
+
+
+class Image(NamedTuple):
+    """What was on a disk at one moment."""
+
+    database: bytes
+    log: bytes
+    beside: dict[str, bytes]
+    """Files in the folder beside the database, by name."""
 
 
 class Disk:
@@ -195,6 +204,29 @@ class Disk:
     def _wal(self) -> bytes:
         path = Path(f"{self.path}-wal")
         return path.read_bytes() if path.exists() else b""
+
+    def copy(self) -> Image:
+        """All that is on it now, as it would be found after a power cut."""
+        beside = self.path.parent / BESIDE
+        files = sorted(path for path in beside.rglob("*") if path.is_file())
+        return Image(
+            self.path.read_bytes(),
+            self._wal(),
+            {str(path.relative_to(beside)): path.read_bytes() for path in files},
+        )
+
+    def put_back(self, image: Image) -> None:
+        """From now on it holds what it held when the image was taken; nobody has it open."""
+        self.cut_next = ""
+        self._generation += 1
+        self.path.parent.mkdir()
+        self.path.write_bytes(image.database)
+        if image.log:
+            Path(f"{self.path}-wal").write_bytes(image.log)
+        for name, content in image.beside.items():
+            path = self.path.parent / BESIDE / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
     def cut_now(self) -> None:
         """Between two transactions: leave the files as they are."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 
 import msgspec
 
@@ -66,7 +66,7 @@ def check_effects(device: Device, rows: Rows, books: Books, complain: Complain) 
     for started in books.starts:
         if started.device != device.number or started.key is None or started.id is None:
             continue
-        if keys[started.key] != 1:
+        if keys[started.key] != 1 and not started.taken_back:
             complain("key", f"{device.name}: {keys[started.key]} executions with {started.key}")
     parents = Counter(w.parent for w in rows.by_id.values() if w.parent)
     caught = Counter(_token(w) for w in rows.by_id.values() if w.name == "caught")
@@ -128,11 +128,50 @@ def check_cloud(device: Device, rows: Rows, ledger: sqlite3.Connection, complain
         stored[lane] = first + count - 1
     if stored != {lane: seq for lane, seq in newest.items() if seq}:
         complain("cloud: not all", f"{device.name}: {stored} of {newest}")
-    shown = dict(ledger.execute(_SHOWN, place).fetchall())
+    _check_shown(device, rows, ledger, complain)
+
+
+def check_shown_after(
+    device: Device,
+    rows: Rows,
+    ledger: sqlite3.Connection,
+    complain: Complain,
+    *,
+    left_behind: Iterable[str],
+    reopened: Container[bytes],
+) -> None:
+    """After the disk was put back: what the device shows is shown, and what it has lost as well.
+
+    Where somebody has begun something anew that had ended, and the copy knows nothing of it, the
+    end that was told last stands: nothing happens to it any more of which a record would tell.
+
+    Args:
+        device, rows, ledger, complain: see ``check_cloud``.
+        left_behind: executions that it had at any time.
+        reopened: those that were begun anew.
+    """
+    any_end = {
+        workflow_uuid(one.id) for one in rows.by_id.values() if rows.root(one).id in reopened
+    }
+    _check_shown(device, rows, ledger, complain, left_behind=left_behind, any_end=any_end)
+
+
+def _check_shown(
+    device: Device,
+    rows: Rows,
+    ledger: sqlite3.Connection,
+    complain: Complain,
+    *,
+    left_behind: Iterable[str] = (),
+    any_end: Container[str] = (),
+) -> None:
+    shown = dict(ledger.execute(_SHOWN, (TENANT, device.name)).fetchall())
     for workflow in rows.by_id.values():
-        told = shown.pop(workflow_uuid(workflow.id), None)
-        if told != workflow.status.value:
+        workflow_id = workflow_uuid(workflow.id)
+        told = shown.pop(workflow_id, None)
+        if told != workflow.status.value and (told is None or workflow_id not in any_end):
             facts = f"{device.name} {workflow.name}: {told}, is {workflow.status}"
             complain("cloud: differs", facts)
-    if shown:
-        complain("cloud: unknown executions", f"{device.name}: {sorted(shown)}")
+    unknown = sorted(shown.keys() - set(left_behind))
+    if unknown:
+        complain("cloud: unknown executions", f"{device.name}: {unknown}")

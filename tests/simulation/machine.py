@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from edge.model.errors import BatonError
 from sync.database import Owner
-from tests.simulation.disk import Disk
+from tests.simulation.disk import Disk, Image
 from tests.simulation.loop import MACHINE
 
 T = TypeVar("T")
@@ -120,6 +120,10 @@ class Machine(ABC):
         """Of the machine: a process that is killed alone is started again in the same boot."""
         self.cuts_s: list[float] = []
         """When the power failed."""
+        self.put_back_s: list[float] = []
+        """When its disk was put back to what it once was."""
+        self.hold: Callable[[], bool] | None = None
+        """Whether it has to stay off beyond its time; None = it need not."""
         self.off_s = 1.0
         self.up_since_s = 0.0
         self.loss = 0.0
@@ -155,6 +159,16 @@ class Machine(ABC):
             self.disk.cut_now()
             self.run.kill()
 
+    def put_back(self, image: Image) -> None:
+        """The power goes, and comes back to what was on the disk at another time."""
+        self.note("put back", self.name)
+        self.boots += 1
+        self.cuts_s.append(self.now_s())
+        self.put_back_s.append(self.now_s())
+        if self.run is not None:
+            self.run.kill()
+        self.disk.put_back(image)
+
     def stop(self) -> None:
         """Ask the process to end in good order."""
         if self.run is not None and self.run.ready:
@@ -174,6 +188,8 @@ class Machine(ABC):
             MACHINE.reset(token)
             await run.over.wait()
             await asyncio.sleep(self.off_s)
+            while self.hold is not None and self.hold():
+                await asyncio.sleep(1.0)
 
     async def _run(self, run: Run) -> None:
         reason = ""
@@ -215,6 +231,7 @@ class Machine(ABC):
             raise Unreachable("the request was lost")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         run.waiting[future] = None
+        lives = len(self.put_back_s)
         token, served = MACHINE.set(run), self._serve(call, run, future)
         try:
             run.group.create_task(served)
@@ -231,6 +248,8 @@ class Machine(ABC):
         await asyncio.sleep(self.chance.random() * self.way_s)
         if self.chance.random() < self.loss / 2:
             raise Unreachable("the answer was lost")
+        if len(self.put_back_s) != lives:
+            raise Unreachable("what was done is no more")
         return answer
 
     async def _serve(

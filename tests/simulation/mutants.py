@@ -21,6 +21,7 @@ from edge.clock import SystemClock
 from edge.decider import children, decide, flow, policies, updates
 from edge.decider.operators import wait
 from edge.handover import HandOver
+from edge.lineage import Lineage
 from edge.model.decision import UpdateTask
 from edge.model.elapsed import NO_JUMPS
 from edge.model.executions import TaskStatus
@@ -28,7 +29,7 @@ from edge.model.snapshot import Snapshot
 from edge.model.times import duration_ms
 from edge.orders import EngineOrders
 from edge.store import events as stored_events
-from edge.store import order_inbox, outbox, timers
+from edge.store import facts, order_inbox, outbox, timers
 from edge.store.executions import Executions
 from edge.store.leases import Leases
 from edge.store.outbox import OutboxWriter
@@ -38,8 +39,9 @@ from edge.store.timers import Timeline
 from edge.store.waiters import Waiters
 from edge.timekeeper import Timekeeper
 from edge.transactions import Disk
-from sync import uplink
-from sync.control_plane import ledger, orders, truth
+from sync import frames, uplink
+from sync.control_plane import ledger, notices, orders, truth
+from sync.receiver import Receiver, Run
 from sync.session import Session
 
 Patch = tuple[Any, str, Any]
@@ -442,6 +444,62 @@ def _configuration_goes_back() -> list[Patch]:
     return [(order_inbox, "read_ordered", read_ordered)]
 
 
+# Disks that are put back to a copy.
+
+
+def _copy_not_noticed() -> list[Patch]:
+    """Neither what stands beside the key nor the control plane tells a copy from the disk."""
+
+    async def settle(self: Lineage) -> bool:
+        self._write()
+        return False
+
+    return [
+        (Lineage, "settle", settle),
+        (frames, "mark_of", lambda record: 0),
+        (Run, "contradicts", lambda self, hello: False),
+    ]
+
+
+def _old_cursor_taken() -> list[Patch]:
+    """A new epoch goes on from the cursors of the one before."""
+    right = Receiver._notice_epoch
+
+    def notice_epoch(self: Receiver, arrival: Any, device: Any, header: Any) -> None:
+        right(self, arrival, device, header)
+        if arrival.frame is not None and arrival.frame.hello is not None:
+            first = arrival.frame.hello.first
+            first.update((lane, state.acked + 1) for lane, state in device.lanes.items())
+
+    return [(Receiver, "_notice_epoch", notice_epoch)]
+
+
+def _epoch_takes_nothing_along() -> list[Patch]:
+    """What waits when an epoch begins is not part of it."""
+
+    def begin_epoch(connection: sqlite3.Connection, epoch: int) -> None:
+        facts.write(connection, "epoch", epoch)
+        connection.execute("UPDATE lane SET first = next_seq, acked = next_seq - 1")
+        connection.execute("DELETE FROM history")
+
+    return [(facts, "begin_epoch", begin_epoch)]
+
+
+def _old_epoch_thrown_away() -> list[Patch]:
+    """The ledger keeps of each device only what is live."""
+    right = notices.note
+
+    def note(connection: Any, device_id: int, notice: Any, *, now_ms: int) -> None:
+        right(connection, device_id, notice, now_ms=now_ms)
+        connection.execute("DELETE FROM segment WHERE device_id = ?", (device_id,))
+
+    return [(notices, "note", note)]
+
+
+def _place_not_compared() -> list[Patch]:
+    return [(Run, "_place_of", lambda self, hello: self.place)]
+
+
 MUTANTS: dict[str, Mutant] = {
     "lease-forgotten": Mutant("a dead worker's task never comes back", _lease_forgotten),
     "leases-by-wall-clock": Mutant("a jump ends leases", _leases_by_wall_clock, seed=56),
@@ -472,7 +530,7 @@ MUTANTS: dict[str, Mutant] = {
     "parent-not-told": Mutant("a child ends and its parent waits on", _parent_not_told),
     "children-go-on": Mutant("a parent ends and its children go on", _children_go_on, seed=38),
     "join-not-told": Mutant("a join misses its last branch", _join_not_told),
-    "tasks-left-open": Mutant("tasks are open after the end", _tasks_left_open),
+    "tasks-left-open": Mutant("tasks are open after the end", _tasks_left_open, seed=38),
     "key-forgotten": Mutant("an idempotency key is not looked up", _key_forgotten, seed=27),
     "started-twice": Mutant("what a task starts is started twice", _started_twice),
     "message-handled-twice": Mutant(
@@ -490,6 +548,19 @@ MUTANTS: dict[str, Mutant] = {
     "order-carried-out-late": Mutant("an order has no end", _order_carried_out_late, seed=1),
     "configuration-goes-back": Mutant(
         "an older order has the last word", _configuration_goes_back, seed=42
+    ),
+    "copy-not-noticed": Mutant("an old disk goes on under its epoch", _copy_not_noticed, seed=8),
+    "old-cursor-taken": Mutant(
+        "a new epoch begins behind the old cursors", _old_cursor_taken, seed=8
+    ),
+    "epoch-takes-nothing-along": Mutant(
+        "what waits when an epoch begins is lost", _epoch_takes_nothing_along, seed=8
+    ),
+    "old-epoch-thrown-away": Mutant(
+        "history of before an epoch is gone", _old_epoch_thrown_away, seed=8
+    ),
+    "place-not-compared": Mutant(
+        "orders wait behind what a copy forgot", _place_not_compared, seed=607
     ),
     "projection-skips": Mutant("a segment is never shown", _projection_skips),
 }

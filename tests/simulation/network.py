@@ -96,6 +96,12 @@ class SimBroker:
             if link.host == host and link.torn:
                 link.lose("reset")
 
+    def forget(self, host: str) -> None:
+        """What a host has sent and has not arrived yet never does."""
+        for link in list(self._links.values()):
+            if link.host == host:
+                link.lose("reset")
+
     def enter(self, link: SimLink) -> None:
         """A client has connected; another of its name is thrown out."""
         older = self._links.get(link.client_id)

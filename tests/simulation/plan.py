@@ -23,6 +23,9 @@ FAULTS = (
 )  # fmt: skip
 """Kinds of trouble; each seed switches about half of them off."""
 
+COPIES = ("database", "image")
+"""What is put back: the database alone, as from a backup, or all that the device has."""
+
 ORDERS = ("start", "start", "restart", "put-config")
 """What is ordered of devices from the control plane."""
 
@@ -87,6 +90,11 @@ class Plan(msgspec.Struct):
         """Whether anybody steers the devices from the control plane."""
         return any(event.kind == "order" for event in self.events)
 
+    @property
+    def with_copies(self) -> bool:
+        """Whether a disk is put back to what it once was."""
+        return any(event.kind == "put_back" for event in self.events)
+
 
 def draw(seed: int) -> Plan:
     """The plan of a seed."""
@@ -99,6 +107,7 @@ def draw(seed: int) -> Plan:
         if kind in on:
             events += _faults(chance, kind, devices, length_s)
     events += _orders(random.Random(f"{seed}:orders"), devices, length_s)
+    events += _copies(random.Random(f"{seed}:copies"), devices, length_s)
     events.sort(key=lambda event: event.at_s)
     return Plan(
         seed,
@@ -159,6 +168,20 @@ def _orders(chance: random.Random, devices: int, length_s: float) -> list[Event]
         )
         for _ in range(chance.randint(1, 8))
     ]
+
+
+def _copies(chance: random.Random, devices: int, length_s: float) -> list[Event]:
+    """Copies of one device's disk, and when it is put back to one of them."""
+    if chance.random() < 0.85:
+        return []
+    device = chance.randrange(devices)
+    copied_s = [_moment(chance, length_s * 0.6) for _ in range(chance.randint(1, 3))]
+    events = [Event(at_s, "copy", device) for at_s in copied_s]
+    for _ in range(chance.choice((1, 1, 1, 2))):
+        at_s = round(min(copied_s) + 0.1 + chance.random() * length_s * 0.5, 3)
+        which = chance.randrange(100)
+        events.append(Event(at_s, "put_back", device, which, word=chance.choice(COPIES)))
+    return events
 
 
 def _moment(chance: random.Random, until_s: float) -> float:

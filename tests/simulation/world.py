@@ -27,6 +27,7 @@ from tests.simulation.books import Books
 from tests.simulation.checks import DeviceChecks, Rows
 from tests.simulation.cloud import Cloud
 from tests.simulation.device import Device
+from tests.simulation.lineage import History
 from tests.simulation.loop import Deadlock, Livelock, SimLoop
 from tests.simulation.machine import Machine, Run
 from tests.simulation.network import SimBroker, Weather
@@ -39,6 +40,9 @@ REST_WITHIN_S = 3_600.0
 """After the faults everything must come to rest within so many virtual seconds."""
 
 _OPEN_ORDERS = "SELECT COUNT(*) FROM device_order WHERE ended IS NULL"
+
+_PUT_BACK_TAKES_S = 8.0
+"""How long a machine is off at least when its disk is put back: longer than messages are late."""
 
 _SHARED_MEMORY = Path("/dev/shm")
 
@@ -117,12 +121,14 @@ class World:
                 watch=self._committed,
                 slow_scripts=plan.slow_scripts,
                 orders=plan.with_orders,
+                copies=plan.with_copies,
             )
             for number in range(plan.devices)
         ]
         self.machines: list[Machine] = [*self.devices, self.cloud]
         self.clients = [Client(self.stage, device) for device in self.devices]
         self.checks = [DeviceChecks(d, self.books, self.complain) for d in self.devices]
+        self.histories = [History(d, self.complain) for d in self.devices]
 
     def note(self, *facts: Any) -> None:
         """Something has happened."""
@@ -276,6 +282,11 @@ class World:
                 self._jump(machine, event)
             case "partition":
                 self._cut_off(machine, event.for_s)
+            case "copy":
+                self.devices[event.device].take_copy()
+                self.histories[event.device].copied()
+            case "put_back":
+                self._put_back(self.devices[event.device], event)
             case _:
                 raise AssertionError(f"no such event: {event.kind}")
 
@@ -286,6 +297,19 @@ class World:
             machine.wall_offset_s += event.number
         if isinstance(machine, Device):
             self.checks[machine.number].jumps_s.append(self._loop.time())
+
+    def _put_back(self, device: Device, event: Event) -> None:
+        """A device's disk is put back to a copy; what was under way arrives before it is up."""
+        if not device.copies:
+            return
+        which = int(event.number) % len(device.copies)
+        history, until_s = self.histories[device.number], self._loop.time() + _PUT_BACK_TAKES_S
+        with self.cloud.disk.look() as ledger:
+            history.put_back(which, ledger)
+        device.put_back_to(device.copies[which], whole=event.word == "image")
+        self.broker.forget(device.name)
+        self.checks[device.number].put_back()
+        device.hold = lambda: self._loop.time() < until_s or self.cloud.in_trouble(error_s=2.0)
 
     def _cut_off(self, machine: Machine, for_s: float) -> None:
         """Nothing goes in or out for a while."""
@@ -326,6 +350,8 @@ class World:
         ):
             return
         self.checks[device.number].committed(run.writer._connection, memory.engine)
+        if self.plan.with_copies:
+            self.histories[device.number].note(run.writer._connection)
 
     async def _watch(self, check: DeviceChecks) -> None:
         device = check._device
@@ -398,13 +424,27 @@ class World:
         """The whole must be right, on all machines."""
         with self.cloud.disk.look() as ledger:
             ending.check_integrity("cloud", ledger, self.complain)
-            for device, check in zip(self.devices, self.checks, strict=True):
+            for device, check, history in zip(
+                self.devices, self.checks, self.histories, strict=True
+            ):
                 with device.disk.look() as connection:
                     ending.check_integrity(device.name, connection, self.complain)
                     check._runs_seen = 0
                     rows: Rows = check.committed(connection, device.engine)
                 ending.check_effects(device, rows, self.books, self.complain)
-                ending.check_cloud(device, rows, ledger, self.complain)
+                if self.plan.with_copies:
+                    history.check(ledger)
+                if device.put_back_s:
+                    ending.check_shown_after(
+                        device,
+                        rows,
+                        ledger,
+                        self.complain,
+                        left_behind=history.left_behind,
+                        reopened=self.books.reopened,
+                    )
+                else:
+                    ending.check_cloud(device, rows, ledger, self.complain)
                 check_orders(device, rows, self.books.orders, ledger, self.complain)
                 self._digest.update(repr(sorted(_ends(rows))).encode())
 
