@@ -5,6 +5,7 @@ Nothing that a device wrote is rewritten: its times are corrected when they are 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,17 @@ from sync.records import ClockRecord
 
 DRIFT_PPM = 200
 """A device's clock goes wrong by so much at most while nobody looks."""
+
+_BELIEVED_MS = 400 * 86_400_000
+"""A clock of which nothing is known is taken for right when it shows less than so long ago: a device
+without a battery shows decades."""
+
+LATEST_MS = 2**53
+"""No record has a later time."""
+
+PLACED_AT_ONCE = 5_000
+"""Executions of a device that are put into another place at most when something is learned of its
+clock, the newest of them; what is before stays where it was."""
 
 _PUT = """
 INSERT INTO clock (device_id, epoch, at_ms, offset_ms, error_ms, jumps)
@@ -34,6 +46,17 @@ ORDER BY c.at_ms
 _READ_OF_DEVICE = """
 SELECT at_ms, offset_ms, error_ms, jumps FROM clock WHERE device_id = :device_id ORDER BY at_ms
 """
+
+
+# Those between the measurements around a new one, and those in jumps that it tells of.
+_BEGAN = """
+SELECT execution_id, created_ms, came_ms, began_ms FROM execution
+WHERE device_id = :device_id AND created_ms BETWEEN :from_ms AND :to_ms AND came_ms > 0
+ORDER BY created_ms DESC, execution_id DESC
+LIMIT :limit
+"""
+
+_PUT_BEGAN = "UPDATE execution SET began_ms = :began_ms WHERE execution_id = :execution_id"
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -61,17 +84,36 @@ class Correction:
 
     def __init__(self, points: Sequence[ClockRecord]) -> None:
         self._points = sorted(points, key=_at)
+        self._times = [point.at_ms for point in self._points]
         self._jumps = {jump for point in points for jump in point.jumps}
 
     def at(self, device_ms: int) -> Corrected:
         """A time that the device wrote, corrected by what was measured nearest to it."""
         if not self._points:
             return Corrected(device_ms, -1)
-        point = min(self._points, key=lambda one: self._distance(one, device_ms))
+        # The nearest is one of its two neighbours: whatever is left out, time only adds up.
+        after = bisect_left(self._times, device_ms)
+        near = self._points[bisect_left(self._times, self._times[max(0, after - 1)]) :][:1]
+        near += self._points[after : after + 1]
+        point = min(near, key=lambda one: self._distance(one, device_ms))
         moved = self._passed_over(device_ms) - self._passed_over(point.at_ms)
         drift_ms = self._distance(point, device_ms) * DRIFT_PPM // 1_000_000
         at_ms = device_ms + point.offset_ms + moved
         return Corrected(at_ms, point.error_ms + drift_ms)
+
+    def began(self, created_ms: int, came_ms: int) -> int:
+        """When something began, on our clock, as far as that is known.
+
+        Where nothing is known of the device's clock its time is believed when it is neither after
+        the record came nor longer before than histories wait; else the time counts at which it came.
+
+        Args:
+            created_ms: what the device says.
+            came_ms: when it was heard of first.
+        """
+        if self._points:
+            return max(0, min(self.at(created_ms).at_ms, came_ms))
+        return created_ms if 0 <= came_ms - created_ms <= _BELIEVED_MS else came_ms
 
     def _passed_over(self, device_ms: int) -> int:
         """What jumps have put right that was wrong at a time."""
@@ -80,6 +122,21 @@ class Correction:
             for from_ms, to_ms, since_ms in self._jumps
             if since_ms <= device_ms <= from_ms
         )
+
+    def reach_of(self, told: Sequence[ClockRecord]) -> list[tuple[int, int]]:
+        """Which times some of its points may have a say in, from and to, both included."""
+        new = {point.at_ms for point in told}
+        known = {jump for point in self._points if point.at_ms not in new for jump in point.jumps}
+        found = []
+        for point in told:
+            before = bisect_left(self._times, point.at_ms)
+            after = bisect_right(self._times, point.at_ms)
+            low = self._times[before - 1] if before else 0
+            high = self._times[after] if after < len(self._times) else LATEST_MS
+            for from_ms, _, since_ms in {*point.jumps} - known:
+                low, high = min(low, since_ms), max(high, from_ms)
+            found.append((low, high))
+        return found
 
     def _distance(self, point: ClockRecord, device_ms: int) -> int:
         """How much time lies between a measurement and a time, jumps left out."""
@@ -110,6 +167,25 @@ def note(connection: Connection, seen: Sequence[Seen]) -> None:
             for one in seen
         ],
     )
+
+
+def place(connection: Connection, seen: Sequence[Seen]) -> None:
+    """Put executions where they belong by what is known now, after `note`."""
+    for device_id in sorted({one.device_id for one in seen}):
+        known = of_device(connection, device_id)
+        told = [one.told for one in seen if one.device_id == device_id]
+        for from_ms, to_ms in known.reach_of(told):
+            keys = {"device_id": device_id, "from_ms": from_ms, "to_ms": to_ms}
+            rows = connection.execute(_BEGAN, keys | {"limit": PLACED_AT_ONCE}).fetchall()
+            placed = [(row[0], known.began(row[1], row[2]), row[3]) for row in rows]
+            connection.executemany(
+                _PUT_BEGAN,
+                [
+                    {"execution_id": execution_id, "began_ms": began_ms}
+                    for execution_id, began_ms, before_ms in placed
+                    if began_ms != before_ms
+                ],
+            )
 
 
 def read(connection: Connection, *, tenant: str, device: str) -> Correction:

@@ -94,7 +94,7 @@ def for_postgres(statement: str) -> str:
 
 
 def schema_for_postgres(statement: str) -> str:
-    """A CREATE of SQLite's in the words of PostgreSQL.
+    """A CREATE or ALTER of SQLite's in the words of PostgreSQL.
 
     Texts are compared byte by byte, as SQLite does, whatever the language of the database is.
     """

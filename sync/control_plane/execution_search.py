@@ -1,5 +1,8 @@
 """Finds executions across the fleet, newest first, without ever reading all of them.
 
+What is newest is told by the control plane's clock: a device whose own begins in 1970 is found where
+it belongs.
+
 No request is read here. A page looks at a window of rows that an index serves and judges the other
 terms on them; when the window ends first, the page is shorter and says how far it has looked.
 """
@@ -31,7 +34,7 @@ FIELDS = {
     "id": Field(Sort.TEXT, "w.workflow_id"),
     "correlation": Field(Sort.TEXT, "w.correlation_id"),
     "reason": Field(Sort.TEXT, "w.reason"),
-    "started": Field(Sort.TIME, "w.created_ms"),
+    "started": Field(Sort.TIME, "w.began_ms"),
     "updated": Field(Sort.TIME, "w.updated_ms"),
     "ended": Field(Sort.TIME, "w.ended_ms"),
     "took": Field(Sort.DURATION, _LENGTH),
@@ -49,23 +52,23 @@ SELECT w.*, device.tenant, device.device
 FROM ({window}) AS w
 JOIN device ON device.device_id = w.device_id
 WHERE {conditions}
-ORDER BY w.created_ms DESC, w.execution_id DESC
+ORDER BY w.began_ms DESC, w.execution_id DESC
 LIMIT :limit
 """
 
 _WINDOW = """
 SELECT execution_id, device_id, workflow_id, name, version, status, correlation_id, reason,
-       created_ms, updated_ms, ended_ms
+       created_ms, updated_ms, ended_ms, began_ms
 FROM execution
 WHERE {driver}
-ORDER BY created_ms DESC, execution_id DESC
+ORDER BY began_ms DESC, execution_id DESC
 LIMIT {rows}
 """
 
 _END = """
-SELECT created_ms, execution_id FROM execution
+SELECT began_ms, execution_id FROM execution
 WHERE {driver}
-ORDER BY created_ms DESC, execution_id DESC
+ORDER BY began_ms DESC, execution_id DESC
 LIMIT 1 OFFSET {rows}
 """
 
@@ -102,8 +105,8 @@ def search(
     if after and place is None:
         raise QueryError("after: give back what `next` of the page before was")
     if place is not None:
-        driver += " AND (created_ms, execution_id) < (:created, :id)"
-        values |= {"created": place[0], "id": place[1]}
+        driver += " AND (began_ms, execution_id) < (:began, :id)"
+        values |= {"began": place[0], "id": place[1]}
     conditions = _conditions(connection, tenant, terms, values, now_ms=now_ms)
     windows = [one for one in _FIRST_WINDOWS if limit < one < WINDOW_ROWS]
     for size in [*windows, WINDOW_ROWS]:
@@ -121,7 +124,7 @@ def search(
 
 def _page(shown: list[ExecutionRow], end: dict[str, Any]) -> SearchPage:
     """A page that leads on from a row."""
-    return SearchPage(shown, mark(end), end["created_ms"])
+    return SearchPage(shown, mark(end), end["began_ms"])
 
 
 def _driver(connection: Connection, tenant: str, terms: list[Term], values: dict[str, Any]) -> str:
@@ -152,7 +155,7 @@ def _driver(connection: Connection, tenant: str, terms: list[Term], values: dict
             beyond = {Op.OLDER: "<", Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">=",
                       Op.NEWER: ">="}[term.op]  # fmt: skip
             values[key] = term.numbers[0]
-            conditions.append(f"created_ms {beyond} :{key}")
+            conditions.append(f"began_ms {beyond} :{key}")
     return " AND ".join(conditions)
 
 
@@ -193,18 +196,18 @@ def _anywhere(name: str) -> str:
 
 def mark(row: dict[str, Any]) -> str:
     """Marks an execution as the last one of a page."""
-    return f"{row['created_ms']}-{row['execution_id']}"
+    return f"{row['began_ms']}-{row['execution_id']}"
 
 
 def read_mark(after: str | None) -> tuple[int, int] | None:
-    """When the execution of a mark was created, and its number; None when it is no mark."""
-    created, _, identity = (after or "").partition("-")
-    if not (created.isdecimal() and identity.isdecimal()):
+    """When the execution of a mark began, and its number; None when it is no mark."""
+    began, _, identity = (after or "").partition("-")
+    if not (began.isdecimal() and identity.isdecimal()):
         return None
     # The databases have no larger integers than those of 64 bits.
-    if max(len(created), len(identity)) > 18:
+    if max(len(began), len(identity)) > 18:
         return None
-    return int(created), int(identity)
+    return int(began), int(identity)
 
 
 def execution_row(row: dict[str, Any]) -> ExecutionRow:

@@ -104,12 +104,8 @@ CREATE TABLE IF NOT EXISTS execution (
   UNIQUE (device_id, workflow_id)
 ) STRICT;
 
--- Serves the fleet's newest executions.
-CREATE INDEX IF NOT EXISTS execution_by_created ON execution (created_ms, execution_id);
--- Serves one device's newest executions.
+-- Serves one device's newest executions by its own clock.
 CREATE INDEX IF NOT EXISTS execution_by_device ON execution (device_id, created_ms, execution_id);
--- Serves the newest executions in one status, and the counts.
-CREATE INDEX IF NOT EXISTS execution_by_status ON execution (status, created_ms, execution_id);
 -- Serves the change feed.
 CREATE INDEX IF NOT EXISTS execution_by_change ON execution (change);
 

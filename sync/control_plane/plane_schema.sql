@@ -148,8 +148,6 @@ CREATE INDEX IF NOT EXISTS device_hour_by_hour ON device_hour (hour_ms, device_i
 
 -- Serves the search for one execution by its id.
 CREATE INDEX IF NOT EXISTS execution_by_workflow ON execution (workflow_id);
--- Serves the newest executions of one workflow.
-CREATE INDEX IF NOT EXISTS execution_by_name ON execution (name, created_ms, execution_id);
 -- Serves the search by what others call an execution.
 CREATE INDEX IF NOT EXISTS execution_by_correlation ON execution (correlation_id)
 WHERE correlation_id IS NOT NULL;

@@ -119,7 +119,7 @@ class _Found:
 
 
 def _translated(statement: str) -> str:
-    if re.match(r"\s*(--[^\n]*\n\s*)*CREATE\b", statement):
+    if re.match(r"\s*(--[^\n]*\n\s*)*(CREATE|ALTER)\b", statement):
         return schema_for_postgres(statement)
     return for_postgres(statement)
 

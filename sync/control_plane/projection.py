@@ -19,7 +19,7 @@ from sync import frames
 from sync.coalescing import COALESCED_KINDS
 from sync.control_plane import clocks, fetches, gaps, orders, scrub, tally
 from sync.control_plane.changes import take_changes
-from sync.control_plane.clocks import Seen
+from sync.control_plane.clocks import Correction, Seen
 from sync.control_plane.dialect import Connection
 from sync.control_plane.gaps import Shed
 from sync.control_plane.orders import Result
@@ -81,10 +81,10 @@ SELECT EXISTS (SELECT 1 FROM segment WHERE segment_id > {done} AND {lanes})
 
 _PUT_EXECUTION = """
 INSERT INTO execution (device_id, workflow_id, name, version, status, correlation_id, reason,
-                       created_ms, updated_ms, ended_ms, input, output, definition,
-                       ver, input_ver, output_ver, definition_ver)
+                       created_ms, updated_ms, ended_ms, came_ms, began_ms,
+                       input, output, definition, ver, input_ver, output_ver, definition_ver)
 VALUES (:device_id, :workflow_id, :name, :version, :status, :correlation_id, :reason,
-        :created_ms, :updated_ms, :ended_ms, :input, :output, :definition,
+        :created_ms, :updated_ms, :ended_ms, :came_ms, :began_ms, :input, :output, :definition,
         :ver, iif(:input IS NULL, NULL, :ver), iif(:output IS NULL, NULL, :ver),
         iif(:definition IS NULL, NULL, :ver))
 ON CONFLICT (device_id, workflow_id) DO UPDATE SET
@@ -94,6 +94,9 @@ ON CONFLICT (device_id, workflow_id) DO UPDATE SET
   correlation_id = iif(:ver > execution.ver, :correlation_id, execution.correlation_id),
   reason = iif(:ver > execution.ver, :reason, execution.reason),
   created_ms = MIN(execution.created_ms, :created_ms),
+  came_ms = iif(execution.came_ms > 0, MIN(execution.came_ms, :came_ms), :came_ms),
+  began_ms = iif(execution.came_ms > 0 AND :created_ms >= execution.created_ms,
+                 MIN(execution.began_ms, :came_ms), :began_ms),
   updated_ms = iif(:ver > execution.ver, :updated_ms, execution.updated_ms),
   ended_ms = iif(:ver > execution.ver, :ended_ms, execution.ended_ms),
   input = iif(:input IS NOT NULL AND :ver > COALESCE(execution.input_ver, x''),
@@ -276,9 +279,8 @@ def _project(connection: Connection, queue: Queue, limit: int) -> int:
         behind_ms = corrections[device_id].at(newest_ms).at_ms - newest_ms
         for record in records:
             batch.add_lag(received_ms, record.recorded_ms + behind_ms)
-        _tell(
-            batch, frame, range(start, start + len(records)), _Origin(device_id, epoch, segment_id)
-        )
+        origin = _Origin(device_id, epoch, segment_id, received_ms, corrections[device_id])
+        _tell(batch, frame, range(start, start + len(records)), origin)
     batch.write(connection)
     queue.move(connection, segments[-1][0])
     return len(segments)
@@ -290,6 +292,8 @@ class _Origin(NamedTuple):
     device_id: int
     epoch: int
     segment_id: int
+    received_ms: int
+    clock: Correction
 
 
 def _tell(batch: _Batch, frame: frames.Frame, here: range, origin: _Origin) -> None:
@@ -371,7 +375,7 @@ class _Batch:
 
     def add(self, record: Record, origin: _Origin) -> bool:
         """Take a record; False = it cannot be read, and is shown as that."""
-        device_id, epoch, segment_id = origin
+        device_id, epoch, segment_id, received_ms, clock = origin
         try:
             body = decode_body(record.kind, record.body)
             _check_keys(body)
@@ -390,7 +394,9 @@ class _Batch:
                 workflow_id = body.id
                 rank = rank_of(body.status)
                 version = _version(record, epoch, body.updated_ms, rank)
-                self._executions.append(_execution_row(body, device_id, version))
+                row = _execution_row(body, device_id, version)
+                began_ms = clock.began(body.created_ms, received_ms)
+                self._executions.append(row | {"came_ms": received_ms, "began_ms": began_ms})
             case TaskRecord():
                 workflow_id = body.workflow_id
                 rank = rank_of(body.status)
@@ -449,6 +455,7 @@ class _Batch:
         )
         if self._clocks:
             clocks.note(connection, self._clocks)
+            clocks.place(connection, self._clocks)
         if self._fetched or self._parts:
             fetches.note(connection, self._fetched, self._parts)
         if self._shed:

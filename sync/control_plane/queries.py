@@ -208,11 +208,11 @@ def executions(
     # A mark that is not ours begins at the newest.
     place = read_mark(after)
     if place is not None:
-        conditions.append("(execution.created_ms, execution.execution_id) < (:created, :id)")
-        values |= {"created": place[0], "id": place[1]}
+        conditions.append("(execution.began_ms, execution.execution_id) < (:began, :id)")
+        values |= {"began": place[0], "id": place[1]}
     where = f"WHERE {' AND '.join(conditions)}\n" if conditions else ""
     limit = max(1, min(limit, PAGE_LIMIT))
-    order = "ORDER BY execution.created_ms DESC, execution.execution_id DESC LIMIT :limit"
+    order = "ORDER BY execution.began_ms DESC, execution.execution_id DESC LIMIT :limit"
     found = named_rows(connection, _ROW + where + order, values | {"limit": limit + 1})
     shown = found[:limit]
     more = len(found) > limit

@@ -29,8 +29,24 @@ from sync.receiver import (
 from sync.records import Count, Lane
 from sync.topics import Address
 
-_SCHEMAS = [Path(__file__).with_name(name) for name in ("ledger_schema.sql", "plane_schema.sql")]
+_HERE = Path(__file__).parent
+_TABLES = [_HERE / name for name in ("ledger_schema.sql", "plane_schema.sql")]
+_INDEXES = [_HERE / "ledger_indexes.sql"]
 _REJECTS_KEPT = 1_000
+
+_COLUMNS = "SELECT * FROM {table} LIMIT 0"
+
+# 0 = not known: a release that does not know of them leaves it so.
+_ADD_COLUMN = "ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0"
+
+_ADDED_COLUMNS = (
+    # When it was heard of first, and when it began on our clock: what lists are sorted by.
+    ("execution", "came_ms"),
+    ("execution", "began_ms"),
+)
+
+# What an older release has projected is sorted by the time that the device wrote.
+_FILL_BEGAN = "UPDATE execution SET began_ms = created_ms WHERE began_ms = 0 AND created_ms > 0"
 
 _ENSURE_DEVICE = """
 INSERT INTO device (tenant, device, first_seen_ms, last_seen_ms)
@@ -155,14 +171,33 @@ class Presence(msgspec.Struct, frozen=True):
 
 def create_schema(connection: Connection) -> None:
     """Create what is not there yet; runs inside a transaction, so a statement at a time."""
+    _create(connection, _TABLES)
+    added = [_add_column(connection, *place) for place in _ADDED_COLUMNS]
+    if any(added):
+        # Before there is an index that every row would have to move in.
+        connection.execute(_FILL_BEGAN)
+    _create(connection, _INDEXES)
+    connection.execute(_FILL_BEGAN)
+    tally.fill(connection)
+
+
+def _create(connection: Connection, files: Sequence[Path]) -> None:
     statement = ""
-    text = "".join(path.read_text(encoding="utf-8") for path in _SCHEMAS)
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
     for line in text.splitlines(keepends=True):
         statement += line
         if sqlite3.complete_statement(statement):
             connection.execute(statement)
             statement = ""
-    tally.fill(connection)
+
+
+def _add_column(connection: Connection, table: str, column: str) -> bool:
+    """Give a table a column if it has none of the name; whether it had none."""
+    found = connection.execute(_COLUMNS.format(table=table)).description
+    if column in [one[0] for one in found]:
+        return False
+    connection.execute(_ADD_COLUMN.format(table=table, column=column))
+    return True
 
 
 def commit(connection: Connection, arrivals: Sequence[Arrival], *, now_ms: int) -> list[Outgoing]:

@@ -54,6 +54,9 @@ class ExecutionRow(msgspec.Struct, frozen=True):
     updated_ms: int
     ended_ms: int
     """0 while it is open."""
+    began_ms: int
+    """When it began on the control plane's clock, as far as the device's is known. By this they are
+    sorted; the other times are the device's own."""
     reason: str | None
 
 

@@ -64,6 +64,7 @@ def row_json(row: ExecutionRow) -> dict[str, Any]:
         "startTime": row.created_ms,
         "updateTime": row.updated_ms,
         "endTime": row.ended_ms,
+        "beganTime": row.began_ms,
         "reasonForIncompletion": row.reason,
     }
 

@@ -92,14 +92,14 @@ def fill(path: Path, devices: int, executions: int) -> None:
         disk.execute("UPDATE counter SET value = ? WHERE name = 'change'", (devices + 1,))
         disk.executemany(
             "INSERT INTO execution (device_id, workflow_id, name, version, status, correlation_id,"
-            " reason, created_ms, updated_ms, ended_ms, ver)"
-            " VALUES (?, ?, ?, 1, ?, NULL, ?, ?, ?, ?, x'00')",
+            " reason, created_ms, updated_ms, ended_ms, came_ms, began_ms, ver)"
+            " VALUES (?, ?, ?, 1, ?, NULL, ?, ?, ?, ?, ?, ?, x'00')",
             (
                 (
                     rng.randrange(devices) + 1, f"w{n}", f"flow{n % 8}", status,
                     "camera gone" if status == "FAILED" else None,
                     at_ms := _NOW_MS - (executions - n) * (3 * _DAY_MS // executions + 1),
-                    at_ms, at_ms + 5_000,
+                    at_ms, at_ms + 5_000, at_ms + 6_000, at_ms,
                 )
                 for n in range(executions)
                 for status in [rng.choice(_STATUSES)]

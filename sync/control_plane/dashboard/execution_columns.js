@@ -19,7 +19,7 @@ export function executionColumns({ device = true } = {}) {
     device && { title: "Device", cell: (row) => html`<a class="above"
       href=${link(["devices", row.device])}>${row.device}</a>` },
     { title: "Status", bare: true, cell: (row) => html`<${Status} value=${row.status} />` },
-    { title: "Started", cell: (row) => html`<${Ago} at=${row.startTime} />` },
+    { title: "Started", cell: (row) => html`<${Ago} at=${row.beganTime} />` },
     { title: "Duration", num: true, cell: (row) => html`<${Length} row=${row} />` },
     { title: "Id", cell: (row) => html`<code title=${row.workflowId}>${shortId(row.workflowId)}</code>` },
   ].filter(Boolean);

@@ -21,6 +21,40 @@ def test_a_clock_that_was_never_measured_is_believed() -> None:
     assert Corrected(7, -1) == Correction([]).at(7)
 
 
+@given(
+    times=st.lists(st.integers(0, 200), min_size=1, max_size=9),
+    cuts=st.lists(st.integers(0, 200), max_size=6, unique=True),
+    moments=st.lists(st.integers(0, 400), min_size=1, max_size=9),
+)
+def test_the_nearest_measurement_counts(
+    times: list[int], cuts: list[int], moments: list[int]
+) -> None:
+    """Whichever of all it is, jumps left out; the lower one of two that are as near."""
+    ends = sorted(cuts)
+    jumps = [(a, b, 0) for a, b in zip(ends[::2], ends[1::2], strict=False)]
+    # No time passes within a jump.
+    shown = [one for one in times if not any(a < one < b for a, b, _ in jumps)]
+    points = [ClockRecord(at, 1_000 * n, 0, jumps) for n, at in enumerate(sorted(shown))]
+    correction = Correction(points)
+
+    for moment in moments:
+        if points and not any(a < moment < b for a, b, _ in jumps):
+            near = min(points, key=lambda one: correction._distance(one, moment))
+            moved = correction._passed_over(moment) - correction._passed_over(near.at_ms)
+            assert moment + near.offset_ms + moved == correction.at(moment).at_ms
+
+
+def test_when_something_began() -> None:
+    """As the clock was measured; else as the device says, when that can be; never after it came."""
+    unknown, known = Correction([]), Correction([ClockRecord(60_000, TRUE_MS, 5)])
+
+    assert TRUE_MS - HOUR_MS == unknown.began(TRUE_MS - HOUR_MS, TRUE_MS)
+    assert TRUE_MS == unknown.began(50_000, TRUE_MS)
+    assert TRUE_MS == unknown.began(TRUE_MS + 1, TRUE_MS)
+    assert TRUE_MS + 50_000 == known.began(50_000, TRUE_MS + HOUR_MS)
+    assert TRUE_MS == known.began(50_000, TRUE_MS)
+
+
 def test_a_box_that_booted_in_1970() -> None:
     """What it wrote before the time came is put where it belongs, in the order it was written."""
     jump = (60_000, TRUE_MS + 60_000, 0)

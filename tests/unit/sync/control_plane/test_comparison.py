@@ -21,7 +21,7 @@ def task(ref: str, status: str = "COMPLETED", ran_ms: int = 10, **values: Any) -
 
 def run(*tasks: TaskView, status: str = "COMPLETED", version: int = 1, **io: Any) -> ExecutionView:
     """A run of these steps."""
-    row = ExecutionRow("default", "roof", "w", "scan", version, status, None, 50, 60, 150, None)
+    row = ExecutionRow("default", "roof", "w", "scan", version, status, None, 50, 60, 150, 50, None)
     return ExecutionView(
         row=row, input=io.get("input"), output=io.get("output"), definition=None,
         tasks=list(tasks), evidence=[],

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from sync.control_plane.execution_search import _END, _WINDOW
 from sync.control_plane.ledger import Ledger
 from sync.control_plane.truth import Presence
 from tests.unit.sync.control_plane.test_ledger import Sender, task, with_ledger, workflow
@@ -107,3 +108,23 @@ def test_an_order_goes_its_way_without_a_look_at_all_that_were_given(tmp_path: P
 
     assert len(statements) > 50
     assert {} == _wide_looks(where, statements, "device_order_of")
+
+
+def test_a_page_of_executions_goes_along_an_index(tmp_path: Path) -> None:
+    """Whatever picks them, they come in the order of the page: nothing is sorted."""
+    where = tmp_path / "ledger.db"
+    with_ledger(where, lambda ledger: ledger.write(lambda _: None))
+    along = {
+        "1 = 1": "execution_by_began",
+        "began_ms >= 5 AND (began_ms, execution_id) < (7, 8)": "execution_by_began",
+        "device_id = 1": "execution_by_device_began",
+        "status = 'FAILED'": "execution_by_status_began",
+        "name = 'video'": "execution_by_name_began",
+    }
+    with sqlite3.connect(where) as connection:
+        for driver, index in along.items():
+            for statement in (_WINDOW, _END):
+                text = statement.format(driver=driver, rows=200)
+                plan = str(connection.execute(f"EXPLAIN QUERY PLAN {text}").fetchall())
+                assert f"INDEX {index} " in plan or f"INDEX {index}'" in plan, plan
+                assert "B-TREE" not in plan, plan
