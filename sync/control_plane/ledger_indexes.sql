@@ -10,3 +10,6 @@ ON execution (device_id, began_ms, execution_id);
 CREATE INDEX IF NOT EXISTS execution_by_status_began ON execution (status, began_ms, execution_id);
 -- Serves the newest executions of one workflow.
 CREATE INDEX IF NOT EXISTS execution_by_name_began ON execution (name, began_ms, execution_id);
+-- Serves how far the orders of a campaign have come.
+CREATE INDEX IF NOT EXISTS device_order_of_campaign ON device_order (campaign_id, ended, cseq)
+WHERE campaign_id IS NOT NULL;

@@ -46,9 +46,9 @@ _FIND_DEVICE = "SELECT device_id FROM device WHERE tenant = :tenant AND device =
 
 _ADD = """
 INSERT INTO device_order (order_id, device_id, kind, subject, body, condition, issued_ms, issued_by,
-                          expires_ms)
+                          expires_ms, campaign_id)
 VALUES (:order_id, :device_id, :kind, :subject, :body, :condition, :issued_ms, :issued_by,
-        :expires_ms)
+        :expires_ms, :campaign_id)
 """
 
 # Only what was never sent can be taken back: of the rest nobody knows whether it is done already.
@@ -219,6 +219,8 @@ class NewOrder(msgspec.Struct, frozen=True):
     condition: bytes
     issued_by: str
     expires_ms: int
+    campaign_id: str | None = None
+    """None = it is given by itself."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -275,6 +277,7 @@ def give(connection: Connection, new: NewOrder, *, now_ms: int) -> OrderView:
         "order_id": order_id, "device_id": device_id, "kind": new.kind.value,
         "subject": new.subject, "body": new.body, "condition": new.condition,
         "issued_ms": now_ms, "issued_by": new.issued_by, "expires_ms": new.expires_ms,
+        "campaign_id": new.campaign_id,
     }  # fmt: skip
     connection.execute(_ADD, row)
     _touch(connection, [device_id])

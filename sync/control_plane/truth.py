@@ -36,17 +36,24 @@ _REJECTS_KEPT = 1_000
 
 _COLUMNS = "SELECT * FROM {table} LIMIT 0"
 
-# 0 = not known: a release that does not know of them leaves it so.
-_ADD_COLUMN = "ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0"
+_ADD_COLUMN = "ALTER TABLE {table} ADD COLUMN {column} {kind}"
 
+# 0 and NULL are not known: a release that does not know of the column leaves it so.
 _ADDED_COLUMNS = (
     # When it was heard of first, and when it began on our clock: what lists are sorted by.
-    ("execution", "came_ms"),
-    ("execution", "began_ms"),
+    ("execution", "came_ms", "INTEGER NOT NULL DEFAULT 0"),
+    ("execution", "began_ms", "INTEGER NOT NULL DEFAULT 0"),
+    # Whose it is, so that the orders of a campaign are counted without looking each of them up.
+    ("device_order", "campaign_id", "TEXT"),
 )
 
 # What an older release has projected is sorted by the time that the device wrote.
 _FILL_BEGAN = "UPDATE execution SET began_ms = created_ms WHERE began_ms = 0 AND created_ms > 0"
+
+_FILL_CAMPAIGNS = """
+UPDATE device_order SET campaign_id = m.campaign_id FROM campaign_member m
+WHERE m.order_id = device_order.order_id
+"""
 
 _ENSURE_DEVICE = """
 INSERT INTO device (tenant, device, first_seen_ms, last_seen_ms)
@@ -172,10 +179,12 @@ class Presence(msgspec.Struct, frozen=True):
 def create_schema(connection: Connection) -> None:
     """Create what is not there yet; runs inside a transaction, so a statement at a time."""
     _create(connection, _TABLES)
-    added = [_add_column(connection, *place) for place in _ADDED_COLUMNS]
-    if any(added):
-        # Before there is an index that every row would have to move in.
+    added = {column for column in _ADDED_COLUMNS if _add_column(connection, *column)}
+    # Before there is an index that every row would have to move in.
+    if any(table == "execution" for table, *_ in added):
         connection.execute(_FILL_BEGAN)
+    if any(table == "device_order" for table, *_ in added):
+        connection.execute(_FILL_CAMPAIGNS)
     _create(connection, _INDEXES)
     connection.execute(_FILL_BEGAN)
     tally.fill(connection)
@@ -191,12 +200,12 @@ def _create(connection: Connection, files: Sequence[Path]) -> None:
             statement = ""
 
 
-def _add_column(connection: Connection, table: str, column: str) -> bool:
+def _add_column(connection: Connection, table: str, column: str, kind: str) -> bool:
     """Give a table a column if it has none of the name; whether it had none."""
     found = connection.execute(_COLUMNS.format(table=table)).description
     if column in [one[0] for one in found]:
         return False
-    connection.execute(_ADD_COLUMN.format(table=table, column=column))
+    connection.execute(_ADD_COLUMN.format(table=table, column=column, kind=kind))
     return True
 
 
