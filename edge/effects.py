@@ -91,6 +91,8 @@ class Step(NamedTuple):
     """Whether the execution begins with it."""
     ended: bool = False
     """Whether the execution ends with it."""
+    repinned: bool = False
+    """Whether the execution goes on by another definition from here on."""
 
     def tell(self, figures: Figures) -> None:
         """Count what has begun and ended with it."""

@@ -46,14 +46,24 @@ _ALARMING = frozenset({WorkflowStatus.FAILED, WorkflowStatus.TIMED_OUT})
 
 
 class History:
-    """Says what the control plane is told of decisions, and a definition only once in each run."""
+    """Says what the control plane is told of decisions, and a definition only when it is another.
+
+    The control plane shows an execution by what it was told with, or by what was told last of its
+    name and version: a definition that comes back in place of another is told again.
+    """
 
     def __init__(self) -> None:
-        self._told: set[int] = set()
-        """Keys of definitions."""
+        self._told: dict[tuple[str, int], int] = {}
+        """The key of the definition that was told last, by name and version."""
 
     def of(
-        self, workflow: Workflow, decision: Decision, pinned: Pinned, *, started: bool
+        self,
+        workflow: Workflow,
+        decision: Decision,
+        pinned: Pinned,
+        *,
+        started: bool,
+        repinned: bool = False,
     ) -> list[tuple[Lane, str, bytes]]:
         """Lanes, kinds and bodies of the records of one decision; see `records_of`.
 
@@ -62,18 +72,20 @@ class History:
             decision: what changed.
             pinned: what the execution runs by.
             started: whether it begins with this decision.
+            repinned: whether it goes on by another definition; that is told whatever was told before,
+                since it was shown by one of its own.
         """
-        definition = None
-        if started and pinned.key not in self._told:
+        definition, named = None, (workflow.name, workflow.version)
+        if repinned or (started and self._told.get(named) != pinned.key):
             if len(self._told) >= _DEFINITIONS_TOLD:
                 self._told.clear()
-            self._told.add(pinned.key)
+            self._told[named] = pinned.key
             definition = pinned.document
         records = records_of(workflow, decision, started=started, definition=definition)
         return [(lane, KINDS[type(body)], encode_body(body)) for lane, body in records]
 
     def forget_all(self) -> None:
-        """What was told since the last COMMIT may never have been written."""
+        """What was told may never have been written, or may have been given up."""
         self._told.clear()
 
 

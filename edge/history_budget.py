@@ -114,7 +114,7 @@ class HistoryBudget:
             boot=self._engine.boot.boot,
         )
         if freed:
-            transaction.note_control()
+            transaction.note_control(shed=True)
         return freed
 
 

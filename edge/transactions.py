@@ -277,16 +277,19 @@ class Disk:
         self._launches = self._pulls = 0
 
     def _record(self, connection: sqlite3.Connection, step: Step, now_ms: int) -> None:
+        made = step.workflow, step.decision, step.pinned
         for lane, kind, body in self._history.of(
-            step.workflow, step.decision, step.pinned, started=step.started
+            *made, started=step.started, repinned=step.repinned
         ):
             self.outbox.add(connection, lane, kind, body, now_ms=now_ms, boot=self._boot)
 
     # For Transaction.
 
-    def note_control(self) -> None:
+    def note_control(self, *, shed: bool = False) -> None:
         """Records wait, though the outbox has nothing to flush."""
         self._effects.outbox = True
+        if shed:
+            self._history.forget_all()
 
     def decide(
         self, connection: sqlite3.Connection, snapshot: Snapshot, command: Command
@@ -321,7 +324,8 @@ class Disk:
         self.executions.weigh(snapshot)
         after, started = snapshot.workflow, isinstance(command, Start)
         ended = after.status.terminal and not before.status.terminal
-        self._steps.append(Step(after, snapshot.pinned, decision, started, ended))
+        repinned, snapshot.repinned = snapshot.repinned, False
+        self._steps.append(Step(after, snapshot.pinned, decision, started, ended, repinned))
         if not self._admission.concerns(before, after):
             return decision
         told = self._admission.settle(connection, before, snapshot, command)
@@ -511,9 +515,12 @@ class Transaction:
         """Epoch milliseconds: one moment for the whole request, however often it is tried."""
         return self.memory.now_ms
 
-    def note_control(self) -> None:
-        """The request has written to the control lane: who sends is told after the COMMIT."""
-        self._disk.note_control()
+    def note_control(self, *, shed: bool = False) -> None:
+        """The request has written to the control lane: who sends is told after the COMMIT.
+
+        Where it has shed records, what they may have told of definitions is told again.
+        """
+        self._disk.note_control(shed=shed)
 
     def evaluate(self, expression: str, scope: JsonObject, evaluator: str) -> Any:
         """The value of a script with ``$`` = ``scope``.

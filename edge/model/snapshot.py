@@ -42,6 +42,8 @@ class Snapshot:
     def __init__(self, workflow: Workflow, pinned: Pinned, tasks: list[Task]) -> None:
         self.workflow = workflow
         self.pinned = pinned
+        self.repinned = False
+        """Whether it is seen by another definition than the last record told of."""
         self.tasks: dict[int, Task] = {}
         self.latest: dict[str, int] = {}
         """Ordinal of the newest record of each reference name."""
@@ -84,6 +86,7 @@ class Snapshot:
     def by_definition(self, workflow: Workflow, pinned: Pinned) -> Snapshot:
         """The same records, seen by another definition."""
         other = Snapshot(workflow, pinned, list(self.tasks.values()))
+        other.repinned = pinned.key != self.pinned.key
         other.lost = self.lost
         return other
 

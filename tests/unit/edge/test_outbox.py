@@ -10,9 +10,11 @@ import msgspec
 import pytest
 
 from edge.engine import Engine
+from edge.history_budget import HistoryBudget
 from edge.model.errors import StorageUnavailable
 from edge.model.executions import TaskStatus
 from edge.outbox import EngineOutbox, EnginePublications
+from edge.steering import Steering
 from sync.link import NotTaken
 from sync.records import EvidenceRecord, Lane, Record, TaskRecord, WorkflowRecord, decode_body
 from sync.runs import records_of
@@ -77,6 +79,70 @@ def test_a_definition_is_told_once_in_each_run(tmp_path: Path) -> None:
 
     run(tmp_path, first, syncing=True)
     run(tmp_path, again, syncing=True)
+
+
+def test_a_definition_that_comes_back_is_told_again(tmp_path: Path) -> None:
+    """The control plane would show its executions by the one that was in its place."""
+
+    async def body(engine: Engine) -> None:
+        told = []
+        for delay_s in (0, 1, 0, 0):
+            await define(engine, "w", simple("a", startDelay=delay_s))
+            workflow_id = await start(engine, "w")
+            told.append(await _definition_of(engine, workflow_id))
+        assert [True, True, True, False] == [one is not None for one in told]
+        assert told[0] == told[2] != told[1]
+
+    run(tmp_path, body, syncing=True)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_goes_on_by_another_definition_tells_it(tmp_path: Path, anew: bool) -> None:
+    """It has told one of its own; that the other was told with another execution does not help."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        workflow_id = await start(engine, "w")
+        before = await _definition_of(engine, workflow_id)
+        await define(engine, "w", simple("a"), simple("b"))
+        other = await start(engine, "w")
+        if anew:
+            await engine.terminate(workflow_id, "enough")
+            await engine.restart(workflow_id, latest=True)
+        else:
+            await Steering(engine).upgrade(
+                workflow_id, "w", version=1, workflow_input=None, outputs={}
+            )
+        after = await _definition_of(engine, workflow_id)
+        assert before != after
+        assert after == await _definition_of(engine, other)
+
+    run(tmp_path, body, syncing=True)
+
+
+def test_a_definition_that_was_shed_is_told_again(tmp_path: Path) -> None:
+    """With the next start: the record that told it has never arrived."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        await start(engine, "w")
+        assert None is await _definition_of(engine, await start(engine, "w"))
+        assert 0 < await HistoryBudget(engine, 1).sweep()
+        assert None is not await _definition_of(engine, await start(engine, "w"))
+
+    run(tmp_path, body, syncing=True)
+
+
+async def _definition_of(engine: Engine, workflow_id: str) -> bytes | None:
+    """What was told last of an execution's definition."""
+    records = await read(EngineOutbox(engine), Lane.HISTORY, 0, 500, 10**7)
+    bodies = [decode_body(record.kind, record.body) for record in records]
+    told = [
+        one.definition
+        for one in bodies
+        if isinstance(one, WorkflowRecord) and one.id == workflow_id
+    ]
+    return next((one for one in reversed(told) if one is not None), None)
 
 
 def test_without_a_control_plane_nothing_is_kept(tmp_path: Path) -> None:
