@@ -117,6 +117,24 @@ class DeviceState(msgspec.Struct):
     run: Run | None = None
     """Of the live epoch; None before its first hello."""
 
+    def contradicts(self, hello: frames.Hello) -> bool:
+        """Whether what has come under this name cannot be of the device that says hello.
+
+        What was sent was written before. Where a later run has written less, its database was put
+        back, though the cursors may tell nothing: what it had sent may wait beyond a hole.
+        """
+        if self.run is None:
+            return False
+        if self.run.contradicts(hello):
+            return True
+        if not hello.run or not self.run.run or hello.run == self.run.run:
+            return False
+        less = any(
+            lane in self.lanes and newest < self.lanes[lane].newest
+            for lane, (_, newest) in hello.lanes.items()
+        )
+        return less and hello.nonce > self.run.nonce
+
 
 class Segment(msgspec.Struct, frozen=True):
     """A range of records to store."""
@@ -285,7 +303,7 @@ class Receiver:
 
     def _greet(self, arrival: Arrival, device: DeviceState, hello: frames.Hello) -> None:
         address = arrival.address
-        if device.run is not None and device.run.contradicts(hello):
+        if device.contradicts(hello):
             self._refuse_duplicate(address, device, hello.nonce)
             return
         device.run = (device.run or Run(0, b"", 0)).followed_by(hello)

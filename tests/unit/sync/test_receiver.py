@@ -247,7 +247,8 @@ def test_any_order_stores_the_same() -> None:
 
 def hello(boot: int, run: bytes, nonce: int, *, epoch: int = 1, **more: object) -> bytes:
     """A hello of a run of the device's program."""
-    said = Hello(boot=boot, nonce=nonce, lanes={}, run=run, **more)  # type: ignore[arg-type]
+    given = {"lanes": {}} | more
+    said = Hello(boot=boot, nonce=nonce, run=run, **given)  # type: ignore[arg-type]
     return frames.encode_hello(said, epoch=epoch)
 
 
@@ -292,6 +293,25 @@ def test_a_place_that_is_lower_than_before_is_a_copy() -> None:
     assert frames.DUPLICATE == refused(12, 1, boot=6)
     assert "" == refused(13, 2, boot=6)
     assert "" == refused(14, 7, boot=6)
+
+
+def test_a_run_that_has_written_less_than_was_sent_is_a_copy() -> None:
+    """What it writes under numbers that wait beyond a hole would be taken for what is there."""
+    state = DeviceState()
+    lanes = {Lane.HISTORY: (1, 10)}
+    take(state, hello(1, b"a", 10, lanes=lanes), topic="up/0")
+    take(state, frame(1, 10))
+    take(state, frame(12, 12))
+    assert 10 == state.lanes[Lane.HISTORY].acked
+
+    def refused(boot: int, run: bytes, nonce: int, newest: int) -> str:
+        message = hello(boot, run, nonce, lanes={Lane.HISTORY: (1, newest)})
+        return said(take(state, message, topic="up/0"))[0].refused
+
+    assert "" == refused(1, b"a", 11, 10), "it was said before the record was written"
+    assert "" == refused(2, b"b", 9, 10), "it is only late"
+    assert frames.DUPLICATE == refused(2, b"b", 12, 11)
+    assert "" == refused(2, b"b", 13, 12)
 
 
 def test_a_new_epoch_begins_where_it_says() -> None:
