@@ -68,6 +68,38 @@ class _PresenceBody(msgspec.Struct, frozen=True):
 _PRESENCE = msgspec.json.Decoder(_PresenceBody)
 
 
+class Presences:
+    """What waits to be noted of who is there: the last word of each device, in either sense.
+
+    While the ledger cannot be written a device may come and go many times; no more is kept of that.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[bool, Address], Presence] = {}
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def add(self, presence: Presence) -> None:
+        """Keep it, unless a newer connection has said the same."""
+        sense = presence.online, presence.address
+        known = self._last.get(sense)
+        if known is None or _place(presence) >= _place(known):
+            self._last[sense] = presence
+
+    def all(self) -> list[Presence]:
+        """Births first: the end of a connection is said after its beginning."""
+        return sorted(self._last.values(), key=lambda one: not one.online)
+
+    def clear(self) -> None:
+        """All of them are noted."""
+        self._last.clear()
+
+
+def _place(presence: Presence) -> tuple[int, int, int]:
+    return presence.epoch, presence.boot, presence.session
+
+
 class Hears(enum.Flag):
     """What an ingest listens to. One process of a control plane hears who is there."""
 
@@ -136,7 +168,7 @@ class Ingest:
             self._filters.append(topics.every_presence())
         self._news = asyncio.Event()
         self._frames_waiting: deque[tuple[Arrival, Received]] = deque()
-        self._presence_waiting: list[Presence] = []
+        self._presence_waiting = Presences()
         self._dialect = Dialect(broker)
         self._connected = False
         self._told_down = False
@@ -284,8 +316,8 @@ class Ingest:
         """One step of what waits; False when nothing does."""
         try:
             if self._presence_waiting:
-                await self._ledger.note_presence(self._presence_waiting)
-                self._presence_waiting = []
+                await self._ledger.note_presence(self._presence_waiting.all())
+                self._presence_waiting.clear()
             if self._frames_waiting:
                 await self._commit(link)
             if self._order_key is not None and self._shall_look():
@@ -315,7 +347,7 @@ class Ingest:
             return
         presence = _read_presence(message)
         if presence is not None:
-            self._presence_waiting.append(presence)
+            self._presence_waiting.add(presence)
         link.settle(message)
 
     async def _commit(self, link: Wire) -> None:

@@ -46,6 +46,27 @@ def test_anything_but_online_is_offline() -> None:
     assert not presence.online
 
 
+def test_no_more_waits_than_the_last_words_of_each_device() -> None:
+    """However often it has come and gone, and whoever speaks late."""
+    roof, barn = Address("default", "roof"), Address("default", "barn")
+    waiting = ingest.Presences()
+    for session in range(500):
+        for online in (True, False):
+            waiting.add(Presence(roof, online, 1, 1, session))
+    waiting.add(Presence(barn, False, 1, 1, 7))
+    waiting.add(Presence(barn, True, 1, 2, 1))
+    waiting.add(Presence(roof, False, 1, 1, 3))
+
+    assert [
+        Presence(roof, True, 1, 1, 499),
+        Presence(barn, True, 1, 2, 1),
+        Presence(roof, False, 1, 1, 499),
+        Presence(barn, False, 1, 1, 7),
+    ] == waiting.all()
+    waiting.clear()
+    assert [] == waiting.all()
+
+
 @pytest.mark.parametrize(
     ("topic", "payload"),
     [
