@@ -91,46 +91,6 @@ ORDER BY name
 LIMIT :limit
 """
 
-_HOURS = """
-INSERT INTO device_hour (device_id, hour_ms, executions, failures)
-SELECT device_id, created_ms - created_ms % 3600000, COUNT(*),
-       SUM(CASE WHEN status IN ('FAILED', 'TIMED_OUT') THEN 1 ELSE 0 END)
-FROM execution
-GROUP BY 1, 2
-"""
-
-_STATUSES = """
-SELECT status, SUM(executions) FROM tally
-WHERE hour_ms = -1 AND (:tenant IS NULL OR tenant = :tenant)
-GROUP BY status
-HAVING SUM(executions) > 0
-"""
-
-_WORKFLOWS = """
-SELECT name, SUM(executions) AS executions,
-       SUM(CASE WHEN status IN ('FAILED', 'TIMED_OUT') THEN executions ELSE 0 END) AS failures
-FROM tally
-WHERE tenant = :tenant AND hour_ms >= :since_ms
-GROUP BY name
-HAVING SUM(executions) > 0
-ORDER BY name
-LIMIT 500
-"""
-
-_FAILING = """
-SELECT name, SUM(executions) AS executions,
-       SUM(CASE WHEN status IN ('FAILED', 'TIMED_OUT') THEN executions ELSE 0 END) AS failures
-FROM tally
-WHERE tenant = :tenant AND hour_ms >= :since_ms
-GROUP BY name
-HAVING SUM(executions) >= :least
-   AND SUM(CASE WHEN status IN ('FAILED', 'TIMED_OUT') THEN executions ELSE 0 END) > 0
-   AND 100 * SUM(CASE WHEN status IN ('FAILED', 'TIMED_OUT') THEN executions ELSE 0 END)
-       >= :percent * SUM(executions)
-ORDER BY name
-LIMIT :limit
-"""
-
 _HOURS = f"""
 SELECT hour_ms, SUM(executions) AS executions, {_FAILURES} AS failures FROM tally
 WHERE tenant = :tenant AND hour_ms >= :since_ms
