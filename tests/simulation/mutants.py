@@ -41,7 +41,7 @@ from edge.timekeeper import Timekeeper
 from edge.transactions import Disk
 from sync import frames, uplink
 from sync.control_plane import ledger, notices, orders, truth
-from sync.receiver import Receiver, Run
+from sync.receiver import DeviceState, Receiver
 from sync.session import Session
 
 Patch = tuple[Any, str, Any]
@@ -457,7 +457,7 @@ def _copy_not_noticed() -> list[Patch]:
     return [
         (Lineage, "settle", settle),
         (frames, "mark_of", lambda record: 0),
-        (Run, "contradicts", lambda self, hello: False),
+        (DeviceState, "contradicts", lambda self, hello: False),
     ]
 
 
@@ -496,8 +496,14 @@ def _old_epoch_thrown_away() -> list[Patch]:
     return [(notices, "note", note)]
 
 
-def _place_not_compared() -> list[Patch]:
-    return [(Run, "_place_of", lambda self, hello: self.place)]
+def _less_not_compared() -> list[Patch]:
+    """Of a later run only the number of its boot is looked at."""
+
+    def contradicts(self: DeviceState, hello: Any) -> bool:
+        run = self.run
+        return run is not None and msgspec.structs.replace(run, place=0).contradicts(hello)
+
+    return [(DeviceState, "contradicts", contradicts)]
 
 
 MUTANTS: dict[str, Mutant] = {
@@ -559,8 +565,8 @@ MUTANTS: dict[str, Mutant] = {
     "old-epoch-thrown-away": Mutant(
         "history of before an epoch is gone", _old_epoch_thrown_away, seed=8
     ),
-    "place-not-compared": Mutant(
-        "orders wait behind what a copy forgot", _place_not_compared, seed=607
+    "less-not-compared": Mutant(
+        "a run that knows less than was told is let in", _less_not_compared, seed=607
     ),
     "projection-skips": Mutant("a segment is never shown", _projection_skips),
 }
