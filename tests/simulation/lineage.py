@@ -21,6 +21,7 @@ Place = tuple[int, int]
 """Lane and sequence."""
 
 _RECORDS = "SELECT key, kind, recorded_ms, boot FROM history"
+_RUNS = "SELECT key, frame FROM sealed"
 _SEQ_BITS = 56
 _SEGMENTS = """
 SELECT epoch, lane, first_seq, count, payload FROM segment JOIN device USING (device_id)
@@ -62,6 +63,12 @@ class History:
         for key, kind, recorded_ms, boot in connection.execute(_RECORDS):
             place = key >> _SEQ_BITS, key & (1 << _SEQ_BITS) - 1
             self._written[place] = crc32(f"{kind} {recorded_ms} {boot}".encode())
+        for key, frame in connection.execute(_RUNS):
+            lane, first = key >> _SEQ_BITS, key & (1 << _SEQ_BITS) - 1
+            # Runs are not changed: one that was seen need not be unpacked again.
+            if (lane, first) not in self._written:
+                for at, record in enumerate(frames.decode(frame).records):
+                    self._written[lane, first + at] = frames.mark_of(record)
 
     def copied(self) -> None:
         """A copy was taken of its disk."""
