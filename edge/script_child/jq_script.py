@@ -14,6 +14,10 @@ import jq
 from edge.script_child.frames import MOST_RESULT_BYTES, Job, Reply
 from edge.script_child.values import double, failed, integer, reply_with
 
+_WITHOUT_ENVIRONMENT = b"{} as $ENV | def env: {}; "
+"""Stands before programs that may ask for the process's environment: it is nobody's business. What
+is set there, the time zone, is needed for local times."""
+
 _PROGRAMS = 32
 """Compiled programs that are kept: compiling takes two hundred times as long as a short run."""
 
@@ -46,8 +50,14 @@ class Jq:
     def _program(self, expression: bytes) -> Any:
         program = self._programs.pop(expression, None)
         if program is None:
-            program = jq.compile(expression.decode())
+            program = jq.compile(_shielded(expression).decode())
         self._programs[expression] = program
         if len(self._programs) > _PROGRAMS:
             self._programs.popitem(last=False)
         return program
+
+
+def _shielded(expression: bytes) -> bytes:
+    """The program, which sees an empty environment; errors keep their columns in all others."""
+    asks = b"env" in expression or b"ENV" in expression
+    return _WITHOUT_ENVIRONMENT + expression if asks else expression

@@ -46,7 +46,6 @@ def _run(program: str, document: Any = None) -> Reply:
         ("infinite, nan", [1.7976931348623157e308, None]),
         ('"2015-03-05T23:51:47Z" | fromdate', [1425599507]),
         ("keys", [["half", "items", "n", "queryExpression", "text"]]),
-        ('$ENV | has("HOME") | not | not | type', ["boolean"]),
     ],
 )
 def test_everything_that_is_emitted(program: str, emitted: list[Any]) -> None:
@@ -57,6 +56,28 @@ def test_everything_that_is_emitted(program: str, emitted: list[Any]) -> None:
     result = json.loads(reply.body)
     assert emitted == result
     assert [type(value) for value in emitted] == [type(value) for value in result]
+
+
+@pytest.mark.parametrize(
+    ("program", "emitted"),
+    [
+        ("env", [{}]),
+        ("$ENV", [{}]),
+        ("$ENV.TZ, env.TZ", [None, None]),
+        ('def zone: env.TZ; "\\(zone)"', ["null"]),
+        ("# env\n.n", [3]),
+        (".env, {env: 1}.env", [None, 1]),
+    ],
+)
+def test_the_environment_is_empty(
+    program: str, emitted: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time zone stands there, because local times need it, and is not shown either."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    reply = _run(program)
+
+    assert Verdict.VALUE == reply.verdict, reply
+    assert emitted == json.loads(reply.body)
 
 
 @pytest.mark.parametrize(
