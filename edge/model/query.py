@@ -32,10 +32,14 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _OPERATOR = re.compile(r"!=|<=|>=|=|<|>|(?:IN|BETWEEN|IS|STARTS_WITH)(?=[\s(\"']|$)")
 _WORD_NOT = re.compile(r"NOT(?=[\s(]|$)")
 _JOINED = re.compile(r"(AND|OR)(?=[\s(]|$)")
-_BARE = re.compile(r"(?:(?!\s(?:AND|OR)(?:[\s(]|$))[^()\"'])*")
-"""A value without quotes: up to an AND or OR, a parenthesis or a quotation mark. One blank is looked
-at before the word, not many: a text of blanks must not cost a time that grows with its square."""
-_BARE_IN_LIST = re.compile(r"(?:(?!\s(?:AND|OR)(?:[\s(]|$))[^()\"',])*")
+_BARE = re.compile(r"(?:(?!\s(?:AND|OR)(?:[\s(]|$))(?:[^()\"']|(?<=\w)'(?=\w)))*")
+"""A value without quotes: up to an AND or OR, a parenthesis or a quotation mark, but for the one in
+a name such as O'Brien. One blank is looked at before the word, not many: a text of blanks must not
+cost a time that grows with its square."""
+_BARE_IN_LIST = re.compile(r"(?:(?!\s(?:AND|OR)(?:[\s(]|$))(?:[^()\"',]|(?<=\w)'(?=\w)))*")
+_CLOSED = re.compile(r"[\s),]|$|(?:AND|OR)[\s(]")
+"""What stands behind a quotation mark that closes a value. Any other is one of the value's own, for
+clients put marks around values without a look into them."""
 _NULL = re.compile(r"(NOT\s+)?NULL(?=[\s)]|$)", re.IGNORECASE)
 _LEFT_OUT = re.compile(r"(?:AND|OR)(?:[\s(]|$)")
 """No value at all: the term is compared with the empty text."""
@@ -308,15 +312,16 @@ class _Reader:
         return value
 
     def _quoted(self, quote: str) -> str:
-        """Up to the same quotation mark; a backslash makes one a part of the value."""
+        """Up to the same quotation mark; a backslash, or another mark, makes one a part of it."""
         parts: list[str] = []
         at = self._at + 1
         while at < len(self._text):
-            sign = self._text[at]
-            if sign == quote:
+            sign, following = self._text[at], self._text[at + 1 : at + 2]
+            if sign == quote and _CLOSED.match(self._text, at + 1):
                 self._at = at + 1
                 return "".join(parts)
-            if sign == "\\" and self._text[at + 1 : at + 2] in (quote, "\\"):
+            doubled = sign == quote and following == quote
+            if doubled or (sign == "\\" and following in (quote, "\\")):
                 at += 1
                 sign = self._text[at]
             parts.append(sign)
