@@ -408,7 +408,7 @@ class Engine:
         A finished task, or any task of a finished workflow, stays as it is.
 
         Raises:
-            NotFound: no such task.
+            NotFound: no such task, or no such execution as it is said to be of.
         """
         workflow_id, ordinal = _task_id(result.task_id)
         if result.extend_lease:
@@ -428,15 +428,18 @@ class Engine:
             lease=self.hand_over.lease_of((workflow_id, ordinal)),
         )
 
+        # As in Conductor the two are not compared: either has to be there.
+        named = parse_workflow_id(result.workflow_id) if result.workflow_id else workflow_id
+
         def update(transaction: Transaction) -> None:
-            if ordinal not in transaction.snapshot(workflow_id).tasks:
+            if named != workflow_id:
+                transaction.snapshot(named)
+            snapshot = transaction.find(workflow_id)
+            if snapshot is None or ordinal not in snapshot.tasks:
                 raise NotFound(f"No such task found by id: {result.task_id}")
             transaction.decide(workflow_id, command)
 
-        try:
-            await self.request(update)
-        except NotFound as error:
-            raise NotFound(f"No such task found by id: {result.task_id}") from error
+        await self.request(update)
         self._counters["updates"] += 1
         return result.task_id
 

@@ -49,6 +49,7 @@ class Pair:
         self._thread = threading.Thread(target=asyncio.run, args=(self._main(),))
         self.tokens = [""]
         self.task_ids = ["none"]
+        self.workflow_ids: list[str | None] = ["w", "", None]
 
     def __enter__(self) -> Pair:
         self._thread.start()
@@ -70,9 +71,9 @@ class Pair:
             await define_task(engine, "work")
             await define(engine, "flow", simple("other"))
             await define(engine, "finished", simple("work"))
-            await start(engine, "finished")
+            self.workflow_ids.append(await start(engine, "finished"))
             view = await claim(engine, "work")
-            await engine.update(TaskResult("w", id_of(view), view.task.status.COMPLETED))
+            await engine.update(TaskResult("", id_of(view), view.task.status.COMPLETED))
             self.task_ids.append(id_of(view))
             if self._guarded:
                 await self._guard(house)
@@ -175,11 +176,11 @@ _START: st.SearchStrategy[Any] = st.fixed_dictionaries(
 _STATUSES = ["COMPLETED", "FAILED", "SCHEDULED", "", None, 1]
 
 
-def _results(task_ids: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+def _results(pair: Pair) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
-        {"workflowInstanceId": st.sampled_from(["w", "", None])},
+        {"workflowInstanceId": st.sampled_from(pair.workflow_ids)},
         optional={
-            "taskId": st.sampled_from([*task_ids, "", 5, "0" * 36]),
+            "taskId": st.sampled_from([*pair.task_ids, "", 5, "0" * 36]),
             "status": st.sampled_from(_STATUSES),
             "outputData": _JSON,
             "callbackAfterSeconds": st.sampled_from([0, -1, 2**40, "3", 1.5]),
@@ -214,8 +215,8 @@ def requests(draw: st.DrawFn, pair: Pair) -> tuple[bytes, bytes]:
                 ("POST", "/api/workflow/execute/unknown/1", _START),
                 ("POST", "/api/workflow/execute/unknown", _JSON),
                 ("POST", "/api/workflow/execute/flow/x", _START),
-                ("POST", "/api/tasks", _results(pair.task_ids)),
-                ("POST", "/api/tasks/update-v2", _results(pair.task_ids)),
+                ("POST", "/api/tasks", _results(pair)),
+                ("POST", "/api/tasks/update-v2", _results(pair)),
                 ("GET", "/api/tasks/poll/batch/nothing%20here", st.none()),
             ]
         )

@@ -342,12 +342,12 @@ def test_a_report_and_what_it_brings(tmp_path: Path) -> None:
         form = b"POST /api/tasks%b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
         for path in (b"", b"/update-v2"):
             await ask(streams, form % (path, 2, b"[]"))
-        for _ in range(3):
-            await start(engine, "flow")
+        workflow_ids = [await start(engine, "flow") for _ in range(3)]
         first, second = await claim(engine, "work"), await claim(engine, "work")
         reports = [
-            b'{"workflowInstanceId":"w","taskId":"%b","status":"COMPLETED"}' % id_of(one).encode()
-            for one in (first, second)
+            b'{"workflowInstanceId":"%b","taskId":"%b","status":"COMPLETED"}'
+            % (workflow_id.encode(), id_of(one).encode())
+            for workflow_id, one in zip(workflow_ids, (first, second), strict=False)
         ]
         plain = await ask(streams, form % (b"", len(reports[0]), reports[0]))
         chained = await ask(streams, form % (b"/update-v2", len(reports[1]), reports[1]))

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -186,6 +187,26 @@ def test_unknown_things_are_not_found(tmp_path: Path) -> None:
         for task_id in ("x", foreign, workflow_id):
             with pytest.raises(NotFound, match=f"No such task found by id: {task_id}"):
                 await engine.update(TaskResult("", task_id, TaskStatus.COMPLETED))
+
+    run(tmp_path, body)
+
+
+def test_an_answer_names_an_execution_that_is_there(tmp_path: Path) -> None:
+    """It need not be the task's own, as in Conductor; of none, nothing is taken over."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "one", simple("a"))
+        first, second = await start(engine, "one"), await start(engine, "one")
+        view = await claim(engine, "a")
+        task_id = task_uuid(view.workflow.id, view.task.ordinal)
+        nobody = str(UUID(int=UUID(second).int ^ 1 << 96))
+        for named in ("x", nobody):
+            with pytest.raises(NotFound, match=f"No such workflow found by id: {named}"):
+                await engine.update(TaskResult(named, task_id, TaskStatus.COMPLETED))
+        assert WorkflowStatus.RUNNING is (await engine.execution(first)).workflow.status
+        await engine.update(TaskResult(second, task_id, TaskStatus.COMPLETED))
+
+        assert WorkflowStatus.COMPLETED is (await engine.execution(first)).workflow.status
 
     run(tmp_path, body)
 
