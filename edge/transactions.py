@@ -559,9 +559,16 @@ class Transaction:
         return self._disk.decide(self._connection, self.snapshot(workflow_id), command)
 
     def restart(self, workflow_id: bytes, *, latest: bool) -> None:
-        """Run an ended execution again, by its own definition or by the latest of that name."""
-        if latest:
-            name = self.snapshot(workflow_id).workflow.name
+        """Run an ended execution again, by its own definition or by the latest of that name.
+
+        Raises:
+            NotFound: no such execution, or no definition of its name any more.
+            Conflict: it is under way.
+        """
+        workflow = self.snapshot(workflow_id).workflow
+        # Of one that is under way the decision says so, whatever has become of the definition.
+        if latest and workflow.status.terminal:
+            name = workflow.name
             self._repin(workflow_id, self.metadata.pin_registered(self._connection, name, None))
         self.decide(workflow_id, Restart())
 

@@ -115,6 +115,25 @@ def test_a_refused_restart_with_the_latest_definition_changes_nothing(tmp_path: 
     run(tmp_path, body)
 
 
+def test_a_restart_with_a_latest_definition_that_is_gone(tmp_path: Path) -> None:
+    """While it runs that is what is wrong; later there is nothing to begin with."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a"))
+        workflow_id = await start(engine, "w")
+        await engine.request(lambda t: remove_workflow(t, "w", 1))
+        with pytest.raises(Conflict, match="is not in terminal state, unable to restart"):
+            await engine.restart(workflow_id, latest=True)
+        await engine.terminate(workflow_id, None)
+        with pytest.raises(NotFound):
+            await engine.restart(workflow_id, latest=True)
+        await engine.restart(workflow_id, latest=False)
+
+        assert [1] == [task.seq for task in (await engine.execution(workflow_id)).tasks]
+
+    run(tmp_path, body)
+
+
 def test_restart_after_a_restart_of_the_daemon(tmp_path: Path) -> None:
     """Ordinals go on where they were, from the database too."""
 
