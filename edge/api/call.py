@@ -17,6 +17,7 @@ from edge.api.guard import Guard
 from edge.api.house import House
 from edge.model.access import Caller
 from edge.model.errors import InvalidInput, PayloadTooLarge
+from edge.model.validation import decoded
 
 _MAX_PARAMETERS = 2_000
 """Query parameters of one request; more are refused. A list of 1,000 task types still fits."""
@@ -391,7 +392,7 @@ def decode(body: bytes) -> Any:
         InvalidInput: it is no JSON, or nested too deeply; the message names the position.
     """
     try:
-        return msgspec.json.decode(body)
+        return decoded(body)
     except (msgspec.DecodeError, UnicodeError) as error:
         text = malformed(error)
         where = "" if "(byte " in text or "position" in text else f" (byte {len(body)})"

@@ -5,11 +5,13 @@ Nothing is looked up or stored here; what a rule has to know of the outside is h
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from edge.model.coercion import converted
 from edge.model.definitions import (
     JsonObject,
     TaskDefinition,
@@ -27,7 +29,7 @@ from edge.model.references import (
 )
 from edge.model.task_rules import Surrounds, rules_of
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 _LARGEST_INT = 2**31 - 1
 """Conductor's integers are Java's; a client that decodes into one must be able to read ours."""
@@ -208,9 +210,10 @@ def parse_task_result(body: bytes) -> PostedResult:
     """
     try:
         result = _result_decoder.decode(body)
-    except msgspec.ValidationError:
-        # Nulls stand for defaults; only bodies that hold one, or a wrong type, come this way.
-        result = shaped(msgspec.json.decode(body), PostedResult, "task result")
+    except msgspec.DecodeError:
+        # Nulls stand for defaults; only bodies that hold one, a wrong type or a mark of their
+        # encoding come this way.
+        result = shaped(decoded(body), PostedResult, "task result")
     faults = []
     if not result.workflow_instance_id.strip():
         faults.append(FieldError("workflowInstanceId", "Workflow Id cannot be null or empty"))
@@ -225,14 +228,23 @@ def parse_task_result(body: bytes) -> PostedResult:
     return result
 
 
+def decoded(body: bytes) -> Any:
+    """JSON text as Python values; a mark of its encoding may stand before it.
+
+    Raises:
+        msgspec.DecodeError: it is no JSON.
+    """
+    return msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
+
+
 def shaped(document: Any, type_: type[T], noun: str) -> T:
-    """The document as a struct, nulls counting as absent.
+    """The document as a struct; nulls count as absent, numbers and truth values as their texts.
 
     Raises:
         InvalidInput: when a field has the wrong type; the message names it.
     """
     try:
-        return msgspec.convert(without_nulls(document), type_, strict=False)
+        return converted(without_nulls(document), type_)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"Cannot read the {noun}: {error}") from error
     except RecursionError as error:

@@ -14,6 +14,7 @@ import msgspec
 from edge.decider.draft import Draft, FlowBroken, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
+from edge.model.coercion import converted
 from edge.model.definitions import JsonObject, WorkflowTask, without_nulls
 from edge.model.executions import TaskStatus, workflow_uuid
 from edge.model.task_rules import KNOWN_TYPES
@@ -213,7 +214,7 @@ def _legacy(draft: Draft, step: WorkflowTask, values: JsonObject) -> Iterator[_B
 def _step_of(draft: Draft, document: JsonObject) -> WorkflowTask:
     """A branch as the flow sees it, with the task definition of its name."""
     try:
-        step = msgspec.convert(without_nulls(document), WorkflowTask)
+        step = converted(without_nulls(document), WorkflowTask)
     except (msgspec.ValidationError, RecursionError) as error:
         raise FlowBroken(
             f"Dynamic tasks could not be created. The task {java_text(document)[:500]} is no "

@@ -13,6 +13,7 @@ from edge.decider import policies
 from edge.decider.draft import Draft, Visit
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.calls import Launch
+from edge.model.coercion import converted
 from edge.model.definitions import JsonObject
 from edge.model.executions import EMPTY, Task, TaskStatus, workflow_uuid
 
@@ -50,7 +51,7 @@ def _fault(request: Any) -> str | None:
     if request is None:
         return "Missing 'startWorkflow' in input data."
     try:
-        parsed = msgspec.convert(request, _Request)
+        parsed = converted(request, _Request)
     except msgspec.ValidationError as error:
         return f"startWorkflow validation failed. {error}"
     if not parsed.name.strip() and not (parsed.workflow_def or {}).get("name"):
@@ -62,9 +63,7 @@ def _fault(request: Any) -> str | None:
 
 def _launch(draft: Draft, task: Task) -> Launch:
     workflow = draft.snapshot.workflow
-    request = msgspec.convert(
-        draft.snapshot.parsed(task.ordinal, "input")["startWorkflow"], _Request
-    )
+    request = converted(draft.snapshot.parsed(task.ordinal, "input")["startWorkflow"], _Request)
     return Launch(
         ordinal=task.ordinal,
         name=request.name or str((request.workflow_def or {}).get("name")),

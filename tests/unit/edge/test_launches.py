@@ -354,7 +354,7 @@ def test_a_started_workflow_goes_its_own_way(tmp_path: Path) -> None:
         for request, reason in (
             (None, "Missing 'startWorkflow' in input data."),
             ({}, "startWorkflow validation failed. 'name' -> Workflow name cannot be null or "),
-            ({"name": 5}, "startWorkflow validation failed. Expected `str`, got `int`"),
+            ({"name": [5]}, "startWorkflow validation failed. Expected `str`, got `array`"),
             ({"name": "none"}, "No such workflow defined. name=none, version=null"),
         ):
             await define(engine, "bad", starting(request))
@@ -438,7 +438,7 @@ def test_a_version_that_no_definition_can_have(tmp_path: Path) -> None:
         ("version", "9" * 30, "No such workflow defined. name=child, version="),
         ("priority", 2**70, "priority: "),
         ("priority", -1, "priority: "),
-        ("taskToDomain", 5, "Cannot read the start request: "),
+        ("taskToDomain", [5], "Cannot read the start request: "),
     ],
 )
 def test_what_expressions_have_made_of_a_child_is_checked(

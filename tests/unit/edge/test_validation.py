@@ -277,7 +277,7 @@ def test_a_type_that_only_others_run_is_taken() -> None:
 @pytest.mark.parametrize(
     ("document", "place"),
     [
-        ({"name": 3}, "$.name"),
+        ({"name": [3]}, "$.name"),
         (flow(simple(startDelay="soon")), "$.tasks[0].startDelay"),
         (flow(timeoutPolicy="NEVER"), "$.timeoutPolicy"),
         ([], "Expected `object`"),
@@ -396,6 +396,15 @@ def test_a_result_keeps_nulls_of_its_output() -> None:
     result = parse_task_result(body)
 
     assert ({"x": None}, "FAILED", []) == (result.output_data, result.status, result.logs)
+
+
+def test_a_result_is_read_leniently() -> None:
+    """A mark of the encoding before it, and a number where a text is wanted, as Jackson does."""
+    body = b'\xef\xbb\xbf{"workflowInstanceId":"w","taskId":"t","status":"FAILED","workerId":7}'
+
+    result = parse_task_result(body)
+
+    assert ("w", "FAILED", "7") == (result.workflow_instance_id, result.status, result.worker_id)
 
 
 json_values = st.recursive(

@@ -130,7 +130,7 @@ def test_a_body_above_the_limit_is_413(tmp_path: Path) -> None:
         (b"1" * 5000, "out of range"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a":' * 100_000, "nested too deeply"),
-        (b"\xef\xbb\xbf{}", "invalid character (byte 0)"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", "invalid character (byte 0)"),
         (b"null", "Expected `object`"),
         (b'"text"', "Expected `object`"),
     ],

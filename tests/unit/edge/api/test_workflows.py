@@ -59,6 +59,20 @@ def test_a_workflow_is_started_by_name(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+def test_a_start_is_read_leniently(tmp_path: Path) -> None:
+    """A mark of the encoding may stand before a body, a number where a text is wanted."""
+
+    async def body(device: Device) -> None:
+        await device.register()
+        content = b'\xef\xbb\xbf{"name":"flow","correlationId":12345,"input":{"n":1}}'
+        workflow_id = await device.answer("POST", "/workflow", content=content)
+        shown = await device.answer("GET", f"/workflow/{workflow_id}")
+
+        assert ("12345", {"n": 1}) == (shown["correlationId"], shown["input"])
+
+    run(tmp_path, body)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [

@@ -100,7 +100,7 @@ def test_defaults() -> None:
         ),
         ({"startWorkflowRequest": None}, "startWorkflowRequest: is required"),
         ({"startWorkflowRequest": {"version": 1}}, "startWorkflowRequest.name: "),
-        ({"startWorkflowRequest": {"name": 5}}, "startWorkflowRequest: Cannot read"),
+        ({"startWorkflowRequest": {"name": [5]}}, "startWorkflowRequest: Cannot read"),
         ({"startWorkflowRequest": {"name": "f", "priority": 100}}, "startWorkflowRequest.priority"),
         (
             {"startWorkflowRequest": {"name": "f", "input": {"x": "x" * 1024 * 1024}}},

@@ -54,7 +54,7 @@ def _deep() -> Any:
 
 @pytest.mark.parametrize(
     "posted",
-    [[], "x", {"name": 5}, {"name": "s", "type": "XML"}, {"name": "s", "data": []}, _deep()],
+    [[], "x", {"name": [5]}, {"name": "s", "type": "XML"}, {"name": "s", "data": []}, _deep()],
 )
 def test_what_has_another_shape(posted: Any) -> None:
     """The message says what could not be read."""

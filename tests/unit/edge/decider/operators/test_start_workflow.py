@@ -30,6 +30,16 @@ def test_it_asks_for_what_the_request_says() -> None:
     assert {"s": "COMPLETED", "z": "SCHEDULED"} == play.states()
 
 
+def test_a_request_is_read_leniently() -> None:
+    """Expressions bring numbers where texts are wanted, and texts of numbers."""
+    request = {"name": "other", "version": "2", "priority": "9", "correlationId": 5}
+    play = Playbook(step("s", "START_WORKFLOW", inputParameters={"startWorkflow": request}))
+    (call,) = play.start().calls
+
+    assert isinstance(call, Launch)
+    assert (2, 9, "5") == (call.version, call.priority, call.correlation_id)
+
+
 def test_a_priority_out_of_range_is_refused() -> None:
     """The message names the field."""
     request = {"name": "other", "priority": 100}
