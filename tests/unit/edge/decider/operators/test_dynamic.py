@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from edge.model.calls import Launch
 from edge.model.definitions import TaskDefinition
 from tests.unit.edge.playbook import Playbook, Step, step
@@ -53,6 +55,29 @@ def test_a_system_type_can_be_named() -> None:
     (call,) = decision.calls
     assert isinstance(call, Launch)
     assert ("child", 3, True) == (call.name, call.version, call.child)
+
+
+@pytest.mark.parametrize("name", ["FORK_JOIN", "SWITCH", "DO_WHILE", "JOIN", "SIMPLE", "DYNAMIC"])
+def test_a_type_that_needs_a_definition_fails_the_task(name: str) -> None:
+    """No worker would ever come for it; an optional one lets the flow go on."""
+    play = Playbook(dynamic(), step("z"))
+    play.start({"what": name})
+
+    assert ({"d": "FAILED_WITH_TERMINAL_ERROR"}, "FAILED") == (play.states(), play.status)
+    assert f"A DYNAMIC task cannot be {name}" in (play.task("d").reason or "")
+
+    lenient = Playbook(dynamic(optional=True), step("z"))
+    lenient.start({"what": name})
+    assert {"d": "COMPLETED_WITH_ERRORS", "z": "SCHEDULED"} == lenient.states()
+
+
+def test_a_registered_name_is_a_workers_task_whatever_it_is() -> None:
+    """Somebody has registered it, so somebody polls for it."""
+    play = Playbook(dynamic())
+    play.registry.known["SWITCH"] = TaskDefinition("SWITCH")
+    play.start({"what": "SWITCH"})
+
+    assert ("SCHEDULED", "SWITCH") == (play.task("d").status, play.task("d").queue)
 
 
 def test_without_a_name_the_workflow_fails() -> None:
