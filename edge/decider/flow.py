@@ -17,11 +17,15 @@ from edge.decider.operators.do_while import sealed_output
 from edge.decider.schemas import output_fault, task_input_fault
 from edge.model.definitions import WorkflowTask
 from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, workflow_uuid
+from edge.model.snapshot import JOINS
 
 STEPS_AT_ONCE = 500
 """Records whose consequences one decision draws. The rest follows in the next one, at once but
 behind whatever else waits for the disk: a loop that never ends holds up nobody, and can be
 terminated."""
+
+_WAITING = JOINS | {"DO_WHILE"}
+"""Kinds whose open records go on only when others do."""
 
 TOO_DEEP = "The values of the workflow are nested too deeply"
 """Why one fails whose data put inside each other are more than JSON can be read back from."""
@@ -60,7 +64,12 @@ def _input_refused(draft: Draft, visit: Visit) -> bool:
 
 def run_agenda(draft: Draft, *, limit: int = STEPS_AT_ONCE) -> None:
     """Draw the consequences of all finished records, until nothing is left or the end is clear."""
+    if not draft.agenda and draft.snapshot.workflow.status is WorkflowStatus.RUNNING:
+        # What an earlier decision has left to a later one may be left to this one.
+        draft.agenda.extend(not_followed(draft))
     for _ in range(limit):
+        if not draft.agenda:
+            _tell_who_waits_in_vain(draft)
         if draft.ending is not None or not draft.agenda:
             break
         workflow = draft.snapshot.workflow
@@ -119,6 +128,20 @@ def tell_joins(draft: Draft, joins: list[int]) -> None:
         member = operator_for(task.kind).member
         assert member is not None, "only joins wait for references"
         member(draft, task)
+
+
+def _tell_who_waits_in_vain(draft: Draft) -> None:
+    """Let open joins know that nobody will come, when nothing is open but what waits for others."""
+    snapshot = draft.snapshot
+    if draft.ending is not None or snapshot.workflow.status is not WorkflowStatus.RUNNING:
+        return
+    # Mostly the first of them is a task that somebody works on.
+    if not all(snapshot.tasks[ordinal].kind in _WAITING for ordinal in snapshot.open):
+        return
+    for task in draft.snapshot.open_tasks():
+        alone = operator_for(task.kind).alone
+        if alone is not None:
+            alone(draft, task)
 
 
 def _leads_into_children(draft: Draft, task: Task, step: WorkflowTask) -> bool:

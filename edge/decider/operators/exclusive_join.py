@@ -1,6 +1,7 @@
 """EXCLUSIVE_JOIN: takes over the output of the one branch that was taken.
 
-The first reference that has a record decides, then the first of the default ones.
+The first reference that has a record decides, then the first of the default ones. One that was
+skipped decides only where no other can any more.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
 
 def _member_finished(draft: Draft, join: Task) -> None:
     """End the join if the branch that was taken has finished."""
+    if join.status.terminal:
+        return
     taken = _taken(draft, join)
     if taken is None or not (taken.status.terminal and taken.executed):
         return
@@ -41,11 +44,22 @@ def _member_finished(draft: Draft, join: Task) -> None:
 
 def _taken(draft: Draft, join: Task) -> Task | None:
     """The record that decides; None while the flow has reached none of the references."""
+    refs = join_refs(join)
+    found = [task for ref in refs if (task := draft.snapshot.find(ref)) is not None]
+    for task in found:
+        if task.status is not TaskStatus.SKIPPED:
+            return task
+    # When all were skipped, Conductor waits for ever.
+    return found[0] if len(found) == len(refs) else None
+
+
+def _nobody_comes(draft: Draft, join: Task) -> None:
+    """Only joins are open: what was skipped is the branch that was taken."""
     for ref in join_refs(join):
         task = draft.snapshot.find(ref)
-        if task is not None and task.status is not TaskStatus.SKIPPED:
-            return task
-    return None
+        if task is not None and task.status is TaskStatus.SKIPPED:
+            draft.finish(join, TaskStatus.COMPLETED, output=task.output)
+            return
 
 
-OPERATOR = Operator(_schedule, member=_member_finished)
+OPERATOR = Operator(_schedule, member=_member_finished, alone=_nobody_comes)

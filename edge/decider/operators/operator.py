@@ -29,6 +29,9 @@ class Operator(NamedTuple):
     last of them, not the record, leads to what follows. None = the type leads into none."""
     member: Callable[[Draft, Task], None] | None = None
     """A reference that an open record waits for has finished; None = the type waits for none."""
+    alone: Callable[[Draft, Task], None] | None = None
+    """Nothing is open but records that wait for others, so none of these will come by itself; None =
+    that makes no difference."""
     lap: Callable[[Draft, Task, Schedule], None] | None = None
     """All records inside an open record have settled; None = the type holds none."""
     launch: Callable[[Draft, Task], Launch] | None = None

@@ -9,7 +9,7 @@ import pytest
 
 from edge.decider.draft import Draft, Visit
 from edge.decider.flow import TOO_DEEP, run_agenda
-from edge.model.decision import Start
+from edge.model.decision import Start, UpdateVariables
 from edge.model.executions import ORDINAL_BITS, Task, TaskStatus, WorkflowStatus
 from tests.unit.edge.playbook import (
     NOW_MS,
@@ -257,6 +257,19 @@ def test_a_decision_leaves_what_is_too_much_to_the_next() -> None:
     play.timer()
     assert WorkflowStatus.COMPLETED == play.status
     assert 0 == play.workflow.due_ms
+
+
+def test_what_was_left_is_not_forgotten_by_another_command() -> None:
+    """A command that comes before the next decision does not take what is done for the end."""
+    play = Playbook(step("a", "NOOP"), step("b", "NOOP"), step("c"))
+    draft = Draft(play.snapshot, NOW_MS, sources())
+    draft.add(Visit(draft.snapshot.pinned.definition.tasks[0]), TaskStatus.COMPLETED)
+
+    run_agenda(draft, limit=1)
+    play.snapshot = draft.snapshot
+    play.do(UpdateVariables(b"{}"))
+
+    assert (WorkflowStatus.RUNNING, "SCHEDULED") == (play.status, play.task("c").status)
 
 
 def test_an_execution_has_a_greatest_number_of_records() -> None:

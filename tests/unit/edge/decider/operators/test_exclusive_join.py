@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edge.model.decision import Skip
 from edge.model.executions import TaskStatus, WorkflowStatus
 from tests.unit.edge.playbook import Playbook, Step, fork, step, switch
 
@@ -88,6 +89,44 @@ def test_a_name_that_is_never_reached_blocks() -> None:
     play.start()
 
     assert ["1 j 0 IN_PROGRESS"] == play.rows()
+
+
+def test_when_all_members_were_skipped() -> None:
+    """The first of them decides: nobody else can come."""
+    play = Playbook(step("z"), step("a"), step("b"), exclusive("a", "b"), step("y"))
+    play.start()
+    play.do(Skip("a", output=b'{"n":1}'))
+    play.do(Skip("b", output=b'{"n":2}'))
+    play.complete("z")
+
+    assert ({"n": 1}, "SCHEDULED") == (play.output("j"), play.task("y").status)
+
+
+def test_when_the_branch_that_was_taken_was_skipped() -> None:
+    """The others will never have a record, so it does not wait for them."""
+    cases = {"x": [step("a")], "y": [step("b")]}
+    play = Playbook(step("z"), switch("s", cases), exclusive("b", "a"), step("y"))
+    play.start({"kind": "x"})
+    play.do(Skip("a", output=b'{"n":1}'))
+    play.complete("z")
+
+    assert ({"n": 1}, "SCHEDULED") == (play.output("j"), play.task("y").status)
+
+
+def test_what_was_skipped_leaves_it_to_others_that_are_under_way() -> None:
+    """In a fork another member may still come, or somebody is busy who may lead to it."""
+    branch = [exclusive("a", "b"), step("y")]
+    play = Playbook(
+        step("z"), fork("f", [step("a")], [step("c"), step("b")], branch), step("g", "JOIN")
+    )
+    play.start()
+    play.do(Skip("a"))
+    play.complete("z")
+    play.complete("c")
+    assert "IN_PROGRESS" == play.task("j").status
+    play.complete("b", {"n": 3})
+
+    assert ({"n": 3}, "SCHEDULED") == (play.output("j"), play.task("y").status)
 
 
 def test_a_retry_reopens_it() -> None:
