@@ -24,6 +24,7 @@ from edge.model.decision import (
 from edge.model.definitions import WorkflowTask
 from edge.model.errors import Conflict, IllegalState, InvalidInput
 from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, workflow_uuid
+from edge.model.outline import Place
 from edge.model.snapshot import JOINS, join_refs
 
 _MADE_ANEW = frozenset(
@@ -296,8 +297,21 @@ def jump(draft: Draft, command: Jump) -> None:
             f"The task referenced by {command.ref} stands inside {place.parent}: jump to a task "
             "at the top level of the workflow"
         )
+    _leave(draft, f"The workflow went on from {command.ref}")
+    _drop_from(draft, command.ref)
+    _skip_before(draft, place.siblings[: place.position], {})
+    step = place.step
+    if step.type in JOINS:
+        step = _with_members(draft, place)
+        _skip_members(draft, step)
+    schedule(draft, Visit(step, posted=msgspec.json.decode(command.input)))
+
+
+def _leave(draft: Draft, reason: str) -> None:
+    """Give up what is open, and let nothing come of what has ended."""
+    snapshot = draft.snapshot
     for task in snapshot.open_tasks():
-        give_up_child(draft, task, f"The workflow went on from {command.ref}")
+        give_up_child(draft, task, reason)
         draft.change(
             task,
             status=TaskStatus.SKIPPED,
@@ -305,13 +319,40 @@ def jump(draft: Draft, command: Jump) -> None:
             ended_ms=draft.now_ms,
             updated_ms=draft.now_ms,
         )
+    for ordinal in list(snapshot.unfollowed):
+        draft.change(snapshot.tasks[ordinal], executed=True)
     draft.agenda.clear()
-    first = min((task.seq for task in snapshot.in_order() if task.ref == command.ref), default=0)
-    if first:
-        draft.drop([task.ordinal for task in snapshot.in_order() if task.seq >= first])
-    _skip_before(draft, place.siblings[: place.position], {})
-    _skip_members(draft, place.step)
-    schedule(draft, Visit(place.step, posted=msgspec.json.decode(command.input)))
+
+
+def _drop_from(draft: Draft, ref: str) -> None:
+    """Take away what a step and all that followed it have left.
+
+    What a JOIN gathers was begun before it, though much of that is younger.
+    """
+    snapshot = draft.snapshot
+    records = [task for task in snapshot.in_order() if task.ref == ref]
+    if not records:
+        return
+    beside = Beside(snapshot, records[-1])
+    later = [task for task in snapshot.in_order() if task.seq >= records[0].seq]
+    draft.drop([task.ordinal for task in later if not beside.holds(task)])
+
+
+def _with_members(draft: Draft, place: Place) -> WorkflowTask:
+    """A join that waits for what was begun for it, and for nobody who never comes."""
+    snapshot, names = draft.snapshot, place.step.join_on
+    fork = place.siblings[place.position - 1] if place.position else None
+    if fork is not None and fork.type == "FORK_JOIN_DYNAMIC":
+        names = []
+        record = snapshot.find(fork.task_reference_name)
+        if record is not None:
+            names = snapshot.parsed(record.ordinal, "input").get("forkedTasks") or []
+    known = [
+        name
+        for name in names
+        if snapshot.find(name) is not None or snapshot.pinned.outline.place(name) is not None
+    ]
+    return msgspec.structs.replace(place.step, join_on=known)
 
 
 def _skip_before(

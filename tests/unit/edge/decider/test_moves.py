@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edge.decider import flow
 from edge.model.calls import Launch, Pull
 from edge.model.decision import Admit, Jump, Launched, Rerun, Retry, Skip, Upgrade
 from edge.model.errors import Conflict, IllegalState, InvalidInput
@@ -425,6 +426,81 @@ def test_a_jump_to_a_join_waits_for_nobody() -> None:
     begun.start()
     begun.do(Jump("j"))
     assert ("SKIPPED", "SCHEDULED") == (begun.task("b").status, begun.task("z").status)
+
+
+def test_a_jump_to_a_join_keeps_what_its_members_have_made() -> None:
+    """Also of those that began after it, as the later tasks of a branch do."""
+    play = Playbook(
+        fork("f", [step("a"), step("b")], [step("c"), step("d")], [step("e")]),
+        join("j", "b", "d", "e"),
+        step("z"),
+    )
+    play.start()
+    play.complete("a")
+    play.complete("b", {"n": 1})
+    play.complete("c")
+    play.do(Jump("j"))
+
+    assert ({"b": {"n": 1}}, "SCHEDULED") == (play.output("j"), play.task("z").status)
+    assert {
+        "a": "COMPLETED",
+        "b": "COMPLETED",
+        "c": "COMPLETED",
+        "d": "SKIPPED",
+        "e": "SKIPPED",
+    } == {ref: status for ref, status in play.states().items() if ref in "abcde"}
+    play.complete("z")
+    assert "COMPLETED" == play.status
+
+
+def test_a_jump_to_the_join_of_a_dynamic_fork() -> None:
+    """What the fork has named counts, not what the definition says."""
+    inputs = {"forkTaskName": "shot", "forkTaskInputs": [{}, {}]}
+    steps = (
+        step("a"),
+        step("f", "FORK_JOIN_DYNAMIC", inputParameters=inputs),
+        join("j", "nobody"),
+        step("z"),
+    )
+    begun = Playbook(*steps)
+    begun.start()
+    begun.complete("a")
+    begun.complete("_shot_1", {"n": 1})
+    begun.do(Jump("j"))
+    assert ({"_shot_1": {"n": 1}}, "SCHEDULED") == (begun.output("j"), begun.task("z").status)
+
+    ahead = Playbook(*steps)
+    ahead.start()
+    ahead.do(Jump("j"))
+    assert "SCHEDULED" == ahead.task("z").status
+
+
+def test_a_jump_back_to_a_join_lets_what_followed_it_go() -> None:
+    """Its members stay as they are, and are gathered once more."""
+    play = Playbook(step("x"), fork("f", [step("a"), step("b")]), join("j", "b"), step("z"))
+    play.start()
+    for ref in ("x", "a"):
+        play.complete(ref)
+    play.complete("b", {"n": 1})
+    play.do(Jump("j"))
+
+    assert ["1 x 0 COMPLETED", "2 f 0 COMPLETED", "3 a 0 COMPLETED"] == play.rows()[:3]
+    assert ({"b": {"n": 1}}, "SCHEDULED") == (play.output("j"), play.task("z").status)
+
+
+def test_a_jump_leaves_nothing_that_is_still_to_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a decision had left to a later one does not begin behind the jump."""
+    monkeypatch.setattr(flow.run_agenda, "__kwdefaults__", {"limit": 1})
+    inner = [step("n", "NOOP"), step("b")]
+    play = Playbook(step("a"), switch("s", {"x": inner}), step("c"))
+    play.start({"kind": "x"})
+    play.complete("a")
+    assert {"a": "COMPLETED", "s": "COMPLETED", "n": "COMPLETED"} == play.states()
+    play.do(Jump("c"))
+    for _ in "sn":
+        play.after(1).timer()
+
+    assert {"a": "COMPLETED", "s": "COMPLETED", "n": "COMPLETED", "c": "SCHEDULED"} == play.states()
 
 
 def test_where_one_cannot_jump() -> None:
