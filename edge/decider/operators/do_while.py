@@ -29,6 +29,12 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
     items = _items(draft, step, values)
     if items is not None:
         values[_ITEMS] = items
+    if not step.loop_over:
+        # One that was not registered, but came with data, has been held against no rule.
+        broken = TaskStatus.FAILED_WITH_TERMINAL_ERROR
+        reason = "The loop has no tasks: loopOver is empty"
+        draft.add(visit, broken, values=values, ordinal=ordinal, reason=reason)
+        return
     loop = draft.add(visit, TaskStatus.IN_PROGRESS, values=values, ordinal=ordinal)
     if items == []:
         draft.finish(loop, TaskStatus.COMPLETED, output=_encode({"iteration": 0}))

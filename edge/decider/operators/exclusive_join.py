@@ -29,8 +29,11 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
 
 
 def _member_finished(draft: Draft, join: Task) -> None:
-    """End the join if the branch that was taken has finished."""
+    """End the join if the branch that was taken has finished, or if it waits for nobody."""
     if join.status.terminal:
+        return
+    if not join_refs(join):
+        draft.finish(join, TaskStatus.COMPLETED)
         return
     taken = _taken(draft, join)
     if taken is None or not (taken.status.terminal and taken.executed):

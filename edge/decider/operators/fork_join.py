@@ -22,7 +22,9 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
         return
     draft.add(visit, TaskStatus.COMPLETED, type_="FORK", name="FORK")
     for branch in step.fork_tasks:
-        schedule(draft, Visit(branch[0], visit.lap))
+        # Only one that was not registered, but came with data, has branches without tasks.
+        if branch:
+            schedule(draft, Visit(branch[0], visit.lap))
     schedule(draft, Visit(following, visit.lap))
 
 

@@ -41,6 +41,15 @@ def test_two_iterations() -> None:
     assert (1, 2) == (play.task("s__1").iteration, play.task("s__2").iteration)
 
 
+def test_a_loop_without_a_body_fails() -> None:
+    """As definitions that came with data may have one: they are held against no rule."""
+    play = play_of(loop(), step("z"))
+    play.start({"n": 2})
+
+    assert ("FAILED_WITH_TERMINAL_ERROR", "FAILED") == (play.task("loop").status, play.status)
+    assert "The loop has no tasks: loopOver is empty" == play.task("loop").reason
+
+
 def test_a_loop_that_runs_keeps_no_copy_of_its_iterations() -> None:
     """Its record stays small, yet expressions see all of it."""
     body = step("s", inputParameters={"all": "${loop.output}", "last": "${s.output.v}"})

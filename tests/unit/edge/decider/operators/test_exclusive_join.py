@@ -82,6 +82,15 @@ def test_an_optional_failure_is_a_success() -> None:
     assert "z" in play.states()
 
 
+def test_one_that_names_nobody_is_done() -> None:
+    """As a JOIN is."""
+    play = Playbook(exclusive(), step("z"))
+
+    play.start()
+
+    assert ({}, "SCHEDULED") == (play.output("j"), play.task("z").status)
+
+
 def test_a_name_that_is_never_reached_blocks() -> None:
     """As with any join: the definition has to name what can happen."""
     play = Playbook(exclusive("nobody"), step("z"))

@@ -21,6 +21,15 @@ def test_the_record_of_a_fork() -> None:
     assert ["1 f 0 COMPLETED", "2 a 0 SCHEDULED", "3 j 0 IN_PROGRESS"] == play.rows()
 
 
+def test_a_branch_without_tasks_is_none() -> None:
+    """As definitions that came with data may have: they are held against no rule."""
+    play = Playbook(fork("f", [], [step("a")]), join("j", "a"))
+
+    play.start()
+
+    assert {"f": "COMPLETED", "a": "SCHEDULED", "j": "IN_PROGRESS"} == play.states()
+
+
 def test_branches_advance_on_their_own() -> None:
     """A slow branch holds nobody up; the JOIN does not wait for what it does not name."""
     play = Playbook(
