@@ -39,6 +39,7 @@ _MADE_ANEW = frozenset(
         "LAMBDA",
         "SET_VARIABLE",
         "TERMINATE",
+        "START_WORKFLOW",
         "EVENT",
         "NOOP",
         "WAIT",
@@ -81,9 +82,11 @@ def rerun(draft: Draft, command: Rerun) -> None:
 
 def _rerun_from(draft: Draft, target: Task, task_input: bytes | None) -> None:
     joins: set[int] = set()
+    refs = set(draft.snapshot.latest)
     # A loop that goes back to an earlier iteration comes to the later ones again.
     if target.kind != "SUB_WORKFLOW" or target.loop:
         joins = _drop_later(draft, target)
+    gone = refs - draft.snapshot.latest.keys()
     _rewind_loops(draft, target)
     waiting = _reopen_others(draft, target, joins)
     ends = _ends_beside(draft, target)
@@ -95,10 +98,27 @@ def _rerun_from(draft: Draft, target: Task, task_input: bytes | None) -> None:
         waiting.append(target)
     else:
         _reset(draft, target, task_input)
+    _follow_again(draft, gone)
     # As in a retry: the flow never goes on behind them, and their JOINs would wait for ever.
     for end in ends:
         new_attempt(draft, draft.step(end), end)
     look_again(draft, waiting)
+
+
+def _follow_again(draft: Draft, gone: set[str]) -> None:
+    """Let come again what was taken away with what is younger, and came of others that stay.
+
+    A JOIN that names only some of its branches lets the flow go on beside the rest of them.
+    """
+    snapshot = draft.snapshot
+    for task in list(snapshot.in_order()):
+        if task.retried or not task.settled:
+            continue
+        ref = draft.step(task).task_reference_name
+        following = snapshot.outline_of(ref).next(ref)
+        name = "" if following is None else following.task_reference_name + task.suffix
+        if name in gone and snapshot.find(name) is None:
+            draft.change(task, executed=False)
 
 
 def _ends_beside(draft: Draft, target: Task) -> list[Task]:
@@ -243,7 +263,7 @@ def skip(draft: Draft, command: Skip) -> None:
         raise IllegalState(
             f"The task referenced {command.ref} has already been processed, cannot be skipped"
         )
-    _pass_by(draft, place.step, command.input, command.output)
+    _pass_by(draft, Visit(place.step), command.input, command.output)
     if place.step.type == "FORK_JOIN":
         for following in place.siblings[place.position + 1 :][:1]:
             _skip_members(draft, following)
@@ -257,14 +277,14 @@ def _skip_members(draft: Draft, join: WorkflowTask) -> None:
     _skip_before(draft, [member.step for member in members if member is not None], {})
 
 
-def _pass_by(draft: Draft, step: WorkflowTask, posted: bytes, output: bytes) -> None:
+def _pass_by(draft: Draft, visit: Visit, posted: bytes, output: bytes) -> None:
     """A record that says that a step is done, though nobody did it."""
     task = draft.add(
-        Visit(step),
+        visit,
         TaskStatus.SKIPPED,
         values=msgspec.json.decode(posted),
         output=msgspec.json.decode(output),
-        type_=step.name,
+        type_=visit.step.name,
     )
     # The flow goes on behind it when it comes there, not now.
     draft.agenda.remove(task.ordinal)
@@ -298,7 +318,7 @@ def jump(draft: Draft, command: Jump) -> None:
             "at the top level of the workflow"
         )
     _leave(draft, f"The workflow went on from {command.ref}")
-    _drop_from(draft, command.ref)
+    _drop_from(draft, place)
     _skip_before(draft, place.siblings[: place.position], {})
     step = place.step
     if step.type in JOINS:
@@ -310,7 +330,8 @@ def jump(draft: Draft, command: Jump) -> None:
 def _leave(draft: Draft, reason: str) -> None:
     """Give up what is open, and let nothing come of what has ended."""
     snapshot = draft.snapshot
-    for task in snapshot.open_tasks():
+    left = snapshot.open_tasks()
+    for task in left:
         give_up_child(draft, task, reason)
         draft.change(
             task,
@@ -322,20 +343,42 @@ def _leave(draft: Draft, reason: str) -> None:
     for ordinal in list(snapshot.unfollowed):
         draft.change(snapshot.tasks[ordinal], executed=True)
     draft.agenda.clear()
+    for task in left:
+        if task.kind in JOINS:
+            _pass_by_members(draft, task)
 
 
-def _drop_from(draft: Draft, ref: str) -> None:
+def _pass_by_members(draft: Draft, join: Task) -> None:
+    """Count what a join still waited for as done: a rerun may open it again, and nobody comes."""
+    lap = Lap.around(join)
+    for ref in join_refs(join):
+        name = ref.removesuffix(lap.suffix)
+        place = draft.snapshot.outline_of(name).place(name)
+        if place is not None and draft.snapshot.find(ref) is None:
+            brought = draft.snapshot.pinned.outline.place(name) is None
+            _pass_by(draft, Visit(place.step, lap, brought=brought), EMPTY, EMPTY)
+
+
+def _drop_from(draft: Draft, place: Place) -> None:
     """Take away what a step and all that followed it have left.
 
-    What a JOIN gathers was begun before it, though much of that is younger.
+    What stands before it in the definition stays, though it may be younger: a JOIN is older than
+    much of what it gathers.
     """
     snapshot = draft.snapshot
-    records = [task for task in snapshot.in_order() if task.ref == ref]
+    records = [task for task in snapshot.in_order() if task.ref == place.step.task_reference_name]
     if not records:
         return
     beside = Beside(snapshot, records[-1])
+    before = {step.task_reference_name for step in place.siblings[: place.position]}
     later = [task for task in snapshot.in_order() if task.seq >= records[0].seq]
-    draft.drop([task.ordinal for task in later if not beside.holds(task)])
+    draft.drop(
+        [
+            task.ordinal
+            for task in later
+            if not beside.holds(task) and _top_level(draft, task) not in before
+        ]
+    )
 
 
 def _with_members(draft: Draft, place: Place) -> WorkflowTask:
@@ -361,7 +404,7 @@ def _skip_before(
     for step in steps:
         if draft.snapshot.find(step.task_reference_name) is None:
             output = outputs.get(step.task_reference_name)
-            _pass_by(draft, step, EMPTY, msgspec.json.encode(output or {}))
+            _pass_by(draft, Visit(step), EMPTY, msgspec.json.encode(output or {}))
 
 
 # Another definition.
