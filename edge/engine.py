@@ -464,9 +464,8 @@ class Engine:
 
         def update(transaction: Transaction) -> str:
             snapshot = transaction.snapshot(key)
-            # In a loop the name without its suffix means the latest iteration.
-            task = snapshot.find(ref) or snapshot.find_named(ref)
-            if task is None or task.status.terminal:
+            task = snapshot.pending(ref)
+            if task is None:
                 return ""
             lease = self.hand_over.lease_of((key, task.ordinal))
             command = UpdateTask(

@@ -291,9 +291,7 @@ def _waiting(transaction: Transaction, workflow_id: bytes) -> tuple[bytes, Task]
 
 
 def _open_task(transaction: Transaction, key: bytes, ref: str) -> Task | None:
-    snapshot = transaction.snapshot(key)
-    task = snapshot.find(ref) or snapshot.find_named(ref)
-    return None if task is None or task.status.terminal else task
+    return transaction.snapshot(key).pending(ref)
 
 
 def _stands_in(transaction: Transaction, inner: bytes, outer: bytes) -> bool:

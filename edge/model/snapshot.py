@@ -106,6 +106,17 @@ class Snapshot:
         # A name with its suffix is none of the definition's.
         return None if task is None or task.suffix else task
 
+    def pending(self, ref: str) -> Task | None:
+        """The open record that somebody means by a reference name.
+
+        In a loop the name without its suffix means the latest iteration, though a record of that
+        very name may stand there: of a task that was skipped before the loop came to it.
+        """
+        for task in (self.find(ref), self.find_named(ref)):
+            if task is not None and not task.status.terminal:
+                return task
+        return None
+
     def outline_of(self, ref: str) -> Outline:
         """The outline that holds a step: the definition's, or that of what records brought."""
         pinned = self.pinned.outline

@@ -16,6 +16,7 @@ from edge.engine import Engine
 from edge.model.errors import NotFound
 from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, task_uuid
 from edge.model.requests import StartRequest, TaskResult, TaskView
+from edge.steering import Steering
 from edge.store import executions
 from edge.store.slots import TaskId
 from tests.unit.edge.engine_house import (
@@ -279,6 +280,28 @@ def test_update_by_reference_merges(tmp_path: Path) -> None:
         assert "" == await engine.update_by_ref(
             workflow_id, "no", TaskStatus.COMPLETED, EMPTY, None
         )
+
+    run(tmp_path, body)
+
+
+def test_update_by_reference_finds_the_iteration_that_is_open(tmp_path: Path) -> None:
+    """By the name with its suffix or without, though one of that very name was skipped before."""
+
+    async def body(engine: Engine) -> None:
+        loop = {"loopOver": [simple("a"), simple("b")], "inputParameters": {"items": [1, 2]}}
+        await define(
+            engine, "w", {"name": "l", "taskReferenceName": "l", "type": "DO_WHILE", **loop}
+        )
+        workflow_id = await start(engine, "w")
+        await Steering(engine).skip(workflow_id, "b", EMPTY, EMPTY)
+
+        async def done(ref: str) -> str:
+            return await engine.update_by_ref(workflow_id, ref, TaskStatus.COMPLETED, EMPTY, None)
+
+        assert "" == await done("a__2")
+        assert all([await done(ref) for ref in ("a__1", "b", "a", "b")])
+        view = await engine.execution(workflow_id)
+        assert WorkflowStatus.COMPLETED is view.workflow.status
 
     run(tmp_path, body)
 

@@ -280,6 +280,25 @@ def test_a_task_is_completed_by_reference(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+@pytest.mark.parametrize("ref", ["wait", "wait__1"])
+def test_a_task_in_a_loop_is_completed_by_reference(tmp_path: Path, ref: str) -> None:
+    """With the suffix of its iteration or without it."""
+
+    async def body(engine: Engine) -> None:
+        loop = {"loopOver": [_WAIT], "inputParameters": {"items": [1]}}
+        await define(
+            engine, "w", {"name": "l", "taskReferenceName": "l", "type": "DO_WHILE", **loop}
+        )
+        workflow_id = await start(engine, "w")
+        await _register(engine, _action("complete_task", workflowId="${wf}", taskRefName=ref))
+        await _send(engine, {"wf": workflow_id})
+        view = await engine.execution(workflow_id)
+
+        assert WorkflowStatus.COMPLETED is view.workflow.status
+
+    run(tmp_path, body)
+
+
 def test_a_task_is_failed_by_id(tmp_path: Path) -> None:
     """With the reason of the action; JSON in a text of the payload is read when asked for."""
 
