@@ -21,7 +21,7 @@ from edge.model.decision import (
     Skip,
     Upgrade,
 )
-from edge.model.definitions import WorkflowTask
+from edge.model.definitions import WorkflowTask, children_of
 from edge.model.errors import Conflict, IllegalState, InvalidInput
 from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, workflow_uuid
 from edge.model.outline import Place
@@ -141,14 +141,27 @@ def _drop_later(draft: Draft, target: Task) -> set[int]:
     """
     beside = Beside(draft.snapshot, target)
     later = [task for task in draft.snapshot.in_order() if task.seq > target.seq]
-    draft.drop(
-        [
-            task.ordinal
-            for task in later
-            if task.ordinal not in beside.joins and not beside.holds(task)
-        ]
-    )
+    gone = [task for task in later if task.ordinal not in beside.joins and not beside.holds(task)]
+    _drop(draft, gone, target.ref)
     return beside.joins
+
+
+def _drop(draft: Draft, gone: list[Task], kept: str = "") -> None:
+    """Take records away with their earlier attempts, for the next one will be the first again.
+
+    Args:
+        draft: the decision.
+        gone: the records.
+        kept: a reference whose earlier attempts stay.
+    """
+    ordinals: set[int] = set()
+    for task in gone:
+        ordinals.add(task.ordinal)
+        earlier = 0 if task.ref == kept else task.retried_from
+        while earlier in draft.snapshot.tasks:
+            ordinals.add(earlier)
+            earlier = draft.snapshot.tasks[earlier].retried_from
+    draft.drop(sorted(ordinals))
 
 
 def _come_again(draft: Draft, target: Task, task_input: bytes | None) -> None:
@@ -264,11 +277,23 @@ def skip(draft: Draft, command: Skip) -> None:
             f"The task referenced {command.ref} has already been processed, cannot be skipped"
         )
     _pass_by(draft, Visit(place.step), command.input, command.output)
+    _skip_inside(draft, place.step)
     if place.step.type == "FORK_JOIN":
         for following in place.siblings[place.position + 1 :][:1]:
             _skip_members(draft, following)
     # One may be waiting for it alone, and the flow tells nobody of what it passes by.
     tell_joins(draft, snapshot.joins_waiting_for(command.ref))
+
+
+def _skip_inside(draft: Draft, step: WorkflowTask) -> None:
+    """Count as done what joins name of the steps inside a skipped one: nobody comes to these."""
+    named = draft.snapshot.pinned.outline.joined()
+    waiting = [] if step.type == "DO_WHILE" else children_of(step)
+    while waiting:
+        steps = waiting.pop()
+        _skip_before(draft, [one for one in steps if one.task_reference_name in named], {})
+        # No join looks into a loop from outside.
+        waiting += [inner for one in steps if one.type != "DO_WHILE" for inner in children_of(one)]
 
 
 def _skip_members(draft: Draft, join: WorkflowTask) -> None:
@@ -372,12 +397,13 @@ def _drop_from(draft: Draft, place: Place) -> None:
     beside = Beside(snapshot, records[-1])
     before = {step.task_reference_name for step in place.siblings[: place.position]}
     later = [task for task in snapshot.in_order() if task.seq >= records[0].seq]
-    draft.drop(
+    _drop(
+        draft,
         [
-            task.ordinal
+            task
             for task in later
             if not beside.holds(task) and _top_level(draft, task) not in before
-        ]
+        ],
     )
 
 

@@ -42,6 +42,11 @@ class Outline:
         """Where the step with this reference stands; None when the definition has no such step."""
         return self._places.get(ref)
 
+    def joined(self) -> set[str]:
+        """The references that joins wait for."""
+        steps = [place.step for place in self._places.values()]
+        return {ref for step in steps for ref in (*step.join_on, *step.default_exclusive_join_task)}
+
     def following(self, ref: str) -> WorkflowTask | None:
         """The next step in the same list; None at the end of the list."""
         place = self._places.get(ref)

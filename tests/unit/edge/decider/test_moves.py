@@ -252,6 +252,22 @@ def test_a_rerun_lets_what_ran_beside_come_again(status: str) -> None:
     assert "COMPLETED" == play.status
 
 
+def test_what_comes_again_comes_with_its_first_attempt() -> None:
+    """Earlier attempts are taken away with the last one: no two have a reference and a number."""
+    flow = fork("f", [step("a")], [step("b"), step("c", retryCount=1)])
+    play = Playbook(flow, join("j", "a"), step("z"))
+    play.start()
+    play.complete("a")
+    play.complete("b")
+    play.update("c", TaskStatus.FAILED)
+    play.complete("c")
+    play.complete("z")
+    play.do(Rerun(play.task("z").ordinal))
+
+    attempts = {task.seq: (task.ref, task.attempt) for task in play.snapshot.in_order()}
+    assert [("c", 0), ("z", 0)] == sorted(one for one in attempts.values() if one[0] in "cz")
+
+
 def test_a_rerun_from_a_start_of_another_with_an_input() -> None:
     """What is posted is laid over what the step says, which names the workflow."""
     parameters = {"startWorkflow": {"name": "other"}, "n": 1}

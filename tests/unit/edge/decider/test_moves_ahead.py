@@ -63,6 +63,21 @@ def test_a_skipped_fork_is_skipped_with_its_branches() -> None:
     } == play.states()  # fmt: skip
 
 
+def test_a_skipped_switch_is_skipped_with_what_joins_name() -> None:
+    """Nobody comes to its cases any more."""
+    inner = switch("s", {"x": [switch("i", {"x": [step("a")]})], "y": [step("b")]})
+    exclusive = step("e", "EXCLUSIVE_JOIN", joinOn=["a", "b"])
+    play = Playbook(step("p"), fork("f", [inner, exclusive], [step("q")]), join("j", "e", "a", "q"))
+    play.start({"kind": "x"})
+    play.do(Skip("s"))
+    play.complete("p")
+    play.complete("q")
+
+    assert "COMPLETED" == play.status
+    assert dict.fromkeys("sab", "SKIPPED") == {ref: play.states()[ref] for ref in "sab"}
+    assert "i" not in play.states()
+
+
 def test_what_cannot_be_skipped() -> None:
     """With Conductor's words."""
     play = Playbook(step("a"), step("b"))

@@ -86,3 +86,11 @@ def test_a_deep_definition_is_no_danger() -> None:
 
     assert following is not None
     assert "end" == following.task_reference_name
+
+
+def test_what_joins_wait_for() -> None:
+    """All names of all joins, wherever they stand."""
+    inner = [step("a"), step("e", "EXCLUSIVE_JOIN", joinOn=["a"], defaultExclusiveJoinTask=["d"])]
+    outline = Outline([run_task(one) for one in (fork("f", inner), join("j", "e", "x"))])
+
+    assert {"a", "d", "e", "x"} == outline.joined()
