@@ -1,9 +1,11 @@
-"""Which records stand beside which: in other branches of the forks around them.
+"""Which records stand beside which, in other branches of the forks around them, or before them.
 
 Nothing is changed here.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from edge.model.executions import Task
 from edge.model.snapshot import Snapshot
@@ -15,7 +17,7 @@ _NONE = ""
 
 
 class Beside:
-    """What runs beside a record and does not follow from it.
+    """What stands beside or before a record, and does not follow from it.
 
     Args:
         snapshot: the execution.
@@ -26,11 +28,16 @@ class Beside:
         self._snapshot = snapshot
         self._dynamic = _dynamic_forks(snapshot)
         self._around = self._forks_around(target)
+        self._own = dict(self._places(target))
         self.joins = {join for fork in self._around if (join := self._join_of(fork)) is not None}
         """Ordinals of the JOINs that wait for the branches around the target."""
         own = self._fork_before(target)
         if own is not None:
             self._around[own] = _NONE
+
+    def stays(self, task: Task) -> bool:
+        """Whether a record does not follow from the target, however young it is."""
+        return self.holds(task) or self.precedes(task)
 
     def holds(self, task: Task) -> bool:
         """Whether a record stands in another branch of a fork around the target."""
@@ -39,6 +46,35 @@ class Beside:
             return False
         found = self._forks_around(task)
         return any(fork in around and around[fork] != branch for fork, branch in found.items())
+
+    def precedes(self, task: Task) -> bool:
+        """Whether a record's step stands before the target's, in the same iteration.
+
+        It may be younger all the same: a retry makes new records of old steps.
+        """
+        for step_list, position in self._places(task):
+            if step_list in self._own:
+                return position < self._own[step_list]
+        return False
+
+    def _places(self, task: Task) -> Iterator[tuple[tuple[int, str], int]]:
+        """The lists of steps that a record stands in, innermost first, and where in each."""
+        ref, inner = task.step_ref, task
+        while True:
+            outline = self._snapshot.outline_of(ref)
+            place = outline.place(ref)
+            if place is not None:
+                yield (id(place.siblings), inner.suffix), place.position
+            if place is None or place.parent is None:
+                fork = self._dynamic.get(ref + inner.suffix)
+                if fork is None or fork.step_ref == ref:
+                    return
+                ref = fork.step_ref
+                continue
+            parent = outline.place(place.parent)
+            if parent is not None and parent.step.type == "DO_WHILE" and inner.loop:
+                inner = self._snapshot.tasks[inner.loop]
+            ref = place.parent
 
     def _forks_around(self, task: Task) -> dict[int, str]:
         """The forks that a record stands in, innermost first, and the branch of each."""

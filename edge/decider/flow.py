@@ -100,12 +100,12 @@ def _follow(draft: Draft, task: Task) -> None:
     elif step.cache_config is not None:
         reuse.keep(draft, step, task)
     task = draft.change(task, executed=True)
-    if not _leads_into_children(draft, task, step):
-        # For a fork this is its JOIN, which it has opened already.
-        ref = step.task_reference_name
-        following = draft.snapshot.outline_of(ref).next(ref)
-        if following is not None:
-            schedule(draft, Visit(following, Lap.around(task)))
+    inner = led_into(draft, task, step)
+    ref = step.task_reference_name
+    # What a record has begun itself, such as the JOIN of a fork, is not begun again.
+    following = inner[0] if inner else draft.snapshot.outline_of(ref).next(ref)
+    if following is not None:
+        schedule(draft, Visit(following, Lap.around(task)))
     tell_joins(draft, draft.snapshot.joins_waiting_for(task.ref))
     if task.loop:
         tell_loop(draft, task.loop)
@@ -144,12 +144,12 @@ def _tell_who_waits_in_vain(draft: Draft) -> None:
             alone(draft, task)
 
 
-def _leads_into_children(draft: Draft, task: Task, step: WorkflowTask) -> bool:
-    """Whether the last task of a branch, not this record, leads to what follows."""
+def led_into(draft: Draft, task: Task, step: WorkflowTask) -> list[WorkflowTask]:
+    """The steps of the branch whose last task, not this record, leads to what follows."""
     branch = operator_for(task.kind).branch
     if branch is None or task.status is not TaskStatus.COMPLETED:
-        return False
-    return bool(branch(step, draft.snapshot.parsed(task.ordinal, "output")))
+        return []
+    return branch(step, draft.snapshot.parsed(task.ordinal, "output"))
 
 
 def _retry_or_end(draft: Draft, step: WorkflowTask, task: Task) -> bool:

@@ -11,7 +11,7 @@ from edge.decider import policies
 from edge.decider.branches import Beside
 from edge.decider.children import give_up_child, reopen_parent
 from edge.decider.draft import Draft, Lap, Visit
-from edge.decider.flow import cancel, new_attempt, schedule, tell_joins
+from edge.decider.flow import cancel, led_into, new_attempt, schedule, tell_joins
 from edge.decider.lifecycle import look_again, reopen, reopen_workflow, start
 from edge.decider.operators import operator_for
 from edge.decider.operators.do_while import lap_output
@@ -114,8 +114,10 @@ def _follow_again(draft: Draft, gone: set[str]) -> None:
     for task in list(snapshot.in_order()):
         if task.retried or not task.settled:
             continue
-        ref = draft.step(task).task_reference_name
-        following = snapshot.outline_of(ref).next(ref)
+        step = draft.step(task)
+        inner = led_into(draft, task, step)
+        ref = step.task_reference_name
+        following = inner[0] if inner else snapshot.outline_of(ref).next(ref)
         name = "" if following is None else following.task_reference_name + task.suffix
         if name in gone and snapshot.find(name) is None:
             draft.change(task, executed=False)
@@ -137,11 +139,12 @@ def _drop_later(draft: Draft, target: Task) -> set[int]:
     """Take away what came of a task; returns the JOINs that wait for it once more.
 
     Other branches of the forks around it did not come of it, though they are younger: nobody would
-    begin them again. The JOINs of these forks were opened with the branches.
+    begin them again, and nobody would begin what stands before it. The JOINs of these forks were
+    opened with the branches.
     """
     beside = Beside(draft.snapshot, target)
     later = [task for task in draft.snapshot.in_order() if task.seq > target.seq]
-    gone = [task for task in later if task.ordinal not in beside.joins and not beside.holds(task)]
+    gone = [task for task in later if task.ordinal not in beside.joins and not beside.stays(task)]
     _drop(draft, gone, target.ref)
     return beside.joins
 
@@ -171,6 +174,10 @@ def _come_again(draft: Draft, target: Task, task_input: bytes | None) -> None:
     draft.drop([target.ordinal])
     brought = target.step is not None
     schedule(draft, Visit(step, lap, brought=brought, posted=posted, attempt=target.attempt))
+    anew = draft.snapshot.find(target.ref)
+    if anew is not None and target.retried_from:
+        # Who takes it away takes its earlier attempts away, too.
+        draft.change(anew, retried_from=target.retried_from)
 
 
 def _rewind_loops(draft: Draft, target: Task) -> None:
@@ -343,7 +350,7 @@ def jump(draft: Draft, command: Jump) -> None:
             "at the top level of the workflow"
         )
     _leave(draft, f"The workflow went on from {command.ref}")
-    _drop_from(draft, place)
+    _drop_from(draft, command.ref)
     _skip_before(draft, place.siblings[: place.position], {})
     step = place.step
     if step.type in JOINS:
@@ -384,27 +391,19 @@ def _pass_by_members(draft: Draft, join: Task) -> None:
             _pass_by(draft, Visit(place.step, lap, brought=brought), EMPTY, EMPTY)
 
 
-def _drop_from(draft: Draft, place: Place) -> None:
+def _drop_from(draft: Draft, ref: str) -> None:
     """Take away what a step and all that followed it have left.
 
     What stands before it in the definition stays, though it may be younger: a JOIN is older than
     much of what it gathers.
     """
     snapshot = draft.snapshot
-    records = [task for task in snapshot.in_order() if task.ref == place.step.task_reference_name]
+    records = [task for task in snapshot.in_order() if task.ref == ref]
     if not records:
         return
     beside = Beside(snapshot, records[-1])
-    before = {step.task_reference_name for step in place.siblings[: place.position]}
     later = [task for task in snapshot.in_order() if task.seq >= records[0].seq]
-    _drop(
-        draft,
-        [
-            task
-            for task in later
-            if not beside.holds(task) and _top_level(draft, task) not in before
-        ],
-    )
+    _drop(draft, [task for task in later if not beside.stays(task)])
 
 
 def _with_members(draft: Draft, place: Place) -> WorkflowTask:

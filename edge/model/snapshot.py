@@ -248,11 +248,14 @@ class Snapshot:
         last = self.next_seq - 1
         last_goes = any(self.tasks[ordinal].seq == last for ordinal in ordinals)
         gone: set[str] = set()
+        lost: set[str] = set()
         for ordinal in ordinals:
             task = self.tasks.pop(ordinal)
-            for index, name in ((self.latest, task.ref), (self.newest, task.step_ref)):
-                if index.get(name) == ordinal:
-                    del index[name]
+            if self.latest.get(task.ref) == ordinal:
+                del self.latest[task.ref]
+            if self.newest.get(task.step_ref) == ordinal:
+                del self.newest[task.step_ref]
+                lost.add(task.step_ref)
             if task.loop:
                 self.unsettled.get(task.loop, set()).discard(ordinal)
                 lap = self.laps.get(task.loop, {}).get(task.iteration, {})
@@ -268,8 +271,17 @@ class Snapshot:
             self._count_bulk(ordinal, None)
         if last_goes:
             self.next_seq = max((task.seq for task in self.tasks.values()), default=0) + 1
+        if lost:
+            self._find_newest(lost)
         for ref in gone:
             self._await_again(ref)
+
+    def _find_newest(self, names: set[str]) -> None:
+        """Let the records of earlier iterations stand for names whose newest ones are gone."""
+        for ordinal in sorted(self.tasks):
+            task = self.tasks[ordinal]
+            if task.loop and task.step_ref in names:
+                self.newest[task.step_ref] = ordinal
 
     def _await_again(self, ref: str) -> None:
         """Let JOINs that are open wait for what was taken away, for it may come again."""

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from edge.model.calls import Launch, Pull
-from edge.model.decision import Admit, Jump, Launched, Rerun, Retry, Skip, Upgrade
+from edge.model.decision import Admit, Jump, Launched, Rerun, Retry, Skip, UpdateTask, Upgrade
 from edge.model.errors import Conflict, InvalidInput
 from edge.model.executions import TaskStatus
 from edge.model.snapshot import Snapshot
@@ -233,39 +233,110 @@ def test_a_rerun_leaves_what_was_passed_by() -> None:
     assert "COMPLETED" == play.status
 
 
-@pytest.mark.parametrize("status", ["FAILED", "COMPLETED"])
-def test_a_rerun_lets_what_ran_beside_come_again(status: str) -> None:
-    """The JOIN did not wait for a branch, whose rest began after the target: it did not come of it."""
-    play = Playbook(fork("f", [step("a")], [step("b"), step("c")]), join("j", "a"), step("z"))
+def ran_beside() -> Playbook:
+    """The JOIN did not wait for a branch: ``z`` is older than ``c``, and what follows it younger."""
+    flow = fork("f", [step("a")], [step("b"), step("c")])
+    play = Playbook(flow, join("j", "a"), step("z"), step("y", retryCount=1))
     play.start()
     for ref in ("a", "b", "z"):
         play.complete(ref)
+    play.update("y", TaskStatus.FAILED)
+    return play
+
+
+def test_a_rerun_lets_what_ran_beside_come_again() -> None:
+    """It did not come of the target, yet it is taken away with what is younger."""
+    play = ran_beside()
+    play.complete("y")
+    play.complete("c")
+    play.do(Rerun(play.task("c").ordinal))
+
+    assert {"a": "COMPLETED", "z": "COMPLETED", "c": "SCHEDULED", "y": "SCHEDULED"} == {
+        ref: state for ref, state in play.states().items() if ref in "aczy"
+    }
+    assert [0] == [task.attempt for task in play.snapshot.in_order() if task.ref == "y"]
+    play.complete("c")
+    play.complete("y")
+    assert "COMPLETED" == play.status
+
+
+def test_a_rerun_lets_the_first_of_a_case_come_again() -> None:
+    """Its SWITCH is older than the target and stays; a retry has made it younger."""
+    flow = fork("f", [step("a")], [step("b")])
+    play = Playbook(flow, join("j", "a"), switch("s", {"x": [step("c"), step("d")]}))
+    play.start({"kind": "x"})
+    play.complete("a")
+    play.terminate("enough")
+    play.retry()
+    play.do(UpdateTask(play.task("b").ordinal, BROKEN))
+    assert play.task("b").seq < play.task("c").seq
+    play.do(Rerun(play.task("b").ordinal))
+    play.complete("b")
+    play.complete("c")
+    play.complete("d")
+
+    assert "COMPLETED" == play.status
+
+
+@pytest.mark.parametrize("status", ["FAILED", "COMPLETED"])
+def test_a_rerun_leaves_what_stands_before(status: str) -> None:
+    """However young it is; if it has failed, it is tried again."""
+    play = ran_beside()
+    play.complete("y")
     play.update("c", TaskStatus(status))
     assert status == play.status
     play.do(Rerun(play.task("z").ordinal))
 
-    assert {"a": "COMPLETED", "b": "COMPLETED", "c": "SCHEDULED", "z": "SCHEDULED"} == {
-        ref: state for ref, state in play.states().items() if ref in "abcz"
-    }
-    play.complete("c")
-    play.complete("z")
-    assert "COMPLETED" == play.status
+    expected = "COMPLETED" if status == "COMPLETED" else "SCHEDULED"
+    assert ("SCHEDULED", expected) == (play.states()["z"], play.states()["c"])
+    assert "y" not in play.states()
 
 
-def test_what_comes_again_comes_with_its_first_attempt() -> None:
-    """Earlier attempts are taken away with the last one: no two have a reference and a number."""
-    flow = fork("f", [step("a")], [step("b"), step("c", retryCount=1)])
-    play = Playbook(flow, join("j", "a"), step("z"))
+def test_a_rerun_in_a_loop_sees_the_iteration_that_it_goes_back_to() -> None:
+    """What earlier steps of that iteration have made, though later iterations are gone."""
+    body = [step("a"), step("b", inputParameters={"x": "${a.output.n}"})]
+    play = Playbook(step("l", "DO_WHILE", loopOver=body, inputParameters={"items": [1, 2]}))
     play.start()
-    play.complete("a")
-    play.complete("b")
-    play.update("c", TaskStatus.FAILED)
-    play.complete("c")
-    play.complete("z")
-    play.do(Rerun(play.task("z").ordinal))
+    play.complete("a__1", {"n": 1})
+    play.complete("b__1")
+    play.complete("a__2", {"n": 2})
+    play.terminate("enough")
+    play.do(Rerun(play.task("b__1").ordinal))
+    play.do(UpdateTask(play.task("b__1").ordinal, TaskStatus.FAILED))
+    play.retry()
 
-    attempts = {task.seq: (task.ref, task.attempt) for task in play.snapshot.in_order()}
-    assert [("c", 0), ("z", 0)] == sorted(one for one in attempts.values() if one[0] in "cz")
+    assert {"x": 1} == play.input("b__1")
+
+
+def test_a_rerun_keeps_younger_attempts_of_what_stands_before() -> None:
+    """A retry has made them, and the flow would never come there again."""
+    play = Playbook(step("a", permissive=True), step("b"), step("c"))
+    play.start()
+    play.update("a", BROKEN)
+    play.complete("b")
+    play.complete("c")
+    assert "FAILED" == play.status
+    play.retry()
+    play.complete("a", {"n": 1})
+    play.do(Rerun(play.task("c").ordinal))
+
+    assert ["a", "a", "b", "c"] == sorted(task.ref for task in play.snapshot.in_order())
+    assert ({"n": 1}, "SCHEDULED") == (play.output("a"), play.task("c").status)
+
+
+def test_a_rerun_from_an_attempt_knows_the_earlier_ones() -> None:
+    """A loop that keeps its last iterations takes all attempts of the others away."""
+    wait = step("w", "WAIT", retryCount=1)
+    items = {"items": [1, 2], "keepLastN": 1}
+    play = Playbook(step("l", "DO_WHILE", loopOver=[wait], inputParameters=items))
+    play.start()
+    play.update("w__1", TaskStatus.FAILED)
+    play.terminate("enough")
+    play.do(Rerun(play.task("w__1").ordinal))
+    play.complete("w__1")
+    play.complete("w__2")
+
+    assert ["l", "w__2"] == [task.ref for task in play.snapshot.in_order()]
 
 
 def test_a_rerun_from_a_start_of_another_with_an_input() -> None:
