@@ -78,7 +78,7 @@ def run_agenda(draft: Draft, *, limit: int = STEPS_AT_ONCE) -> None:
         task = draft.snapshot.tasks.get(draft.agenda.popleft())
         # A loop that keeps its last iterations only may have taken the record away.
         if task is not None:
-            _follow(draft, task)
+            _follow_or_stay(draft, task)
     if draft.agenda and draft.ending is None:
         draft.change_workflow(due_ms=draft.now_ms)
         return
@@ -86,6 +86,19 @@ def run_agenda(draft: Draft, *, limit: int = STEPS_AT_ONCE) -> None:
         _complete_if_done(draft)
     if draft.ending is not None:
         end_workflow(draft, draft.ending)
+
+
+def _follow_or_stay(draft: Draft, task: Task) -> None:
+    """Follow a record; where the flow breaks, a retry of the workflow comes from here once more.
+
+    Raises:
+        FlowBroken, RecursionError: it has broken.
+    """
+    try:
+        _follow(draft, task)
+    except (FlowBroken, RecursionError):
+        draft.change(draft.snapshot.tasks[task.ordinal], executed=False)
+        raise
 
 
 def _follow(draft: Draft, task: Task) -> None:
@@ -100,6 +113,9 @@ def _follow(draft: Draft, task: Task) -> None:
     elif step.cache_config is not None:
         reuse.keep(draft, step, task)
     task = draft.change(task, executed=True)
+    begin = operator_for(task.kind).begin
+    if begin is not None and task.status is TaskStatus.COMPLETED:
+        begin(draft, task, schedule)
     inner = led_into(draft, task, step)
     ref = step.task_reference_name
     # What a record has begun itself, such as the JOIN of a fork, is not begun again.

@@ -172,6 +172,11 @@ def _come_again(draft: Draft, target: Task, task_input: bytes | None) -> None:
     step, lap = draft.step(target), Lap.around(target)
     posted = msgspec.json.decode(task_input) if task_input is not None else None
     draft.drop([target.ordinal])
+    place = draft.snapshot.pinned.outline.place(target.ref)
+    if target.kind in JOINS and place is not None:
+        # As in a jump to it: what it waits for was passed by with it.
+        step = _with_members(draft, place)
+        _skip_members(draft, step)
     brought = target.step is not None
     schedule(draft, Visit(step, lap, brought=brought, posted=posted, attempt=target.attempt))
     anew = draft.snapshot.find(target.ref)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from edge.decider.draft import Draft, Lap, Visit
+from edge.decider.draft import Draft, FlowBroken, Lap, Visit
 from edge.decider.operators.operator import Operator, Schedule
 from edge.decider.scripts import ScriptFailed, is_true
 from edge.model.definitions import JsonObject, WorkflowTask, children_of
@@ -60,9 +60,14 @@ def _items(draft: Draft, step: WorkflowTask, values: JsonObject) -> list[Any] | 
 def _begin_lap(
     draft: Draft, loop: Task, step: WorkflowTask, iteration: int, schedule: Schedule
 ) -> None:
-    output = _encode(lap_output(draft, loop, iteration))
+    before, output = loop, _encode(lap_output(draft, loop, iteration))
     loop = draft.change(loop, laps=iteration, output=output, updated_ms=draft.now_ms)
-    schedule(draft, Visit(step.loop_over[0], Lap.of(loop, iteration)))
+    try:
+        schedule(draft, Visit(step.loop_over[0], Lap.of(loop, iteration)))
+    except FlowBroken:
+        # A retry of the workflow begins this one, not the one after it.
+        draft.change(loop, laps=before.laps, output=before.output)
+        raise
 
 
 def lap_output(draft: Draft, loop: Task, iteration: int) -> JsonObject:

@@ -5,9 +5,9 @@ When the JOIN is done stands in ``join``.
 
 from __future__ import annotations
 
-from edge.decider.draft import Draft, Ending, Visit
+from edge.decider.draft import Draft, Ending, Lap, Visit
 from edge.decider.operators.operator import Operator, Schedule
-from edge.model.executions import TaskStatus, WorkflowStatus
+from edge.model.executions import Task, TaskStatus, WorkflowStatus
 
 
 def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
@@ -20,12 +20,15 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
         fork = draft.add(visit, TaskStatus.FAILED, type_="FORK", name="FORK", reason=reason)
         draft.end(Ending(WorkflowStatus.FAILED, reason, fork.ordinal))
         return
-    draft.add(visit, TaskStatus.COMPLETED, type_="FORK", name="FORK")
-    for branch in step.fork_tasks:
-        # Only one that was not registered, but came with data, has branches without tasks.
-        if branch:
-            schedule(draft, Visit(branch[0], visit.lap))
+    _begin(draft, draft.add(visit, TaskStatus.COMPLETED, type_="FORK", name="FORK"), schedule)
     schedule(draft, Visit(following, visit.lap))
 
 
-OPERATOR = Operator(_schedule)
+def _begin(draft: Draft, fork: Task, schedule: Schedule) -> None:
+    for branch in draft.step(fork).fork_tasks:
+        # Only one that was not registered, but came with data, has branches without tasks.
+        if branch:
+            schedule(draft, Visit(branch[0], Lap.around(fork)))
+
+
+OPERATOR = Operator(_schedule, begin=_begin)

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from edge.decider.draft import Draft, FlowBroken, Visit
+from edge.decider.draft import Draft, FlowBroken, Lap, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.coercion import converted
 from edge.model.definitions import JsonObject, WorkflowTask, without_nulls
-from edge.model.executions import TaskStatus, workflow_uuid
+from edge.model.executions import Task, TaskStatus, workflow_uuid
 from edge.model.task_rules import KNOWN_TYPES
 
 _WHOLE_NUMBER = re.compile(r"-?\d+")
@@ -41,7 +41,7 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
     branches = list(_branches(draft, visit, values))
     refs = [branch.step.task_reference_name for branch in branches]
     _refuse_duplicates(draft, visit, refs)
-    draft.add(
+    fork = draft.add(
         visit,
         TaskStatus.COMPLETED,
         values={
@@ -53,11 +53,31 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
         type_="FORK",
         name="FORK",
     )
-    for branch in branches:
-        schedule(draft, Visit(branch.step, visit.lap, brought=True))
-    joining = msgspec.structs.replace(following, join_on=refs)
-    # The names to wait for stand in the record, so the definition's own step serves from here on.
-    schedule(draft, Visit(joining, visit.lap))
+    _open(draft, fork, [branch.step for branch in branches], schedule)
+
+
+def _open(draft: Draft, fork: Task, steps: list[WorkflowTask], schedule: Schedule) -> None:
+    """Go on in all branches, and wait for them."""
+    lap = Lap.around(fork)
+    for step in steps:
+        schedule(draft, Visit(step, lap, brought=True))
+    following = draft.snapshot.outline_of(fork.step_ref).following(fork.step_ref)
+    if following is not None:
+        refs = [step.task_reference_name for step in steps]
+        # The names stand in the record, so the definition's own step serves from there on.
+        schedule(draft, Visit(msgspec.structs.replace(following, join_on=refs), lap))
+
+
+def _begin(draft: Draft, fork: Task, schedule: Schedule) -> None:
+    """Open what is not open yet: the JOIN comes last, and all is open when it is."""
+    following = draft.snapshot.outline_of(fork.step_ref).following(fork.step_ref)
+    if following is None or draft.snapshot.find(following.task_reference_name + fork.suffix):
+        return
+    values = draft.snapshot.parsed(fork.ordinal, "input")
+    documents = values.get("forkedTaskDefs") or []
+    inputs = values.get(draft.step(fork).dynamic_fork_tasks_input_param_name or "")
+    steps = [_step_of(draft, _with_input(document, inputs)) for document in documents]
+    _open(draft, fork, steps, schedule)
 
 
 def _refuse_duplicates(draft: Draft, visit: Visit, refs: list[str]) -> None:
@@ -160,13 +180,17 @@ def _tasks_and_inputs(draft: Draft, step: WorkflowTask, values: JsonObject) -> I
             f"but found {kind}"
         )
     for document in documents:
-        own = (inputs or {}).get(document["taskReferenceName"])
-        parameters = document.get("inputParameters") or {}
-        # Anything but a map is left for the step to refuse.
-        if isinstance(parameters, dict):
-            parameters = {**parameters, **(own if isinstance(own, dict) else {})}
-        whole = {**document, "inputParameters": parameters}
-        yield _Branch(_step_of(draft, whole), document)
+        yield _Branch(_step_of(draft, _with_input(document, inputs)), document)
+
+
+def _with_input(document: JsonObject, inputs: JsonObject | None) -> JsonObject:
+    """A branch with what the map of inputs holds for it."""
+    own = (inputs or {}).get(document["taskReferenceName"])
+    parameters = document.get("inputParameters") or {}
+    # Anything but a map is left for the step to refuse.
+    if isinstance(parameters, dict):
+        parameters = {**parameters, **(own if isinstance(own, dict) else {})}
+    return {**document, "inputParameters": parameters}
 
 
 def _documents(tasks: Any, name: str) -> list[JsonObject]:
@@ -226,4 +250,4 @@ def _step_of(draft: Draft, document: JsonObject) -> WorkflowTask:
     return step
 
 
-OPERATOR = Operator(_schedule)
+OPERATOR = Operator(_schedule, begin=_begin)

@@ -27,6 +27,9 @@ class Operator(NamedTuple):
     branch: Callable[[WorkflowTask, JsonObject], list[WorkflowTask]] | None = None
     """The steps that a completed record has led into, from the step and the record's output: the
     last of them, not the record, leads to what follows. None = the type leads into none."""
+    begin: Callable[[Draft, Task, Schedule], None] | None = None
+    """Begins what a completed record opens at once, as far as it is not begun: the flow may have
+    broken in the middle of it, and goes on when the workflow is retried. None = it opens nothing."""
     member: Callable[[Draft, Task], None] | None = None
     """A reference that an open record waits for has finished; None = the type waits for none."""
     alone: Callable[[Draft, Task], None] | None = None
