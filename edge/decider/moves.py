@@ -88,7 +88,7 @@ def _rerun_from(draft: Draft, target: Task, task_input: bytes | None) -> None:
         joins = _drop_later(draft, target)
     gone = refs - draft.snapshot.latest.keys()
     _rewind_loops(draft, target)
-    waiting = _reopen_others(draft, target, joins)
+    waiting = _reopen_others(draft, target, joins, gone)
     ends = _ends_beside(draft, target)
     if target.kind in _MADE_ANEW or target.status is TaskStatus.SKIPPED:
         # A record that was only skipped holds nothing that its task needs.
@@ -198,10 +198,11 @@ def _rewind_loops(draft: Draft, target: Task) -> None:
         inner = draft.change(loop, output=output)
 
 
-def _reopen_others(draft: Draft, target: Task, joins: set[int]) -> list[Task]:
+def _reopen_others(draft: Draft, target: Task, joins: set[int], gone: set[str]) -> list[Task]:
     """Let what had failed, or was cancelled, beside the target go on; returns who waits.
 
-    The JOINs wait in any case: what followed them is gone, and comes again with their end.
+    The JOINs wait in any case: what followed them is gone, and comes again with their end. Others
+    wait if what they wait for comes again, not if they had ended without it.
     """
     snapshot = draft.snapshot
     waiting: list[Task] = []
@@ -210,10 +211,8 @@ def _reopen_others(draft: Draft, target: Task, joins: set[int]) -> list[Task]:
         if task.ordinal == target.ordinal or passed_by:
             continue
         if task.kind in JOINS:
-            members = (snapshot.find(ref) for ref in join_refs(task))
-            undone = task.ordinal in joins or any(
-                m is None or m.ordinal == target.ordinal for m in members
-            )
+            again = {*gone, target.ref}
+            undone = task.ordinal in joins or not again.isdisjoint(join_refs(task))
             if task.status.terminal and (undone or not task.status.successful):
                 reopen(draft, task)
                 waiting.append(task)

@@ -324,6 +324,17 @@ def test_a_rerun_keeps_younger_attempts_of_what_stands_before() -> None:
     assert ({"n": 1}, "SCHEDULED") == (play.output("a"), play.task("c").status)
 
 
+def test_a_rerun_leaves_a_join_that_had_ended_without_its_members() -> None:
+    """Somebody has completed it: what it waited for does not come again by the rerun."""
+    play = Playbook(fork("f", [step("a"), step("b")]), join("j", "b"), step("z"))
+    play.start()
+    play.complete("j", {"by": "hand"})
+    play.terminate("enough")
+    play.do(Rerun(play.task("z").ordinal))
+
+    assert ("COMPLETED", "SCHEDULED") == (play.task("j").status, play.task("z").status)
+
+
 def test_a_rerun_from_an_attempt_knows_the_earlier_ones() -> None:
     """A loop that keeps its last iterations takes all attempts of the others away."""
     wait = step("w", "WAIT", retryCount=1)
