@@ -25,8 +25,22 @@ from edge.model.validation import parse_inline_definition, parse_start_request
 from edge.wire import Encoder
 
 
-def failed_child(snapshot: Snapshot) -> bytes | None:
-    """The child that the first failure of an execution comes from."""
+def failed_first(snapshot: Snapshot, find: Callable[[bytes], Snapshot | None]) -> bytes:
+    """Which execution the first failure of one comes from: a child, one of its, or itself.
+
+    Args:
+        snapshot: of the execution.
+        find: an execution by its id.
+    """
+    while (child := _failed_child(snapshot)) is not None:
+        deeper = find(child)
+        if deeper is None or not deeper.workflow.status.terminal:
+            break
+        snapshot = deeper
+    return snapshot.workflow.id
+
+
+def _failed_child(snapshot: Snapshot) -> bytes | None:
     if not snapshot.workflow.status.terminal:
         return None
     newest = sorted(

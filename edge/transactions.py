@@ -23,7 +23,7 @@ from edge.figures import Figures
 from edge.history import History
 from edge.launches import (
     answered_by,
-    failed_child,
+    failed_first,
     new_workflow,
     refuse_adoption,
     start_request,
@@ -516,10 +516,7 @@ class Transaction:
         return self.memory.now_ms
 
     def note_control(self, *, shed: bool = False) -> None:
-        """The request has written to the control lane: who sends is told after the COMMIT.
-
-        Where it has shed records, what they may have told of definitions is told again.
-        """
+        """The request has written to the control lane, maybe of what it has shed."""
         self._disk.note_control(shed=shed)
 
     def evaluate(self, expression: str, scope: JsonObject, evaluator: str) -> Any:
@@ -597,9 +594,5 @@ class Transaction:
     def retry(self, workflow_id: bytes, *, resume_children: bool) -> None:
         """Try failed tasks again, in the execution itself or in the child that they come from."""
         if resume_children:
-            while (child := failed_child(self.snapshot(workflow_id))) is not None:
-                deeper = self.executions.load(self._connection, child)
-                if deeper is None or not deeper.workflow.status.terminal:
-                    break
-                workflow_id = child
+            workflow_id = failed_first(self.snapshot(workflow_id), self.find)
         self.decide(workflow_id, Retry())
