@@ -177,11 +177,12 @@ def load_order_key(folder: Path, files: Files) -> OrderKey:
         raise IdentityUnreadable(f"{folder}: {error}") from error
 
 
-def pinned(keys: Sequence[str]) -> dict[bytes, orders.Verify]:
+def pinned(keys: Sequence[str], named: str = "sync.order_keys") -> dict[bytes, orders.Verify]:
     """Whose orders are obeyed: what checks a signature, by the id of the key.
 
     Args:
         keys: public keys, 64 hexadecimal digits each.
+        named: where they were written, for errors.
 
     Raises:
         KeyMalformed: one of them is something else.
@@ -190,7 +191,7 @@ def pinned(keys: Sequence[str]) -> dict[bytes, orders.Verify]:
     for text in keys:
         if re.fullmatch(r"[0-9a-fA-F]{64}", text) is None:
             raise KeyMalformed(
-                f"sync.order_keys: {text[:80]!r} is not a key of 64 hexadecimal digits; "
+                f"{named}: {text[:80]!r} is not a key of 64 hexadecimal digits; "
                 "copy it from what the control plane logs when it starts"
             )
         raw = bytes.fromhex(text)

@@ -7,6 +7,7 @@ and what it needs, is imported when it is asked for, so that ``baton run`` start
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -50,8 +51,19 @@ _COMMANDS = {
 """Where each command is found."""
 
 
+_INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells give it."""
+
+
 class _Commands(click.Group):
     """A group whose commands are imported when they are asked for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; Ctrl-C, the usual end of some, ends it without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(_INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names, without importing any of them."""

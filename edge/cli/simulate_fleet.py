@@ -249,9 +249,14 @@ def _chosen(settings: SyncSettings, given: Mapping[str, Any]) -> SyncSettings:
     )
     try:
         broker_of(chosen.broker, "--broker")
-        address(chosen.tenant, f"{given['name']}-0000000")
-        pinned(chosen.order_keys)
-    except (ConfigError, BadName, KeyMalformed) as error:
+        for option, text in ("--tenant", chosen.tenant), ("--name", f"{given['name']}-0000000"):
+            try:
+                address(text, text)
+            except BadName as error:
+                raise click.ClickException(f"{option}: {error}") from error
+        pinned(settings.order_keys)
+        pinned(given["order_keys"], "--order-keys")
+    except (ConfigError, KeyMalformed) as error:
         raise click.ClickException(str(error)) from error
     return chosen
 

@@ -90,7 +90,8 @@ def inspect(path: Path, progress: Callable[[str], None]) -> Inspection:
             if "damage" in there:
                 found.known += damage.latest(connection)
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        found.structure.append(str(error))
+        if str(error) not in found.structure:
+            found.structure.append(str(error))
     found.whole = not found.structure and not found.records
     return found
 

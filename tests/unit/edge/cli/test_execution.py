@@ -6,8 +6,11 @@ import contextlib
 import json
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -156,3 +159,21 @@ def test_progress_is_drawn_on_a_terminal(daemon: Daemon, type_: Type) -> None:
     assert "\x1b[" in text
     assert "✔" in text
     assert '{"said": "Hello Ada"}' in text
+
+
+def test_a_tail_of_all_is_ended_quietly(daemon: Daemon) -> None:
+    """By Ctrl-C, which is how it ends: no word of it, and the status that shells give."""
+    command = [sys.executable, "-m", "edge.cli", "tail", "--all", "--json", "--url", daemon.url]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    client = Client(daemon.url)
+    deadline = time.monotonic() + 20
+    # Nothing says that it listens but the first change that it tells of.
+    while not select.select([process.stdout], [], [], 0.3)[0] and time.monotonic() < deadline:
+        client.call("POST", "workflow", body={"name": "hello", "input": {"name": "Ada"}})
+    process.send_signal(signal.SIGINT)
+    told, complained = process.communicate(timeout=20)
+
+    assert b"hello" in told
+    assert b"" == complained
+    assert 130 == process.returncode

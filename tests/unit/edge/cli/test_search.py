@@ -45,3 +45,16 @@ def test_filters_narrow_the_whole_query(type_: Type) -> None:
     assert {"waiting"} == {one["workflowType"] for one in json.loads(named.stdout)["results"]}
     assert [waiting] == type_("search", "--correlation-id", 'a"b,c', "--ids").stdout.split()
     assert "" == type_("search", "--name", "waiting,hello", "--ids").stdout
+
+
+def test_a_wrong_sort_is_refused(type_: Type) -> None:
+    """With all that there are; the daemon would leave it out, and the order be another one."""
+    unknown = type_("search", "--sort", "foo")
+    odd = type_("search", "--sort", "startTime:UP")
+    several = type_("search", "--sort", "workflowType|startTime:desc", "--ids")
+
+    assert 2 == unknown.exit_code
+    assert "'foo' is none of workflowId, workflowType" in unknown.stderr
+    assert 2 == odd.exit_code
+    assert "'UP' is neither ASC nor DESC" in odd.stderr
+    assert 0 == several.exit_code

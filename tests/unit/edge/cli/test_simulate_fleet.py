@@ -20,8 +20,9 @@ from edge.simulated_fleet.shapes import SHAPES
         (["--workflows", "brew_coffee"], 2, "read_meter"),
         (["--offline-share", "100"], 2, "--offline-share"),
         (["--broker", "amqp://here"], 1, "--broker"),
-        (["--name", "no/slash"], 1, "'no/slash-0000000' is not 1 to 64 letters"),
-        (["--order-keys", "12"], 1, "is not a key of 64 hexadecimal digits"),
+        (["--tenant", "a b"], 1, "--tenant: 'a b' is not 1 to 64 letters"),
+        (["--name", "no/slash"], 1, "--name: 'no/slash-0000000' is not 1 to 64 letters"),
+        (["--order-keys", "12"], 1, "--order-keys: '12' is not a key of 64 hexadecimal digits"),
         (["--config", "nowhere.toml"], 1, "nowhere.toml"),
     ],
 )

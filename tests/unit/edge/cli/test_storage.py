@@ -79,6 +79,7 @@ def test_what_cannot_be_done_is_said(whole: Path, tmp_path: Path) -> None:
     assert "another daemon" in used.output
     assert "--to FILE or --in-place" in neither.output
     assert "--to:" in nowhere.output and "cannot be written" in nowhere.output
+    assert 1 == _run("check", str(tmp_path / "noise")).stdout.count("file is not a database")
     assert "no row can be salvaged" in noise.output
     assert "holds no baton.db" in empty.output
 
