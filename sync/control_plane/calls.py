@@ -27,6 +27,14 @@ TEXT_LIMIT = 200
 """Characters of a filter; nothing anyone types is longer."""
 QUERY_LIMIT = 1_000
 
+ID_PATTERN = r"^[A-Za-z0-9_-]+$"
+TAG_PATTERN = r"^[^\s,\"]+$"
+_PATTERNS = {
+    ID_PATTERN: "of letters, digits, - and _",
+    TAG_PATTERN: "without spaces, commas and quotes",
+}
+"""What the patterns of fields say, in words."""
+_PATTERN = re.compile(r"matching regex (.*?)(?=$| - at)")
 _PLACE = re.compile(r"` - at `\$\.?(.*?)`")
 _TENANT_HEADER = "x-baton-tenant"
 
@@ -143,12 +151,18 @@ class Operation(msgspec.Struct, frozen=True):
 
 def spoken(error: msgspec.ValidationError) -> str:
     """What is wrong with a body, the field first."""
-    text = str(error)
+    text = _PATTERN.sub(_in_words, str(error))
     match = _PLACE.search(text)
     if match is None:
         text, _, place = text.partition(" - at `$.")
         return f"{place.rstrip('`')}: {text}" if place else text
     return f"{match[1] or 'body'}: {text[: match.start() + 1]}"
+
+
+def _in_words(found: re.Match[str]) -> str:
+    """A pattern that was not matched, as a person would say it."""
+    by_text = {repr(pattern): said for pattern, said in _PATTERNS.items()}
+    return by_text.get(found[1], found[0])
 
 
 def checked_name(field: str, text: str) -> str:

@@ -137,7 +137,12 @@ class FetchApi:
 
     async def logs(self, call: Call) -> Response:
         """Have a device send lines of its log, by time, level and text, or the last ones."""
-        return await self._order(call, Kind.FETCH_JOURNAL, await call.body(FetchLogs))
+        asked = await call.body(FetchLogs)
+        if asked.to_ms and asked.from_ms > asked.to_ms:
+            raise HTTPException(
+                400, f"fromMs: {asked.from_ms} is after toMs, which is {asked.to_ms}"
+            )
+        return await self._order(call, Kind.FETCH_JOURNAL, asked)
 
     async def task_logs(self, call: Call) -> Response:
         """Have a device send what the worker of one of its tasks has logged."""

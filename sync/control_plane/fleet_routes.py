@@ -17,7 +17,7 @@ from sync.control_plane import alerts, fleet, tally
 from sync.control_plane.access import ALL, Area, Role
 from sync.control_plane.access_routes import note
 from sync.control_plane.answers import json_answer
-from sync.control_plane.calls import QUERY_LIMIT, Call, Operation, checked_name
+from sync.control_plane.calls import QUERY_LIMIT, TAG_PATTERN, Call, Operation, checked_name
 from sync.control_plane.dialect import Connection
 from sync.control_plane.fleet import FIELDS, ORDERS, TAGS_LIMIT, FleetRow, Group
 from sync.control_plane.guard import Guard
@@ -36,7 +36,7 @@ _FRESH_MS = 1_000
 
 T = TypeVar("T")
 
-Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\s,\"]+$")]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=TAG_PATTERN)]
 Description = Annotated[str, msgspec.Meta(max_length=500)]
 
 

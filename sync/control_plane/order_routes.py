@@ -14,11 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sync import orders as wire
-from sync.control_plane import campaigns, fleet, orders
+from sync.control_plane import campaigns, fleet, new_orders, orders
 from sync.control_plane.access import Area, Role
 from sync.control_plane.access_routes import note
 from sync.control_plane.answers import json_answer
-from sync.control_plane.calls import QUERY_LIMIT, Call, Operation
+from sync.control_plane.calls import ID_PATTERN, QUERY_LIMIT, Call, Operation
 from sync.control_plane.campaigns import Campaign, Member, Preview, Progress
 from sync.control_plane.dialect import Connection
 from sync.control_plane.fleet_routes import known
@@ -41,7 +41,7 @@ _ENDS = tuple(state.value for state in State if state not in wire.OPEN)
 ExpiresIn = Annotated[int, msgspec.Meta(ge=1, le=wire.LONGEST_MS // 1_000)]
 Rate = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 Query = Annotated[str, msgspec.Meta(max_length=QUERY_LIMIT)]
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=48, pattern=r"^[A-Za-z0-9_-]+$")]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=48, pattern=ID_PATTERN)]
 """Without the dot, which stands in the ids that campaigns give to their orders."""
 
 
@@ -344,7 +344,7 @@ class OrderApi:
         """Give orders to many devices, so many a minute; who they are is frozen now."""
         new, now_ms, tenant = await call.body(NewCampaign), self._now_ms(), call.tenant
         kind = _refuse_fetch(new.kind)
-        body = wire.json_of(wire.parse_body(kind, new.body))
+        body = wire.json_of(new_orders.parse_body(kind, new.body))
         condition = b""
         if new.condition is not None:
             condition = wire.json_of(wire.parse_condition(new.condition))
@@ -362,6 +362,7 @@ class OrderApi:
             same = (made.kind, bytes(made.body), bytes(made.condition), made.query)
             if same != (kind.value, body, condition, query):
                 raise HTTPException(409, f"id: another campaign has the id {campaign_id}")
+            refuse_nobody(made)
             refuse_others(new.expected_devices, made.members)
             note(connection, call, "campaign.create", campaign_id, new, at_ms=now_ms)
             campaigns.step(connection, now_ms=now_ms)
@@ -442,6 +443,20 @@ def refuse_unknown(connection: Connection, tenant: str, target: Target) -> None:
     """
     if target.devices is not None:
         known(connection, tenant, "target.devices", target.devices)
+
+
+def refuse_nobody(made: Campaign) -> None:
+    """Who is meant is frozen when it is made: what is for nobody then is never for anybody.
+
+    Raises:
+        HTTPException: no device is meant.
+    """
+    if not made.members:
+        raise HTTPException(
+            400,
+            "target: no device is meant now, and devices that come later would get nothing; "
+            "look at the preview",
+        )
 
 
 def refuse_others(expected: int | None, members: int) -> None:

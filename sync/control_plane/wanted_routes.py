@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sync import orders as wire
-from sync.control_plane import campaigns, wanted
+from sync.control_plane import campaigns, new_orders, wanted
 from sync.control_plane.access import Area, Role
 from sync.control_plane.access_routes import note
 from sync.control_plane.answers import json_answer
@@ -28,6 +28,7 @@ from sync.control_plane.order_routes import (
     Target,
     asked,
     campaign_of,
+    refuse_nobody,
     refuse_others,
     refuse_unknown,
     terms_of,
@@ -143,6 +144,7 @@ class WantedApi:
                 expires_ms=now_ms + push.expires_in_s * 1_000, created_by=call.caller.name,
                 now_ms=now_ms,
             )  # fmt: skip
+            refuse_nobody(made)
             refuse_others(push.expected_devices, made.members)
             earlier = wanted.newest(connection, tenant, subject)
             if earlier is not None:
@@ -258,7 +260,8 @@ def _version(
         if push.definition.setdefault("name", name) != name:
             raise HTTPException(400, f"definition.name: it is not {name}")
         content = {"definition": push.definition}
-    subject = wire.subject_of(kind, wire.parse_body(kind, {**content, "revision": 1}))
+    parsed = new_orders.parse_body(kind, {**content, "revision": 1}, "definition")
+    subject = wire.subject_of(kind, parsed)
     revision = wanted.next_revision(connection, tenant, subject)
     body = wire.json_of(wire.parse_body(kind, {**content, "revision": revision}))
     return subject, body, revision

@@ -85,7 +85,11 @@ def test_a_device_that_is_not_there_gets_orders(where: Path | str) -> None:
             assert (202, True) == (answer.status_code, "x-baton-order" in answer.headers)
         kinds = [one["kind"] for one in (await world.ask("GET", "/api/v1/orders"))["orders"]]
         assert ["terminate", "restart", "retry", "resume", "pause", "start", "start"] == kinds
-        definition = {"name": "scan", "version": 1, "tasks": []}
+        definition = {
+            "name": "scan",
+            "version": 1,
+            "tasks": [{"name": "see", "taskReferenceName": "see"}],
+        }
         answer = await world.client.put(f"{BASE}/metadata/workflow", json=[definition])
         assert 202 == answer.status_code
         # The same key again is the same start.
@@ -130,7 +134,11 @@ def test_registrations_and_pushes_are_numbered_together(where: Path | str) -> No
     async def play(world: World) -> None:
         impatient(world)
         await world.connect("roof")
-        flow = {"name": "scan", "version": 1, "tasks": []}
+        flow = {
+            "name": "scan",
+            "version": 1,
+            "tasks": [{"name": "see", "taskReferenceName": "see"}],
+        }
         push = {"target": {"query": ""}, "definition": flow}
         for _ in range(2):
             await world.ask("POST", f"{BASE}/metadata/workflow", flow, status=202)

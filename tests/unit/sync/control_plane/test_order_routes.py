@@ -266,7 +266,11 @@ def test_versions_are_pushed_and_drift_is_told(where: Path | str) -> None:
         assert [("cellar", "pending", 1), ("roof", "in-step", 3)] == [
             (one["device"], one["state"], one["reported"]) for one in drift
         ]
-        flow = {"name": "scan", "version": 2, "tasks": []}
+        flow = {
+            "name": "scan",
+            "version": 2,
+            "tasks": [{"name": "see", "taskReferenceName": "see"}],
+        }
         await world.ask("PUT", "/api/v1/wanted/workflow/scan",
                         {"target": {"query": "roof"}, "definition": flow})  # fmt: skip
         listed = (await world.ask("GET", "/api/v1/wanted"))["wanted"]
@@ -316,7 +320,22 @@ def test_a_yes_or_no_is_one_of_the_two(tmp_path: Path, path: str) -> None:
         ("POST", "devices/roof/orders", {"kind": "start", "body": {"nam": "x"}}, "body"),
         ("POST", "devices/roof/orders", {**START, "expiresInS": 0}, "expiresInS"),
         ("POST", "devices/roof/orders", {**START, "condition": {"x": 1}}, "condition"),
-        ("POST", "devices/roof/orders", {**START, "id": "a b"}, "id"),
+        ("POST", "devices/roof/orders", {**START, "id": "a b"},
+         "id: Expected `str` of letters, digits, - and _"),
+        ("POST", "devices/roof/orders",
+         {"kind": "put-workflow", "body": {"definition": {"name": "a"}, "revision": 1}},
+         "body.definition.tasks: a workflow needs at least one task"),
+        ("POST", "campaigns",
+         {"kind": "put-workflow", "target": {"query": ""},
+          "body": {"definition": {"name": "a", "tasks": [{}]}, "revision": 1}},
+         "body.definition.tasks[0].name"),
+        ("PUT", "wanted/workflow/a", {"target": {"query": ""}, "definition": {}},
+         "definition.tasks: a workflow needs at least one task"),
+        ("POST", "campaigns", {**START, "target": {"query": "cellar"}},
+         "target: no device is meant"),
+        ("PUT", "wanted/config/site", {"target": {"query": "cellar"}, "variables": {}},
+         "target: no device is meant"),
+        ("POST", "devices/roof/logs", {"fromMs": 5, "toMs": 3}, "fromMs: 5 is after toMs"),
         ("POST", "devices/roof/orders", {**START, "id": "campaign.1"}, "id"),
         ("POST", "campaigns", {**START, "target": {}}, "target"),
         ("POST", "campaigns", {**START, "target": {"query": "a", "group": "b"}}, "target"),
