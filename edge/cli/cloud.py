@@ -232,6 +232,54 @@ def _new_token(name: str, role: str, tenant: str, expires_ms: int) -> Any:
     return new
 
 
+@cloud.command(
+    name="remove-tenant",
+    epilog=output.examples("baton cloud remove-tenant acme --data-dir /var/lib/baton-cloud"),
+)
+@click.argument("tenant")
+@place_options
+@_DATABASE
+def remove_tenant(
+    *, tenant: str, data_dir: str | None, config: Path | None, database: str | None
+) -> None:
+    """Remove a tenant that has no devices: its groups, alerts and pushes; its tokens become void.
+
+    One that has devices is refused: their history is kept. The control plane may run meanwhile.
+    """
+    settings = _existing(cloud_settings(config, data_dir, database))
+    from edge.clock import SystemClock
+    from sync.control_plane import access
+
+    now_ms = SystemClock().now_ms()
+
+    async def main() -> None:
+        from edge.cloud_role import open_ledger
+        from sync.control_plane import audit
+        from sync.control_plane.dialect import Connection
+
+        def remove(connection: Connection) -> bool:
+            removed = access.remove_tenant(connection, tenant, now_ms=now_ms)
+            if removed is not None:
+                audit.append(
+                    connection, at_ms=now_ms, tenant=tenant, actor="command line",
+                    action="tenant.remove", target=tenant, detail=removed,
+                )  # fmt: skip
+            return removed is not None
+
+        ledger = await open_ledger(settings)
+        try:
+            if not await ledger.write(remove):
+                raise click.ClickException(f"there is no tenant {tenant}")
+        finally:
+            await ledger.close()
+
+    try:
+        _attempt(main)
+    except access.TenantHasDevices as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"The tenant {tenant} is removed.")
+
+
 @cloud.command(name="verify-audit", epilog=output.examples("baton cloud verify-audit --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @place_options

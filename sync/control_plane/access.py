@@ -50,6 +50,23 @@ ORDER BY known.tenant
 """
 
 
+# What was made for a tenant, without which nothing of a tenant that has no device is left. A version
+# names its campaign, and members of a list their group.
+_REMOVE = {
+    "wanted": "DELETE FROM wanted WHERE tenant = :tenant",
+    "campaigns": "DELETE FROM campaign WHERE tenant = :tenant",
+    "groups": "DELETE FROM device_group WHERE tenant = :tenant",
+    "alertRules": "DELETE FROM alert_rule WHERE tenant = :tenant",
+    "alertChannels": "DELETE FROM alert_channel WHERE tenant = :tenant",
+    "alertDeliveries": "DELETE FROM alert_delivery WHERE tenant = :tenant",
+    "alerts": "DELETE FROM alert WHERE tenant = :tenant",
+    "tokens": """
+UPDATE api_token SET revoked_ms = :now_ms WHERE tenant = :tenant AND revoked_ms = 0
+""",
+    "tenant": "DELETE FROM tenant WHERE tenant = :tenant",
+}
+
+
 class Role(StrEnum):
     """What a token may do; each may what the one before it may."""
 
@@ -137,6 +154,22 @@ class Caller(msgspec.Struct, frozen=True):
         return self.role.covers(role) and (area is None or not self.areas or area in self.areas)
 
 
+class TenantHasDevices(Exception):
+    """A tenant cannot be removed while devices are in it: their history is kept.
+
+    Args:
+        tenant: whose they are.
+        devices: how many.
+    """
+
+    def __init__(self, tenant: str, devices: int) -> None:
+        many = "1 device, whose" if devices == 1 else f"{devices} devices, whose"
+        super().__init__(
+            f"tenant: {tenant} has {many} history is kept; only one without devices can be removed. "
+            "To shut people out, revoke its tokens"
+        )
+
+
 ANYBODY = Caller("anonymous", ALL, Role.ADMIN)
 """Who asks where nobody is asked for a token."""
 
@@ -207,6 +240,29 @@ def revoke(
 def put_tenant(connection: Connection, tenant: str, title: str, *, now_ms: int) -> None:
     """Make a tenant, or give one that is there another title."""
     connection.execute(_PUT_TENANT, {"tenant": tenant, "title": title, "created_ms": now_ms})
+
+
+def remove_tenant(connection: Connection, tenant: str, *, now_ms: int) -> dict[str, int] | None:
+    """Remove a tenant that has no device, with all that was made for it; its tokens become void.
+
+    What the audit says of it stays. A device that speaks under its name later brings it back, bare.
+
+    Returns:
+        How many were removed of each kind that there was any of; None = there is no such tenant.
+
+    Raises:
+        TenantHasDevices: nothing was changed.
+    """
+    keys = {"tenant": tenant, "now_ms": now_ms}
+    found = [one for one in tenants(connection) if one.tenant == tenant]
+    if not found:
+        return None
+    if found[0].devices:
+        raise TenantHasDevices(tenant, found[0].devices)
+    removed = {
+        name: connection.execute(statement, keys).rowcount for name, statement in _REMOVE.items()
+    }
+    return {name: many for name, many in removed.items() if many > 0 and name != "tenant"}
 
 
 def tenants(connection: Connection) -> list[Tenant]:

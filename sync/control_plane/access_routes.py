@@ -101,6 +101,8 @@ class AccessApi:
             Operation("GET", "/api/v1/tenants", self.tenants, access_, admin, answer=TenantList),
             Operation("PUT", "/api/v1/tenants/{tenant}", self.put_tenant, access_, admin,
                       body=TenantBody, answer=TenantList),
+            Operation("DELETE", "/api/v1/tenants/{tenant}", self.remove_tenant, access_, admin,
+                      answer=TenantList),
             Operation("GET", "/api/v1/audit", self.audit, audit_, admin, page, answer=EntryPage),
             Operation("GET", "/api/v1/audit/verification", self.verify, audit_, admin,
                       answer=Verdict),
@@ -216,6 +218,26 @@ class AccessApi:
             return access.tenants(connection)
 
         return json_answer(TenantList(await self._ledger.write(put)))
+
+    async def remove_tenant(self, call: Call) -> Response:
+        """Remove a tenant without devices, and all that was made for it; its tokens become void."""
+        tenant, now_ms = call.part("tenant"), self._now_ms()
+        if _own(call.caller) is not None:
+            raise HTTPException(403, "tenants are removed by an administrator of all of them")
+
+        def remove(connection: Connection) -> list[Tenant]:
+            removed = access.remove_tenant(connection, tenant, now_ms=now_ms)
+            if removed is None:
+                raise HTTPException(404, f"there is no tenant {tenant[:100]}")
+            note(connection, call, "tenant.remove", tenant, removed, at_ms=now_ms, tenant=tenant)
+            return access.tenants(connection)
+
+        try:
+            left = await self._ledger.write(remove)
+        except access.TenantHasDevices as error:
+            raise HTTPException(409, str(error)) from error
+        self._guard.forget()
+        return json_answer(TenantList(left))
 
     async def audit(self, call: Call) -> Response:
         """Every change that somebody made, newest first."""

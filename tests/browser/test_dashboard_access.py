@@ -161,6 +161,28 @@ def test_a_token_is_made_shown_once_and_revoked(guarded: Fleet, open_tab: OpenTa
         _wanted(one, "401")
 
 
+def test_a_tenant_without_devices_is_removed(guarded: Fleet, open_tab: OpenTab) -> None:
+    """Only that is offered, and asked about first; the choice of tenants in the header follows."""
+    tab = open_tab(guarded.url)
+    page = _signed_in(tab, _token(guarded, Role.ADMIN), "access")
+    page.get_by_role("button", name="New tenant").click()
+    box = page.get_by_role("dialog", name="New tenant")
+    box.get_by_label("Name").fill("acme")
+    box.get_by_role("button", name="Save").click()
+    choice = page.get_by_label("Tenant", exact=True)
+    expect(choice.get_by_role("option", name="acme")).to_have_count(1)
+    expect(page.get_by_role("button", name="Remove default")).to_have_count(0)
+    page.get_by_role("button", name="Remove acme").click()
+    page.get_by_role("dialog", name="Remove acme?").get_by_role("button", name="Remove").click()
+
+    expect(page.get_by_role("status").filter(has_text="acme is removed")).to_be_visible()
+    table = page.get_by_role("table", name="Tenants")
+    expect(table.locator("tbody tr")).to_have_count(1)
+    expect(choice).to_have_count(0)
+    assert [] == tab.audit()
+    _wanted(tab, "401")
+
+
 def test_a_tenant_is_made_and_looked_at(guarded: Fleet, open_tab: OpenTab) -> None:
     """Who may see all of them chooses one; the address carries it, and every link of the page."""
     tab = open_tab(guarded.url)

@@ -1,8 +1,8 @@
 // Who may do what: tokens with their roles and ends, and tenants.
 
-import { getTenants, getTokens, makeToken, putTenant, revokeToken } from "./api.js";
+import { getTenants, getTokens, makeToken, putTenant, removeTenant, revokeToken } from "./api.js";
 import { ActionLink, Choice, Field, FormBox, Head, Tick, attempt } from "./kit.js";
-import { may, self } from "./session.js";
+import { begin, may, self } from "./session.js";
 import { html, useState } from "./web/dom.js";
 import { count, dateTime } from "./web/format.js";
 import { now, useResource } from "./web/live.js";
@@ -106,19 +106,33 @@ function Tenants() {
   const found = useResource(getTenants, "tenants", { everyMs: 30_000 });
   const [edited, setEdited] = useState(null);
   const all = self.value.tenant === "*";
+  const changed = () => {
+    found.reload();
+    // The choice of tenants in the header is what the control plane says of the reader.
+    begin();
+  };
+  const remove = async ({ tenant }) => {
+    const yes = await ask({ title: `Remove ${tenant}?`, action: "Remove", danger: true,
+      text: "Its groups, campaigns, pushes and alerts go with it, and its tokens become void, for good." });
+    if (yes && await attempt(() => removeTenant(tenant), `The tenant ${tenant} is removed`)) changed();
+  };
   const columns = [
     { title: "Tenant", grow: true, cell: (row) => row.tenant },
     { title: "Title", cell: (row) => row.title || "–" },
     { title: "Devices", num: true, cell: (row) => count(row.devices) },
-    all && { title: "", bare: true, cell: (row) => html`<button type="button" class="quiet"
-      aria-label=${`Change the title of ${row.tenant}`} onClick=${() => setEdited(row)}>Change</button>` },
+    all && { title: "", bare: true, cell: (row) => html`<span class="row"><button type="button" class="quiet"
+      aria-label=${`Change the title of ${row.tenant}`} onClick=${() => setEdited(row)}>Change</button>
+      ${row.devices === 0 && row.tenant !== self.value.presentTenant && html`<button type="button" class="quiet" aria-label=${`Remove ${row.tenant}`}
+        onClick=${() => remove(row)}>Remove</button>`}</span>` },
   ].filter(Boolean);
   return html`<${Panel} title="Tenants" aside=${all && html`<button type="button"
       onClick=${() => setEdited({ tenant: "", title: "" })}>New tenant</button>`}>
     <${Waiting} resource=${found}>${() => (found.data.tenants.length
-      ? html`<${Table} label="Tenants" columns=${columns} rows=${found.data.tenants} keyOf=${(row) => row.tenant} />`
+      ? html`<${Table} label="Tenants" columns=${columns} rows=${found.data.tenants} keyOf=${(row) => row.tenant} />
+        ${all && html`<p class="soft small">One that has devices cannot be removed, because
+          their history is kept; nor can the one that is looked at.</p>`}`
       : html`<p class="soft">None was made, and no device has spoken of one.</p>`)}<//><//>
-    ${edited && html`<${TenantBox} edited=${edited} done=${found.reload} close=${() => setEdited(null)} />`}`;
+    ${edited && html`<${TenantBox} edited=${edited} done=${changed} close=${() => setEdited(null)} />`}`;
 }
 
 function TenantBox({ edited, done, close }) {

@@ -92,5 +92,6 @@ export const makeToken = (body) => send("POST", "api/v1/tokens", body);
 export const revokeToken = (token) => send("DELETE", `api/v1/tokens/${id(token)}`);
 export const getTenants = (abort) => getJson("api/v1/tenants", abort);
 export const putTenant = (tenant, title) => send("PUT", `api/v1/tenants/${id(tenant)}`, { title });
+export const removeTenant = (tenant) => send("DELETE", `api/v1/tenants/${id(tenant)}`);
 export const getAudit = list("audit");
 export const verifyAudit = () => getJson("api/v1/audit/verification");

@@ -94,6 +94,26 @@ def test_the_first_token_is_made_here(tmp_path: Path) -> None:
     assert (1, True) == (broken.exit_code, "Entry 1 is not" in broken.output)
 
 
+def test_a_tenant_is_removed_here_too(tmp_path: Path) -> None:
+    """One without devices; one that has some is told how many, and one that is not there is named."""
+    fill(tmp_path / "ledger.db", 1)
+    place = ["--data-dir", str(tmp_path)]
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as disk:
+        disk.execute("INSERT INTO tenant VALUES ('acme', 'Acme', 5)")
+        disk.commit()
+
+    removed, gone, full = (
+        CliRunner().invoke(main, ["cloud", "remove-tenant", one, *place])
+        for one in ("acme", "acme", "default")
+    )
+
+    assert (0, "The tenant acme is removed.\n") == (removed.exit_code, removed.output)
+    assert (1, True) == (gone.exit_code, "there is no tenant acme" in gone.output)
+    assert (1, True) == (full.exit_code, "default has 1 device" in full.output)
+    verified = CliRunner().invoke(main, ["cloud", "verify-audit", *place])
+    assert "1 entries, all as written" in verified.output
+
+
 def test_options_before_the_verb_are_refused(tmp_path: Path) -> None:
     """They would be those of the control plane itself, and without effect."""
     result = CliRunner().invoke(main, ["cloud", "--data-dir", str(tmp_path), "rebuild"])
@@ -102,10 +122,11 @@ def test_options_before_the_verb_are_refused(tmp_path: Path) -> None:
     assert "stand behind `rebuild`" in result.output
 
 
-@pytest.mark.parametrize("verb", ["rebuild", "verify-audit"])
+@pytest.mark.parametrize("verb", ["rebuild", "verify-audit", "remove-tenant"])
 def test_a_ledger_that_is_not_there_is_not_made(tmp_path: Path, verb: str) -> None:
     """A new one would be as good as none, and all would seem well."""
-    result = CliRunner().invoke(main, ["cloud", verb, "--data-dir", str(tmp_path / "typo")])
+    words = [verb, "acme"] if verb == "remove-tenant" else [verb]
+    result = CliRunner().invoke(main, ["cloud", *words, "--data-dir", str(tmp_path / "typo")])
 
     assert 1 == result.exit_code
     assert "there is no ledger" in result.output

@@ -227,3 +227,54 @@ def test_an_origin_that_is_none_is_refused(tmp_path: Path) -> None:
         assert 204 == answer.status_code
 
     in_world(tmp_path / "ledger.db", play)
+
+
+def test_a_tenant_without_devices_is_removed(where: Path | str) -> None:
+    """With all that was made for it; its tokens are void, and the audit keeps what was."""
+
+    async def play(world: World) -> None:
+        every, operator = await world.token(Role.ADMIN), await world.token(Role.OPERATOR, "acme")
+        own = await world.token(Role.ADMIN, "acme")
+        await world.ask("PUT", "/api/v1/tenants/acme", {"title": "Acme"}, token=every)
+        body: Any = {"query": "tag:camera"}
+        await world.ask("PUT", "/api/v1/groups/cameras", body, token=operator)
+        body = {"kind": "webhook", "address": "http://127.0.0.1:9/"}
+        await world.ask("PUT", "/api/v1/alert-channels/ops", body, token=own)
+        body = {"kind": "silence", "afterS": 600, "channels": ["ops"]}
+        await world.ask("PUT", "/api/v1/alert-rules/quiet", body, token=own)
+        path = "/api/v1/tenants/acme"
+        for token in (own, operator):
+            await world.ask("DELETE", path, token=token, status=403)
+
+        left = await world.ask("DELETE", path, token=every)
+
+        assert [] == left["tenants"]
+        await world.ask("GET", "/api/v1/self", token=own, status=401)
+        assert [] == (await world.ask("GET", "/api/v1/groups?tenant=acme", token=every))["groups"]
+        for what in ("alert-rules", "alert-channels"):
+            found = await world.ask("GET", f"/api/v1/{what}?tenant=acme", token=every)
+            assert [[]] == list(found.values())
+        page = await world.ask("GET", "/api/v1/audit?tenant=acme", token=every)
+        newest = page["entries"][0]
+        assert ("tenant.remove", "acme") == (newest["action"], newest["target"])
+        assert {"groups": 1, "alertRules": 1, "alertChannels": 1, "tokens": 2} == newest["detail"]
+        refused = await world.ask("DELETE", path, token=every, status=404)
+        assert "there is no tenant acme" == refused["message"]
+
+    in_world(where, play, authenticate=True)
+
+
+def test_a_tenant_with_devices_stays(where: Path | str) -> None:
+    """Their history is kept; nothing that was made for it is touched."""
+
+    async def play(world: World) -> None:
+        await world.connect("roof", tenant="acme")
+        await world.ask("PUT", "/api/v1/groups/all?tenant=acme", {"members": ["roof"]})
+
+        refused = await world.ask("DELETE", "/api/v1/tenants/acme", status=409)
+
+        assert refused["message"].startswith("tenant: acme has 1 device, whose history is kept")
+        groups = await world.ask("GET", "/api/v1/groups?tenant=acme")
+        assert ["all"] == [one["name"] for one in groups["groups"]]
+
+    in_world(where, play)
