@@ -28,7 +28,7 @@ function Page() {
   }
   if (page === "workflows") return html`<${Workflows} query=${query} />`;
   if (page === "definitions") return html`<${Definitions} name=${first} version=${second} />`;
-  return html`<${Empty} title="There is no such page">
+  return html`<h1>There is no such page</h1><${Empty} title="Nothing stands under this address">
     <a href=${link([])}>Go to the overview</a><//>`;
 }
 

@@ -36,6 +36,7 @@ export function Execution({ workflowId, selected }) {
   const onSelect = (taskId) =>
     go(taskId ? ["workflows", workflowId, "task", taskId] : ["workflows", workflowId], {}, { replace: true });
   return html`<p class="small"><a href=${link(["workflows"])}>Workflows</a></p>
+    ${found.error && !found.data && html`<h1>Execution</h1>`}
     <${Waiting} resource=${found}>${() => html`<${ExecutionView} execution=${found.data}
       actions=${html`<${Actions} execution=${found.data} reload=${found.reload} />`}
       filesOf=${filesOf} linkOf=${(child) => link(["workflows", child])} loadLogs=${getTaskLog} selected=${selected} onSelect=${onSelect} />`}<//>`;

@@ -257,6 +257,11 @@ def test_an_unknown_workflow_says_so(device: Device, open_tab: OpenTab) -> None:
     tab.page.goto(f"{device.url}/#/workflows/gone")
 
     expect(tab.page.get_by_role("alert")).to_contain_text("No such workflow gone")
+    expect(tab.page.get_by_role("heading", level=1)).to_have_text("Execution")
+    assert [] == tab.audit()
+    tab.open("nowhere")
+    expect(tab.page.get_by_role("heading", level=1)).to_have_text("There is no such page")
+    assert [] == tab.audit()
     tab.faults.clear()
 
 

@@ -240,7 +240,7 @@ def test_a_device_leads_to_its_executions(fleet: Fleet, open_tab: OpenTab) -> No
     other.goto(shared)
 
     expect(other.locator(".pager")).to_contain_text("26 to 40")
-    other.get_by_role("button", name="Newer").click()
+    other.get_by_role("button", name="First page").click()
     expect(other.locator(".pager")).to_contain_text("1 to 25")
 
 

@@ -9,7 +9,7 @@ import { lengthOf } from "./web/execution_view.js";
 import { dateTime, duration } from "./web/format.js";
 import { DiagramPanel } from "./web/lazy_diagram.js";
 import { now, useResource } from "./web/live.js";
-import { Empty, Facts, Panel, Table, Waiting } from "./web/parts.js";
+import { Empty, Facts, Panel, Table, Trouble, Waiting } from "./web/parts.js";
 import { go, link } from "./web/router.js";
 import { Status } from "./web/status.js";
 
@@ -22,9 +22,16 @@ function partsOf(name) {
   return [name.slice(0, at), name.slice(at + 1)];
 }
 
-export function Page({ query }) {
+/** Whether a text is `DEVICE/ID`; addresses are typed and cut off by people, too. */
+const namesRun = (name) => name && /^[^/]+\/[^/]+$/.test(name);
+
+export function Page({ query: given }) {
+  const wrong = ["left", "right"].filter((side) => given[side] && !namesRun(given[side]));
+  const query = { ...given, ...Object.fromEntries(wrong.map((side) => [side, undefined])) };
   const { left, right } = query;
   return html`<${Head} title="Compare two runs" path=${html`<a href=${link(["executions"])}>Executions</a>`} />
+    ${wrong.map((side) => html`<${Trouble} key=${side} error=${{ message:
+      `The address names no run as the ${side} one: “${given[side]}” is not a device and an id with a slash between.` }} />`)}
     <div class="two">
       <${Side} title="Left" name=${left} other=${{ right }} />
       <${Side} title="Right" name=${right} other=${{ left }} />

@@ -27,7 +27,7 @@ export function Page({ device }) {
       beside=${state && html`<${Status} value=${state.state} />`}>
       ${state && may("devices", "operator") && html`<button type="button"
         onClick=${() => setTagging(true)}>Edit tags</button>`}
-      ${may("orders", "operator") && html`<${ActionLink} primary
+      ${state && may("orders", "operator") && html`<${ActionLink} primary
         href=${link(["orders", "new"], { to: "devices", devices: device })}>Start a workflow<//>`}
     <//>
     <${Waiting} resource=${found}>${() => html`

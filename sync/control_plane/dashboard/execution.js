@@ -37,6 +37,7 @@ export function Page({ device, workflowId, selected, query }) {
   return html`<p class="small"><a href=${link(["executions"])}>Executions</a> ·${" "}
       <a href=${link(["devices", device])}>${device}</a></p>
     ${query.order && may("orders") && html`<${FollowOrder} key=${query.order} id=${query.order} />`}
+    ${found.error && !found.data && html`<h1>Execution</h1>`}
     <${Waiting} resource=${found}>${() => html`<${ExecutionView} execution=${found.data}
       facts=${[["Device", html`<a href=${link(["devices", device])}>${device}</a>`],
         ["Updated", html`<${Ago} at=${found.data.updateTime} />`], clockFact(found.data.corrected)]}

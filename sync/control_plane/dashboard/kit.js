@@ -121,9 +121,30 @@ export function Tick({ label, checked, onTick, ...rest }) {
     onChange=${(event) => onTick(event.currentTarget.checked)} />${label}</label>`;
 }
 
-// Lists page by a mark, which only leads forward; this remembers which page led to which.
-const cameFrom = new Map();
+// Lists page by a mark, which only leads forward; this remembers which page led to which, also when
+// the page is loaded anew.
+const KEPT = "baton pages";
 const REMEMBERED = 1000;
+const cameFrom = new Map(kept());
+
+function kept() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT)) ?? [];
+  } catch {
+    // A browser that keeps nothing, or something else under this name.
+    return [];
+  }
+}
+
+function remember(there, here) {
+  if (cameFrom.size > REMEMBERED) cameFrom.clear();
+  cameFrom.set(there, here);
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify([...cameFrom]));
+  } catch {
+    // It is remembered until the page is left.
+  }
+}
 
 /**
  * Pages of a list that stands under `parts` with `query` in the address: the mark of the page and
@@ -134,15 +155,17 @@ export function MarkPager({ parts, query, rows, next, total, order = "", words }
   const here = link(parts, query);
   const forward = () => {
     const there = { ...query, after: next, from: from + rows };
-    if (cameFrom.size > REMEMBERED) cameFrom.clear();
-    cameFrom.set(link(parts, there), { ...query });
+    remember(link(parts, there), { ...query });
     go(parts, there);
   };
-  const back = () => go(parts, cameFrom.get(here) ?? { ...query, after: "", from: "" });
+  const before = cameFrom.get(here);
+  const back = () => go(parts, before ?? { ...query, after: "", from: "" });
+  // An address that somebody has passed on: what stood before it is not known.
+  const said = query.after && !before ? ["First page", words?.[1] ?? "Older"] : words;
   if (!next && !query.after && rows === 0) return null;
   const of = typeof total === "number" ? ` of ${count(total)}` : "";
   const text = rows ? `${count(from + 1)} to ${count(from + rows)}${of}` : "Nothing on this page";
-  return html`<${Pager} text=${order ? `${text}, ${order}` : text} words=${words}
+  return html`<${Pager} text=${order ? `${text}, ${order}` : text} words=${said}
     previous=${query.after && back} next=${next && forward} />`;
 }
 

@@ -33,7 +33,7 @@ export function Page({ kind, name, query }) {
   const pushes = may("orders", "operator");
   return html`<${Head} title=${name} path=${html`<a href=${link(["wanted"])}>Definitions</a>`}
       beside=${html`<span class="soft">${kind}</span>`}>
-      ${pushes && html`<${ActionLink} primary href=${link([...here, "push"])}>Push a new version<//>`}
+      ${found.data && pushes && html`<${ActionLink} primary href=${link([...here, "push"])}>Push a new version<//>`}
     <//>
     <${Waiting} resource=${found}>${() => {
       const { versions, progress, query: meant } = found.data;
