@@ -43,8 +43,19 @@ async def send(channel: Channel, message: bytes, *, mail: Mail, broker: Broker) 
     except TimeoutError:
         return f"no answer within {TIMEOUT_S:.0f} s"
     except (OSError, ValueError, LinkError) as error:
-        return f"{type(error).__name__}: {error}"[:500]
+        return _words(error)[:500]
     return ""
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, as the system says it, without the wrapping of the libraries around it."""
+    # An error of `urllib` holds the one of the connection; a text where there was none.
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, OSError):
+        error = reason
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
 
 
 def _post(address: str, message: bytes) -> None:

@@ -54,12 +54,12 @@ function Pick({ label, checked, onChange }) {
 /**
  * A table that becomes a list of cards on a narrow screen.
  *
- * Args: columns `{title, cell(row), num, grow, bare, keep}` (`bare`: a card needs no name beside it;
- * `keep`: in one line, cut off where it is too long);
+ * Args: columns `{title, cell(row), num, grow, bare, keep, wide}` (`bare`: a card needs no name
+ * beside it; `keep`: in one line, cut off where it is too long; `wide`: across the whole card);
  * `href(row)` makes the first cell the row's link; `picked`, a Set of keys, and `onPick(keys)`
- * make rows that can be chosen.
+ * make rows that can be chosen, by what `nameOf(row)` calls them.
  */
-export function Table({ label, columns, rows, keyOf, href, picked, onPick }) {
+export function Table({ label, columns, rows, keyOf, nameOf = keyOf, href, picked, onPick }) {
   const keys = rows.map(keyOf);
   const pickAll = (yes) => onPick(new Set(yes ? keys : []));
   const pickOne = (key, yes) => {
@@ -80,8 +80,9 @@ export function Table({ label, columns, rows, keyOf, href, picked, onPick }) {
       ${rows.map((row) => html`<tr role="row" key=${keyOf(row)} class=${href ? "linked" : ""}>
         ${columns.map((column, index) => html`<td role="cell" key=${column.title}
           data-label=${column.bare ? null : column.title}
-          class=${`${column.num ? "num" : ""} ${column.grow ? "grow" : ""} ${column.keep ? "keep" : ""}`}>
-          ${index === 0 && onPick && html`<${Pick} label=${`Choose ${keyOf(row)}`}
+          class=${`${column.num ? "num" : ""} ${column.grow ? "grow" : ""} ${column.keep ? "keep" : ""} ${
+            column.wide ? "wide" : ""}`}>
+          ${index === 0 && onPick && html`<${Pick} label=${`Choose ${nameOf(row)}`}
             checked=${picked.has(keyOf(row))} onChange=${(yes) => pickOne(keyOf(row), yes)} />`}
           ${index === 0 && href
             ? html`<a class="rowlink" href=${href(row)}>${column.cell(row)}</a>`

@@ -39,23 +39,30 @@ class SeededDevice:
     def __init__(self, ledger: Ledger, name: str) -> None:
         self._ledger = ledger
         self.address = topics.address("default", name)
-        self._seq = 0
+        self._seqs: dict[Lane, int] = {}
 
     async def connect(self, *, online: bool = True) -> None:
         """Say what presence says."""
         presence = Presence(self.address, online, epoch=1, boot=1, session=1, version="0.1.0")
         await self._ledger.note_presence([presence])
 
-    async def send(self, bodies: list[Body], *, at_ms: int, lag_ms: int = 120) -> None:
-        """Send records on the history lane and bring them into view."""
+    async def send(
+        self,
+        bodies: list[Body],
+        *,
+        at_ms: int,
+        lag_ms: int = 120,
+        lane: Lane = Lane.HISTORY,
+    ) -> None:
+        """Send records on one lane and bring them into view."""
         records = []
         for body in bodies:
-            self._seq += 1
+            self._seqs[lane] = self._seqs.get(lane, 0) + 1
             kind = KINDS[type(body)]
-            records.append(Record(Lane.HISTORY, self._seq, kind, at_ms, 1, encode_body(body)))
+            records.append(Record(lane, self._seqs[lane], kind, at_ms, 1, encode_body(body)))
         while records:
             payload, taken = frames.pack(records, epoch=1, oldest_seq=1)
-            topic = self.address.topic(topics.up(Lane.HISTORY))
+            topic = self.address.topic(topics.up(lane))
             arrival = receiver.read(topic, payload, received_ms=at_ms + lag_ms)
             assert arrival is not None
             await self._ledger.commit([arrival])

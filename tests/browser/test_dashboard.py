@@ -99,7 +99,7 @@ def test_the_overview_shows_the_fleet_at_one_look(fleet: Fleet, open_tab: OpenTa
     expect(graph).to_be_visible()
     page.get_by_text("The same as a table").click()
     expect(page.get_by_role("table", name="Executions by hour")).to_be_visible()
-    expect(page.get_by_role("region", name="Open orders")).to_contain_text("gate-7")
+    expect(page.get_by_role("region", name="Open orders")).to_contain_text("gate-7 waits for")
     expect(page.get_by_role("region", name="Campaigns under way")).to_contain_text("all gates")
     expect(page.get_by_role("region", name="Devices by release")).to_contain_text("0.1.0")
     page.get_by_role("list", name="Devices by state").get_by_role("link", name="Offline").click()

@@ -102,8 +102,12 @@ def test_a_rule_fires_and_somebody_looks_after_it(fleet: Fleet, open_tab: OpenTa
     row = page.locator("tbody tr")
     expect(row).to_contain_text("gate-7")
     expect(row).to_contain_text("7 of 40 executions failed")
+    page.get_by_role("link", name="gate-7").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("gate-7")
+    page.go_back()
     page.get_by_role("button", name="Acknowledge failing for gate-7").click()
     expect(row).to_contain_text("anonymous")
+    expect(page.get_by_role("checkbox")).to_have_count(0)
     assert [] == tab.audit()
     page.reload()
     nav = page.get_by_role("navigation", name="Pages of this console")
@@ -123,3 +127,25 @@ def test_a_rule_fires_and_somebody_looks_after_it(fleet: Fleet, open_tab: OpenTa
     tab.faults = [fault for fault in tab.faults if "400" not in fault]
 
     assert [] == call(fleet, "GET", "alert-rules")["rules"]
+
+
+def test_alerts_are_looked_after_together(fleet: Fleet, open_tab: OpenTab) -> None:
+    """A fleet that has lost its network fires for each device: nobody clicks on each of them."""
+    rule = {"kind": "silence", "afterS": 1}
+    call(fleet, "PUT", "alert-rules/quiet", rule)
+    fleet.run(fleet.ledger.write(lambda c: alerts.evaluate(c, now_ms=wall_ms() + 60_000)))
+    tab = open_tab(fleet.url)
+    page = tab.open("alerts")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    page.get_by_role("checkbox", name="Choose all on this page").check()
+    page.get_by_role("checkbox", name="Choose quiet for roof-1").uncheck()
+    tools = page.get_by_role("group", name="With the chosen alerts")
+    expect(tools).to_contain_text("2 chosen")
+    assert [] == tab.audit()
+    tools.get_by_role("button", name="Acknowledge them").click()
+
+    expect(page.get_by_role("status").filter(has_text="You look after 2 alerts")).to_be_visible()
+    expect(rows.filter(has_text="anonymous")).to_have_count(2)
+    expect(page.get_by_role("button", name="Acknowledge quiet for roof-1")).to_be_visible()
+    expect(tools).to_contain_text("Choose alerts")

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from sync.control_plane.ledger import Ledger
-from sync.records import Body
+from sync.records import Body, ClockRecord, Lane
 from tests.browser.conftest import Fleet, OpenTab, wall_ms
 from tests.browser.diagrams import step
 from tests.browser.fleet_seed import SeededDevice, json_text, task, workflow
@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 WIDE = "W" * 60
 EARLY, LATER = "01a21d99-4cb0-7117-ab92-866e00000000", "01a21d99-4d8c-785f-9ca3-10e700000000"
+RUN = "00000000-1111-4000-8000-000000000000"
 DAY_MS = 86_400_000
 
 _OVER = """() => [...document.querySelectorAll(".diagram .step")].flatMap((step) => {
@@ -26,6 +27,11 @@ _OVER = """() => [...document.querySelectorAll(".diagram .step")].flatMap((step)
 })"""
 _CROWDED = """() => [...document.querySelectorAll("tbody td")].filter((cell) =>
   cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent)"""
+_FEET = """all => all.map((one) => {
+  const range = document.createRange();
+  range.selectNodeContents(one.lastChild);
+  return range.getBoundingClientRect().bottom;
+})"""
 _TRACKS = """() => new Set([...document.querySelectorAll(".bars[aria-label=Workflows] .track")]
   .map((track) => Math.round(track.getBoundingClientRect().width))).size"""
 
@@ -91,3 +97,42 @@ def test_bars_have_tracks_of_one_length(fleet: Fleet, open_tab: OpenTab) -> None
     expect(page.get_by_role("list", name="Workflows").locator("li")).to_have_count(2)
 
     assert 1 == page.evaluate(_TRACKS)
+
+
+def test_a_clock_that_is_fast_is_told(fleet: Fleet, open_tab: OpenTab) -> None:
+    """A time that lies ahead is no riddle: the list says why, the page when it was in truth."""
+    fleet.run(_give(fleet.ledger))
+    device = SeededDevice(fleet.ledger, "fast-1")
+    told = ClockRecord(at_ms=wall_ms() + DAY_MS, offset_ms=-DAY_MS, error_ms=40)
+    fleet.run(device.send([told], at_ms=wall_ms(), lane=Lane.CONTROL))
+    tab = open_tab(fleet.url)
+    page = tab.open("executions?q=device:fast-1")
+    expect(page.locator("tbody tr").first).to_contain_text("its clock is fast")
+    page = tab.open(f"executions/fast-1/{EARLY}")
+    facts = page.locator(".heading .facts")
+    expect(facts).to_contain_text("Started by this clock")
+    expect(facts).to_contain_text("its clock was 1 d 0 h fast")
+    page = tab.open("executions?q=device:yard-2")
+
+    expect(page.locator("tbody tr").first).to_be_visible()
+    expect(page.get_by_text("its clock is fast")).to_have_count(0)
+
+
+def test_a_status_stands_in_the_line_of_its_words(fleet: Fleet, open_tab: OpenTab) -> None:
+    """Of a run, the shape and the word beside its name have the same foot as the name."""
+    page = open_tab(fleet.url).open(f"compare?left=gate-7%2F{RUN}")
+    line = page.get_by_role("region", name="Left", exact=True).locator("p")
+    expect(line.locator(".status")).to_be_visible()
+
+    feet = line.locator("a, .status").evaluate_all(_FEET)
+    assert abs(feet[0] - feet[1]) < 1.5
+
+
+def test_runs_of_two_workflows_have_no_version_in_common(fleet: Fleet, open_tab: OpenTab) -> None:
+    """Nor one that differs: both may be the first of their workflow."""
+    fleet.run(_give(fleet.ledger))
+    page = open_tab(fleet.url).open(f"compare?left=gate-7%2F{RUN}&right=fast-1%2F{EARLY}")
+    facts = page.get_by_role("region", name="What differs").locator("dt")
+    expect(facts.first).to_have_text("Workflow")
+
+    assert "Version" not in facts.all_inner_texts()

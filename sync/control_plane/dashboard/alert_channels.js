@@ -55,7 +55,7 @@ const stateOf = (row) => (row.doneMs ? (row.error ? "failed" : "done") : row.att
 const DELIVERY = [
   { title: "Message", grow: true, cell: (row) => html`${row.message.rule}: ${row.message.state}, ${count(row.message.count)}` },
   { title: "To", cell: (row) => row.channel },
-  { title: "State", bare: true, cell: (row) => html`<${Status} value=${stateOf(row)}
+  { title: "State", bare: true, wide: true, cell: (row) => html`<${Status} value=${stateOf(row)}
       label=${{ done: "Delivered", failed: "Given up", pending: "Tried again later", queued: "On its way" }[stateOf(row)]} />
     ${row.error && html`<span class="sub">${row.error}</span>`}` },
   { title: "Attempts", num: true, cell: (row) => count(row.attempts) },

@@ -52,7 +52,7 @@ export function Page() {
   const columns = [
     { title: "Rule", grow: true, cell: (row) => html`<span class="strong">${row.name}</span>
       ${!row.rule.enabled && html` <span class="soft">switched off</span>`}` },
-    { title: "Fires when", cell: (row) => `${watchText(row.rule)}${row.rule.forS ? `, for ${duration(row.rule.forS * 1000)}` : ""}` },
+    { title: "Fires when", wide: true, cell: (row) => `${watchText(row.rule)}${row.rule.forS ? `, for ${duration(row.rule.forS * 1000)}` : ""}` },
     { title: "Devices", cell: (row) => (row.rule.query ? html`<code>${row.rule.query}</code>` : "all") },
     { title: "Tells", cell: (row) => row.rule.channels.join(", ") || "nobody" },
     admin && { title: "", bare: true, cell: (row) => html`

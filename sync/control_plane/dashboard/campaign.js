@@ -3,6 +3,7 @@
 import { getCampaign, getMembers, stopCampaign } from "./api.js";
 import { PROGRESS, Progress } from "./charts.js";
 import { Choice, Head, MarkPager, attempt, refine } from "./kit.js";
+import { CampaignState } from "./order_parts.js";
 import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { count, dateTime } from "./web/format.js";
@@ -37,7 +38,7 @@ export function Page({ campaign: id, query }) {
     found.reload();
   };
   return html`<${Head} path=${html`<a href=${link(["campaigns"])}>Campaigns</a>`} title=${one?.title || "Campaign"}
-      beside=${one && html`<${Status} value=${one.state} />`}>
+      beside=${one && html`<${CampaignState} campaign=${one} />`}>
       ${one?.state === "running" && may("orders", "operator") && html`<button type="button" class="danger"
         onClick=${stop}>Stop</button>`}
     <//>

@@ -3,20 +3,20 @@
 import { getCampaigns } from "./api.js";
 import { Progress } from "./charts.js";
 import { ActionLink, Head, MarkPager } from "./kit.js";
+import { CampaignState } from "./order_parts.js";
 import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { count } from "./web/format.js";
 import { useResource } from "./web/live.js";
 import { Ago, Empty, Table, Waiting } from "./web/parts.js";
 import { link } from "./web/router.js";
-import { Status } from "./web/status.js";
 
 // How far each has come is counted anew each time, so a page of them is short.
 const PAGE_ROWS = 20;
 
 const COLUMNS = [
   { title: "Campaign", grow: true, cell: (row) => row.title || row.kind },
-  { title: "State", bare: true, cell: (row) => html`<${Status} value=${row.state} />` },
+  { title: "State", bare: true, cell: (row) => html`<${CampaignState} campaign=${row} />` },
   { title: "Devices", num: true, cell: (row) => count(row.members) },
   { title: "Done", num: true, cell: (row) => count(row.progress.done) },
   { title: "Failed", num: true, cell: (row) => html`<span class=${row.progress.failed ? "bad-text strong" : ""}>${

@@ -131,7 +131,7 @@ function Result({ result, query }) {
       onTick=${(yes) => go(HERE, { ...query, only: yes ? "differing" : "" }, { replace: true })} />`}>
     <${Facts} facts=${[
       ["Workflow", result.sameWorkflow ? "the same" : html`<strong>another one</strong>`],
-      ["Version", result.sameVersion ? "the same" : html`<strong>another one</strong>`],
+      result.sameWorkflow && ["Version", result.sameVersion ? "the same" : html`<strong>another one</strong>`],
       ["Status", result.sameStatus ? "the same" : html`<strong>another one</strong>`],
       ["Duration, right less left", taken],
       ["Steps that differ", `${differing} of ${result.steps.length}`],

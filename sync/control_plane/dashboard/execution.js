@@ -7,11 +7,13 @@ import { quoted } from "./searchbox.js";
 import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { ExecutionView } from "./web/execution_view.js";
-import { bytes, duration } from "./web/format.js";
+import { bytes, dateTime, duration, toMillis } from "./web/format.js";
 import { useResource } from "./web/live.js";
 import { Ago, Waiting, ask, tell } from "./web/parts.js";
 import { go, link, place } from "./web/router.js";
 
+/** A clock that is not further off is right for people. */
+const RIGHT_MS = 5000;
 const ENDED = new Set(["COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED"]);
 
 /** What can be ordered about an execution in a status, each with what it asks first. */
@@ -40,15 +42,23 @@ export function Page({ device, workflowId, selected, query }) {
     ${found.error && !found.data && html`<h1>Execution</h1>`}
     <${Waiting} resource=${found}>${() => html`<${ExecutionView} execution=${found.data}
       facts=${[["Device", html`<a href=${link(["devices", device])}>${device}</a>`],
-        ["Updated", html`<${Ago} at=${found.data.updateTime} />`], clockFact(found.data.corrected)]}
+        ["Updated", html`<${Ago} at=${found.data.updateTime} />`], clockFact(found.data)]}
       actions=${html`<${Actions} execution=${found.data} device=${device} onOrder=${onOrder} />`}
       filesOf=${filesOf(device, found.data)} linkOf=${(child) => link(["executions", device, child])}
       selected=${selected} onSelect=${onSelect} />`}<//>`;
 }
 
-/** How right the times are, which the device wrote by its own clock. */
-function clockFact({ errorMs }) {
-  return ["Times right to", errorMs < 0 ? "not known" : `± ${duration(errorMs)}`];
+/** How right the times are, which the device wrote by its own clock; when it was where that is wrong. */
+function clockFact({ startTime, corrected }) {
+  const { errorMs } = corrected;
+  if (errorMs < 0) return ["Times right to", "not known"];
+  if (Math.abs(corrected.startTime - toMillis(startTime)) <= Math.max(errorMs, RIGHT_MS)) {
+    return ["Times right to", `± ${duration(errorMs)}`];
+  }
+  const off = Math.abs(corrected.startTime - toMillis(startTime));
+  const way = corrected.startTime < toMillis(startTime) ? "fast" : "slow";
+  return ["Started by this clock", html`${dateTime(corrected.startTime)} ± ${duration(errorMs)}
+    <span class="soft">(its clock was ${duration(off)} ${way})</span>`];
 }
 
 function Actions({ execution, device, onOrder }) {

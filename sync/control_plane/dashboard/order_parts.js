@@ -20,6 +20,9 @@ export function aboutOf({ kind, body }) {
   return body?.name ?? body?.definition?.name ?? (body?.workflowId ? shortId(body.workflowId) : kind);
 }
 
+/** What an order waits for, or why it has come to nothing; "" where there is nothing to say. */
+export const whyOf = (order) => (order.waitsFor ? `waits for ${order.waitsFor}` : order.reason ?? "");
+
 /** Ask, and take an order back that was not sent yet. */
 export async function withdraw(order, done) {
   const yes = await ask({
@@ -38,13 +41,19 @@ export function orderColumns({ device = true, done }) {
     device && { title: "Device", cell: (row) => html`<a class="above"
       href=${link(["devices", row.device])}>${row.device}</a>` },
     { title: "State", bare: true, cell: (row) => html`<${Status} value=${row.state} />
-      <span class="sub">${row.waitsFor || row.reason}</span>` },
+      <span class="sub">${whyOf(row)}</span>` },
     { title: "Given", cell: (row) => html`<${Ago} at=${row.issuedMs} />` },
     device && { title: "By", keep: true, cell: (row) => row.issuedBy },
     may("orders", "operator") && { title: "", bare: true, cell: (row) => row.state === "queued" && html`<button
       type="button" class="quiet above" aria-label=${`Take back ${row.kind} to ${row.device}`}
       onClick=${() => withdraw(row, done)}>Take back</button>` },
   ].filter(Boolean);
+}
+
+/** Whether all orders of a campaign were given, and whether they have come to something, too. */
+export function CampaignState({ campaign: { state, progress } }) {
+  const open = state === "finished" && progress.queued + progress.sent > 0;
+  return open ? html`<${Status} value="running" label="All given" />` : html`<${Status} value=${state} />`;
 }
 
 const STEPS = ["queued", "sent", "received", "done"];
@@ -65,7 +74,7 @@ export function OrderSteps({ order }) {
         <${Shape} status=${state} /><span class="word">${word}</span>
         ${AT(order)[index] > 0 && html`<span class="soft small">${dateTime(AT(order)[index])}</span>`}</li>`;
     })}</ol>
-    <p class="soft small" aria-live="polite">${order.waitsFor || order.reason
+    <p class="soft small" aria-live="polite">${whyOf(order)
       || (order.state === "done" ? "The device has reported that it is done." : "")}</p>
   </div>`;
 }

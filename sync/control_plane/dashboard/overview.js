@@ -112,7 +112,7 @@ function Orders() {
     rows=${() => found.data.orders} empty="Every order has come to something."
     line=${(one) => html`<li key=${one.id}><${Status} value=${one.state} />
       <span><a href=${link(["orders", one.id])}>${one.kind}</a> to ${one.device}
-        <span class="soft"> ${one.waitsFor}</span></span><${Ago} at=${one.issuedMs} /></li>`} />`;
+        <span class="soft"> waits for ${one.waitsFor}</span></span><${Ago} at=${one.issuedMs} /></li>`} />`;
 }
 
 function Campaigns() {

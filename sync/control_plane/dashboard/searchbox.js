@@ -1,7 +1,7 @@
 // The search box of devices and of executions, with the help that teaches its fields.
 // What a query means is said by the control plane; what it refuses is shown beside the box.
 
-import { html, useEffect, useState } from "./web/dom.js";
+import { html, useLayoutEffect, useState } from "./web/dom.js";
 
 const TEXT = "eq, ne, has, starts";
 const NUMBER = "eq, ne, lt, le, gt, ge";
@@ -61,7 +61,8 @@ export function quoted(value) {
 export function SearchBox({ label, value, fields, placeholder, onSearch, problem }) {
   const [text, setText] = useState(value ?? "");
   const [open, setOpen] = useState(false);
-  useEffect(() => setText(value ?? ""), [value]);
+  // Before it is drawn: what is typed right away must not be put back by what the address said.
+  useLayoutEffect(() => setText(value ?? ""), [value]);
   const submit = (event) => {
     event.preventDefault();
     onSearch(text.trim());

@@ -7,7 +7,7 @@ import { html } from "./web/dom.js";
 import { count } from "./web/format.js";
 import { useResource } from "./web/live.js";
 import { Facts, Trouble } from "./web/parts.js";
-import { Status } from "./web/status.js";
+import { wordOf } from "./web/status.js";
 
 const WAYS = [["devices", "Devices by name"], ["group", "A group"], ["query", "What a search finds"]];
 const NAMES_LIMIT = 50;
@@ -62,7 +62,7 @@ function Preview({ preview }) {
   const deaf = found.withoutOrders;
   return html`<div aria-live="polite" class="preview"><${Facts} facts=${[
     ["Devices", html`<strong>${count(found.devices)}</strong>`],
-    ...Object.entries(found.states).map(([state, many]) => [html`<${Status} value=${state} />`, count(many)]),
+    ...Object.entries(found.states).map(([state, many]) => [wordOf(state), count(many)]),
     found.unknown.length > 0 && ["Not known here", html`<strong class="bad-text">${found.unknown.join(", ")}</strong>`],
     deaf > 0 && ["Do not take orders yet", html`<strong class="bad-text">${count(deaf)}</strong>`],
   ].filter(Boolean).map(([name, value], index) => [name, value, index])} />
