@@ -1,7 +1,7 @@
 // The list of workflow executions on this device: search, filter, page, live.
 
 import { STATUSES, getDefinitions, searchWorkflows } from "./api.js";
-import { html, useEffect, useState } from "./web/dom.js";
+import { html, useEffect, useLayoutEffect, useState } from "./web/dom.js";
 import { count, duration, shortId, words } from "./web/format.js";
 import { isOpen, lengthOf } from "./web/execution_view.js";
 import { now, useResource } from "./web/live.js";
@@ -53,7 +53,7 @@ export function Workflows({ query }) {
 function Filters({ query }) {
   const definitions = useResource(getDefinitions, "names");
   const [text, setText] = useState(query.text ?? "");
-  useEffect(() => setText(query.text ?? ""), [query.text]);
+  useLayoutEffect(() => setText(query.text ?? ""), [query.text]);
   useEffect(() => {
     const wanted = text.trim();
     if (wanted === (query.text ?? "")) return undefined;

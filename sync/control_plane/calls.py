@@ -35,7 +35,7 @@ _PATTERNS = {
 }
 """What the patterns of fields say, in words."""
 _PATTERN = re.compile(r"matching regex (.*?)(?=$| - at)")
-_PLACE = re.compile(r"` - at `\$\.?(.*?)`")
+_NO_CHOICE = "Invalid enum value"
 _TENANT_HEADER = "x-baton-tenant"
 
 
@@ -121,7 +121,7 @@ class Call:
         try:
             return msgspec.json.decode(content or b"{}", type=kind)
         except msgspec.ValidationError as error:
-            raise HTTPException(400, spoken(error)) from error
+            raise HTTPException(400, spoken(error, kind)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise HTTPException(400, f"the body is not valid JSON: {error}") from error
 
@@ -149,14 +149,33 @@ class Operation(msgspec.Struct, frozen=True):
     """Whether a token that is held to other areas may ask, too."""
 
 
-def spoken(error: msgspec.ValidationError) -> str:
-    """What is wrong with a body, the field first."""
-    text = _PATTERN.sub(_in_words, str(error))
-    match = _PLACE.search(text)
-    if match is None:
-        text, _, place = text.partition(" - at `$.")
-        return f"{place.rstrip('`')}: {text}" if place else text
-    return f"{match[1] or 'body'}: {text[: match.start() + 1]}"
+def spoken(error: msgspec.ValidationError, kind: type[Any]) -> str:
+    """What is wrong with a body that is no ``kind``, the field first."""
+    text, _, place = _PATTERN.sub(_in_words, str(error)).partition(" - at `$")
+    place = place.rstrip("`").lstrip(".")
+    if text.startswith(_NO_CHOICE):
+        text += _choices(msgspec.inspect.type_info(kind), place)
+    return f"{place or 'body'}: {text}"
+
+
+def _choices(info: msgspec.inspect.Type, place: str) -> str:
+    """What a field may be that has fixed choices, such as ``areas[...]``; "" where that is not found."""
+    step, _, rest = place.partition(".")
+    name, listed, _ = step.partition("[")
+    match info:
+        case msgspec.inspect.UnionType(types=types):
+            return next(filter(None, (_choices(one, place) for one in types)), "")
+        case msgspec.inspect.StructType(fields=fields) if name:
+            inner = [one.type for one in fields if one.encode_name == name]
+            return _choices(inner[0], (listed and "[.") + rest) if inner else ""
+        case msgspec.inspect.ListType(item_type=item):
+            return _choices(item, rest)
+        case msgspec.inspect.EnumType(cls=cls):
+            return f"; it is one of {', '.join(str(one.value) for one in cls)}"
+        case msgspec.inspect.LiteralType(values=values):
+            return f"; it is one of {', '.join(map(str, values))}"
+        case _:
+            return ""
 
 
 def _in_words(found: re.Match[str]) -> str:

@@ -81,3 +81,24 @@ def test_a_run_that_is_not_there_is_told(fleet: Fleet, open_tab: OpenTab) -> Non
         "execution nothing of gate-7 has not arrived"
     )
     tab.faults = [fault for fault in tab.faults if "404" not in fault]
+
+
+_AT_ONCE = """new MutationObserver((_, watch) => {
+  const box = document.querySelector("input[type=search]");
+  if (!box) return;
+  watch.disconnect();
+  box.value = "gate";
+  box.dispatchEvent(new Event("input"));
+}).observe(document, { childList: true, subtree: true });"""
+"""Somebody who types as soon as there is a box."""
+
+
+@pytest.mark.parametrize("address", ["devices?q=roof", "executions"])
+def test_what_is_typed_at_once_stays(fleet: Fleet, open_tab: OpenTab, address: str) -> None:
+    """What the address says is in the box before anybody can type, and is not put back after."""
+    tab = open_tab(fleet.url)
+    tab.page.add_init_script(_AT_ONCE)
+    page = tab.open(address)
+    expect(page.locator("tbody tr").first).to_be_visible()
+
+    expect(page.locator("input[type=search]")).to_have_value("gate")

@@ -4,7 +4,7 @@ import { getOfDevice, getOrders } from "./api.js";
 import { ActionLink, Choice, Field, Head, MarkPager, refine } from "./kit.js";
 import { orderColumns } from "./order_parts.js";
 import { may } from "./session.js";
-import { html, useEffect, useState } from "./web/dom.js";
+import { html, useLayoutEffect, useState } from "./web/dom.js";
 import { useResource } from "./web/live.js";
 import { Empty, Table, Waiting } from "./web/parts.js";
 import { link } from "./web/router.js";
@@ -43,7 +43,7 @@ export function Page({ query }) {
 
 function Filters({ query, state }) {
   const [device, setDevice] = useState(query.device ?? "");
-  useEffect(() => setDevice(query.device ?? ""), [query.device]);
+  useLayoutEffect(() => setDevice(query.device ?? ""), [query.device]);
   const submit = (event) => {
     event.preventDefault();
     refine(HERE, query, { device: device.trim() });

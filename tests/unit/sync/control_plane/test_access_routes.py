@@ -142,12 +142,13 @@ def test_areas_are_not_outgrown(tmp_path: Path) -> None:
     [
         ({"role": "viewer"}, "name"),
         ({"name": "", "role": "viewer"}, "name: "),
-        ({"name": "x", "role": "king"}, "role: "),
+        ({"name": "x", "role": "king"}, "'king'; it is one of viewer, operator, admin"),
         ({"name": "x", "role": "viewer", "areas": ["moon"]}, "areas[0]: "),
+        ({"name": "x", "role": "viewer", "areas": ["moon"]}, "'moon'; it is one of devices, "),
         ({"name": "x", "role": "viewer", "tenant": "a b"}, "tenant: "),
         ({"name": "x", "role": "viewer", "expiresMs": 5}, "expiresMs: "),
         ({"name": "x", "role": "viewer", "colour": 1}, "colour"),
-        ([], "object"),
+        ([], "body: Expected `object`, got `array`"),
     ],
 )
 def test_bodies_that_are_wrong_are_named(tmp_path: Path, body: Any, told: str) -> None:

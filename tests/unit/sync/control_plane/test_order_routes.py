@@ -335,6 +335,8 @@ def test_a_yes_or_no_is_one_of_the_two(tmp_path: Path, path: str) -> None:
          "target: no device is meant"),
         ("PUT", "wanted/config/site", {"target": {"query": "cellar"}, "variables": {}},
          "target: no device is meant"),
+        ("POST", "devices/roof/logs", {"level": "loud"},
+         "level: Invalid enum value 'loud'; it is one of debug, error, info, warning"),
         ("POST", "devices/roof/logs", {"fromMs": 5, "toMs": 3}, "fromMs: 5 is after toMs"),
         ("POST", "devices/roof/orders", {**START, "id": "campaign.1"}, "id"),
         ("POST", "campaigns", {**START, "target": {}}, "target"),
