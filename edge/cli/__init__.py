@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 _EPILOG = """\b
-Start a device, register a folder of workflows, run one:
+Start a device, register a folder of workflows of yours, run one:
   baton run --data-dir /tmp/device
-  baton workflow push workflows/hello
+  baton workflow push FOLDER
   baton start hello --input name=Ada --wait
 """
 
@@ -83,7 +83,9 @@ class _Commands(click.Group):
 
 
 @click.group(
-    cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=_Commands,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(package_name="baton", prog_name="baton")
 def main() -> None:

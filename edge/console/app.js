@@ -6,10 +6,10 @@ import { Execution } from "./execution.js";
 import { Login, Logout } from "./login.js";
 import { Overview } from "./overview.js";
 import { ask, begin, headers } from "./session.js";
-import { html, start } from "./web/dom.js";
+import { html, start, useEffect } from "./web/dom.js";
 import { getSync } from "./api.js";
 import { followStream, speakAs, useResource } from "./web/live.js";
-import { Empty, Frame } from "./web/parts.js";
+import { Empty, Frame, arrive } from "./web/parts.js";
 import { link, place } from "./web/router.js";
 import { Workflows } from "./workflows.js";
 
@@ -19,9 +19,17 @@ const PAGES = [
   { path: "definitions", title: "Definitions" },
 ];
 
-function Page() {
+let shownKey = "";
+
+/** `face` is what the tab says behind the page. */
+function Page({ face }) {
   const { parts, query } = place.value;
   const [page = "overview", first, second] = parts;
+  const key = page === "workflows" ? `${page} ${first ?? ""}` : page;
+  useEffect(() => {
+    arrive(face, { first: shownKey === "" || shownKey === key });
+    shownKey = key;
+  }, [key, face]);
   if (page === "overview") return html`<${Overview} />`;
   if (page === "workflows" && first) {
     return html`<${Execution} key=${first} workflowId=${first} selected=${second === "task" ? parts[3] : ""} />`;
@@ -35,8 +43,7 @@ function Page() {
 function Console() {
   const sync = useResource(getSync, "name");
   const name = sync.data?.device ? `Device ${sync.data.device}` : "Device";
-  document.title = `${name} · Baton`;
-  return html`<${Frame} title=${name} pages=${PAGES} aside=${html`<${Logout} />`}><${Page} /><//>
+  return html`<${Frame} title=${name} pages=${PAGES} aside=${html`<${Logout} />`}><${Page} face=${`${name} · Baton`} /><//>
     <${Login} />`;
 }
 

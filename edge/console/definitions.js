@@ -69,6 +69,14 @@ function firstInput(definition) {
   return JSON.stringify({ ...named, ...(definition.inputTemplate ?? {}) }, null, 2);
 }
 
+/** What the tasks read of the input, by name, beyond what the definition says that it takes. */
+function alsoRead({ tasks, outputParameters, inputParameters = [], inputTemplate }) {
+  const said = JSON.stringify([tasks, outputParameters]);
+  const names = [...said.matchAll(/\$\{workflow\.input\.([A-Za-z_]\w*)/g)].map((found) => found[1]);
+  const known = new Set([...inputParameters, ...Object.keys(inputTemplate ?? {})]);
+  return [...new Set(names)].filter((name) => !known.has(name));
+}
+
 /** What is wrong with the text as an input; "" when nothing is. */
 function faultOf(text) {
   try {
@@ -88,6 +96,7 @@ function StartForm({ definition }) {
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
   const fault = faultOf(text);
+  const read = alsoRead(definition);
   const start = async (event) => {
     event.preventDefault();
     if (fault) return;
@@ -107,9 +116,11 @@ function StartForm({ definition }) {
   return html`<form class="stack" onSubmit=${start}>
     <label>Input, a JSON object
       <textarea spellcheck="false" value=${text} aria-invalid=${fault ? "true" : "false"}
-        aria-describedby="input-fault" onInput=${(event) => setText(event.currentTarget.value)} />
+        aria-describedby="input-fault input-read" onInput=${(event) => setText(event.currentTarget.value)} />
     </label>
     <p id="input-fault" class="small bad-text" aria-live="polite" hidden=${!fault}>${fault}</p>
+    <p id="input-read" class="small soft" hidden=${!read.length}>Its tasks read ${read.map((name, index) => html`${
+      index > 0 && ", "}<code key=${name}>${name}</code>`)}.</p>
     <label>Correlation id (optional)
       <input type="text" maxlength="200" value=${correlationId}
         onInput=${(event) => setCorrelationId(event.currentTarget.value)} /></label>
@@ -120,7 +131,6 @@ function StartForm({ definition }) {
 
 function NoDefinition() {
   return html`<${Empty} title="No workflow is defined on this device">
-    Post one, then come back:
-    <pre>curl -X POST ${location.origin}/api/metadata/workflow \\
-  -H 'Content-Type: application/json' -d @workflow.json</pre><//>`;
+    Push a folder with one, then come back:
+    <pre>baton workflow push FOLDER --url ${location.origin}</pre><//>`;
 }

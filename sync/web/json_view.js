@@ -35,7 +35,8 @@ function Copy({ value }) {
 }
 
 function Node({ name, value, depth }) {
-  if (value !== null && typeof value === "object") {
+  // What is empty has nothing to open.
+  if (value !== null && typeof value === "object" && Object.keys(value).length > 0) {
     return html`<${Branch} name=${name} value=${value} depth=${depth} />`;
   }
   return html`<div class="leaf"><${Name} name=${name} /><${Leaf} value=${value} /></div>`;
@@ -65,6 +66,9 @@ function Branch({ name, value, depth }) {
 
 function Leaf({ value }) {
   const [whole, setWhole] = useState(false);
+  if (value !== null && typeof value === "object") {
+    return html`<span class="soft">${Array.isArray(value) ? "[ ]" : "{ }"} empty</span>`;
+  }
   if (typeof value !== "string") {
     return html`<span class=${`value ${value === null ? "null" : typeof value}`}>${String(value)}</span>`;
   }

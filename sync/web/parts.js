@@ -215,6 +215,29 @@ export function Pager({ text, previous, next, words = ["Newer", "Older"] }) {
   </nav>`;
 }
 
+/**
+ * Name the tab after the heading of the page, once that is drawn, with `face` behind it. Of a page
+ * that was gone to it gets the focus; of the first one the browser keeps it, and the place that it
+ * had before a reload.
+ */
+export function arrive(face, { first }) {
+  const main = document.getElementById("main");
+  const take = () => {
+    const heading = main.querySelector("h1");
+    if (!heading) return false;
+    document.title = `${heading.textContent} · ${face}`;
+    if (first) return true;
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+    return true;
+  };
+  if (!first) scrollTo(0, 0);
+  if (take()) return;
+  const watch = new MutationObserver(() => take() && watch.disconnect());
+  watch.observe(main, { childList: true, subtree: true });
+  setTimeout(() => watch.disconnect(), 10_000);
+}
+
 const STREAM_WORDS = { live: "Live", connecting: "Connecting", lost: "Reconnecting" };
 
 /** The frame around every page: brand, the way to the pages, the state of the stream. */

@@ -55,7 +55,7 @@ def test_overview_shows_health_counts_cameras_and_sync(device: Device, open_tab:
     expect(page.get_by_role("article", name="Camera yard")).to_contain_text("Lost")
     expect(page.get_by_role("article", name="Camera yard")).to_contain_text("does not answer")
     expect(page.get_by_role("region", name="Sync", exact=True)).to_contain_text("history 4,810")
-    expect(page).to_have_title("Device gate-7 · Baton")
+    expect(page).to_have_title("Overview · Device gate-7 · Baton")
 
 
 def test_a_camera_picture_is_asked_for_again(device: Device, open_tab: OpenTab) -> None:
@@ -80,7 +80,9 @@ def test_an_empty_device_says_what_to_do_next(fresh_device: Device, open_tab: Op
     expect(page.locator("main")).to_contain_text("Start one from its definition")
     tab.open("definitions")
 
-    expect(page.locator("main pre")).to_contain_text(f"{fresh_device.url}/api/metadata/workflow")
+    expect(page.locator("main pre")).to_contain_text(
+        f"baton workflow push FOLDER --url {fresh_device.url}"
+    )
     assert [] == tab.audit()
 
 
@@ -279,3 +281,36 @@ def test_a_long_execution_is_drawn_in_parts(device: Device, open_tab: OpenTab) -
     expect(page.get_by_role("option")).to_have_count(150)
     page.get_by_role("button", name="Show 500 more of 10000 rows").click()
     expect(page.get_by_role("option")).to_have_count(650)
+
+
+def test_a_tab_is_named_after_the_page_that_it_shows(device: Device, open_tab: OpenTab) -> None:
+    """Of several tabs one is found again; a page that was gone to begins at its heading."""
+    page = open_tab(device.url).open()
+    expect(page).to_have_title(re.compile("^Overview · Device .*· Baton$"))
+    page.get_by_role("link", name="Workflows", exact=True).click()
+    expect(page).to_have_title(re.compile("^Workflows · Device"))
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    page.locator("tbody tr a.rowlink").first.click()
+
+    expect(page).to_have_title(re.compile("^video_analysis · Device"))
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    page.get_by_role("option").first.click()
+    expect(page.locator("h1")).not_to_be_focused()
+
+
+def test_what_a_workflow_reads_of_its_input_is_told(device: Device, open_tab: OpenTab) -> None:
+    """A definition need not say what it takes: its tasks do; what is empty cannot be opened."""
+    task = {
+        "name": "greet", "taskReferenceName": "greet", "type": "SIMPLE", "joinOn": [],
+        "inputParameters": {"who": "${workflow.input.who}", "at": "${workflow.input.place.gate}"},
+    }  # fmt: skip
+    plain = {"name": "plain", "version": 1, "tasks": [task], "inputParameters": ["place"]}
+    device.double.definitions = [plain]
+    tab = open_tab(device.url)
+    page = tab.open("definitions/plain")
+
+    expect(page.locator("#input-read")).to_have_text("Its tasks read who.")
+    expect(page.get_by_label("Input, a JSON object")).to_have_value(re.compile('"place": ""'))
+    tree = page.get_by_role("group", name="Definition plain")
+    expect(tree.locator(".leaf", has_text="joinOn")).to_have_text("joinOn[ ] empty")
+    assert [] == tab.audit()

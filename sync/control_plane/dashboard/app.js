@@ -6,7 +6,7 @@ import { ask, begin, headers, may, self } from "./session.js";
 import { Reader, SignIn } from "./signin.js";
 import { html, start, useEffect, useState } from "./web/dom.js";
 import { followStream, speakAs, useResource } from "./web/live.js";
-import { Empty, Frame, Trouble, Waiting } from "./web/parts.js";
+import { Empty, Frame, Trouble, Waiting, arrive } from "./web/parts.js";
 import { link, place } from "./web/router.js";
 
 const MODULES = {
@@ -132,35 +132,13 @@ function Lazy({ module, props }) {
 
 let shownKey = "";
 
-/**
- * Name the tab after the heading of the page, once that is drawn. Of a page that was gone to it gets
- * the focus; of the first one the browser keeps it, and the place that it had before a reload.
- */
-function arrive({ first }) {
-  const main = document.getElementById("main");
-  const take = () => {
-    const heading = main.querySelector("h1");
-    if (!heading) return false;
-    document.title = `${heading.textContent} · Fleet · Baton`;
-    if (first) return true;
-    heading.tabIndex = -1;
-    heading.focus({ preventScroll: true });
-    return true;
-  };
-  if (!first) scrollTo(0, 0);
-  if (take()) return;
-  const watch = new MutationObserver(() => take() && watch.disconnect());
-  watch.observe(main, { childList: true, subtree: true });
-  setTimeout(() => watch.disconnect(), 10_000);
-}
-
 function Page() {
   const { parts, query } = place.value;
   const here = parts.length ? parts : [firstPage()];
   const [module, props, name = ""] = routeOf({ parts: here, query });
   const key = `${module} ${name}`;
   useEffect(() => {
-    if (shownKey !== key) arrive({ first: shownKey === "" });
+    if (shownKey !== key) arrive("Fleet · Baton", { first: shownKey === "" });
     shownKey = key;
   }, [key]);
   if (!module) {
