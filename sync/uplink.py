@@ -7,6 +7,7 @@ an Outbox and cursors go back to it. A broker that is down is not an error; hist
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
@@ -49,6 +50,8 @@ READ_BYTES = 400_000
 WILL_DELAY_S = 10
 EPOCH_EVERY_S = 60.0
 """Between two new epochs: two devices under one name would else begin them in turns, at once."""
+LOOK_EVERY_S = 1.0
+"""While there is no connection: how often the outbox is asked at most how much waits."""
 ASK_AGAIN_S = 5.0
 """Between two hellos because of orders that have been dealt with already."""
 
@@ -273,7 +276,21 @@ class Uplink:
             if self._publisher is not None:
                 self._publisher.disconnected()
             self._announce()
-            await asyncio.sleep(self._backoff.next_s())
+            await self._pause(session, self._backoff.next_s())
+
+    async def _pause(self, session: Session, pause_s: float) -> None:
+        """Wait before the next try; what is committed meanwhile counts as backlog, and is told so."""
+        until_s = _monotonic_s() + pause_s
+        while (left_s := until_s - _monotonic_s()) > 0:
+            if self._records_waiting:
+                self._records_waiting = False
+                session.note_bounds(await self._outbox.bounds())
+                await asyncio.sleep(min(left_s, LOOK_EVERY_S))
+                continue
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._news.wait()
 
     async def _new_session(self) -> Session:
         """What is said from now on, over any number of connections."""

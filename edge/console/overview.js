@@ -143,7 +143,8 @@ function SyncState() {
       configuration to send it to a control plane.<//>`}
     ${state && html`<${Facts} facts=${[
       ["Waiting to be sent", count(state.backlog)],
-      ["Last receipt", html`<${Ago} at=${state.lastAckMs} />`],
+      ["Last receipt", state.lastAckMs || !isStored(state) ? html`<${Ago} at=${state.lastAckMs} />`
+        : "none since it was started"],
       ["Device", state.device ?? "–"],
       ["Broker", state.broker || "–"],
     ]} />
@@ -160,12 +161,16 @@ function storedText(syncedTo) {
   return lanes.reverse().map(([lane, seq]) => `${LANES[lane] ?? `lane ${lane}`} ${count(seq)}`).join(" · ");
 }
 
+/** Whether anything was stored, also before this start. */
+const isStored = (state) => Object.values(state.syncedTo ?? {}).some((seq) => seq > 0);
+
+/** Whoever sees the figure grow, far from any network, is told what becomes of it. */
 function backlogNote(state) {
-  if (state.backlog > 0 && state.lastAckMs && now.value - state.lastAckMs > 60_000) {
-    return html`<p class="soft small note">No receipt for ${duration(now.value - state.lastAckMs)}.
-      Nothing is lost: history waits here until the control plane has stored it.</p>`;
-  }
-  return null;
+  const silentMs = state.lastAckMs ? now.value - state.lastAckMs : Infinity;
+  const waits = state.backlog > 0 && (silentMs > 60_000) && state.state !== "syncing";
+  if (!waits) return null;
+  return html`<p class="soft small note">${state.lastAckMs ? `No receipt for ${duration(silentMs)}. ` : ""}Nothing is
+    lost: history waits here until the control plane has stored it.</p>`;
 }
 
 function Latest() {

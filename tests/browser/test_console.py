@@ -314,3 +314,19 @@ def test_what_a_workflow_reads_of_its_input_is_told(device: Device, open_tab: Op
     tree = page.get_by_role("group", name="Definition plain")
     expect(tree.locator(".leaf", has_text="joinOn")).to_have_text("joinOn[ ] empty")
     assert [] == tab.audit()
+
+
+def test_a_device_that_is_cut_off_says_what_waits(device: Device, open_tab: OpenTab) -> None:
+    """Also after a start without a network: what was stored before is no history that was lost."""
+    device.double.sync |= {
+        "state": "waiting", "reason": "no broker at 10.0.0.5:1883", "backlog": 4_321,
+        "lastAckMs": 0, "syncedTo": {"2": 17},
+    }  # fmt: skip
+    tab = open_tab(device.url)
+    panel = tab.open().get_by_role("region", name="Sync", exact=True)
+
+    expect(panel).to_contain_text("4,321")
+    expect(panel).to_contain_text("none since it was started")
+    expect(panel).to_contain_text("no broker at 10.0.0.5:1883")
+    expect(panel).to_contain_text("Nothing is lost: history waits here")
+    assert [] == tab.audit()

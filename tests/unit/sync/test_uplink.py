@@ -241,3 +241,42 @@ def test_what_is_due_at_once_is_not_slept_over() -> None:
         await asyncio.wait_for(link._sleep(cast(Session, _Heard())), 60)
 
     asyncio.run(sleep())
+
+
+class _Grows:
+    """An outbox whose records are counted, and how often somebody has asked for that."""
+
+    epoch = 1
+
+    def __init__(self) -> None:
+        self.newest = self.asked = 0
+
+    async def cursors(self) -> dict[Lane, int]:
+        return {}
+
+    async def bounds(self) -> dict[Lane, tuple[int, int]]:
+        self.asked += 1
+        return {Lane.HISTORY: (1, self.newest)}
+
+
+def test_what_waits_is_told_while_there_is_no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that is cut off says how much it holds; where nothing is new it does not look."""
+    monkeypatch.setattr(uplink, "LOOK_EVERY_S", 0.01)
+    outbox = _Grows()
+    link = _uplink(cast(uplink.Outbox, outbox))
+
+    async def cut_off() -> list[int]:
+        found = []
+        running = asyncio.create_task(link._pause(await link._new_session(), 60.0))
+        for newest in (3, 7):
+            outbox.newest = newest
+            link.wake()
+            await asyncio.sleep(0.05)
+            found.append(link.status().backlog["history"])
+        asked = outbox.asked
+        await asyncio.sleep(0.05)
+        found.append(outbox.asked - asked)
+        running.cancel()
+        return found
+
+    assert [3, 7, 0] == asyncio.run(cut_off())
