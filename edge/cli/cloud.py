@@ -152,7 +152,11 @@ def rebuild(*, data_dir: str | None, config: Path | None, database: str | None) 
 )
 @click.option("--name", required=True, help="For people.")
 @click.option(
-    "--role", type=click.Choice(["viewer", "operator", "admin"]), default="admin", show_default=True
+    "--role",
+    type=click.Choice(["viewer", "operator", "admin"]),
+    default="admin",
+    show_default=True,
+    help="A viewer looks, an operator also gives orders, an admin also makes tokens.",
 )
 @click.option("--tenant", default="*", show_default=True, help="* = all tenants.")
 @click.option(

@@ -27,7 +27,7 @@ def schedule() -> None:
     """Start workflows by the clock."""
 
 
-@schedule.command("list")
+@schedule.command("list", epilog=output.examples("baton schedule list --workflow report"))
 @click.option("--workflow", help="Only schedules of this workflow.")
 @client_options
 def list_(*, workflow: str | None, url: str, as_json: bool) -> None:
@@ -106,7 +106,9 @@ def put(*, file: Path, url: str, as_json: bool) -> None:
         click.echo(f"saved {one['name']}, next at {output.moment(one.get('nextRunTime'))}")
 
 
-@schedule.command()
+@schedule.command(
+    epilog=output.examples('baton schedule pause nightly --reason "the press is down"')
+)
 @click.argument("name")
 @click.option("--reason", help="Kept with the schedule.")
 @client_options
@@ -117,7 +119,7 @@ def pause(*, name: str, reason: str | None, url: str, as_json: bool) -> None:
     _done("paused", name, as_json=as_json)
 
 
-@schedule.command()
+@schedule.command(epilog=output.examples("baton schedule resume nightly"))
 @click.argument("name")
 @client_options
 def resume(*, name: str, url: str, as_json: bool) -> None:
@@ -126,7 +128,7 @@ def resume(*, name: str, url: str, as_json: bool) -> None:
     _done("resumed", name, as_json=as_json)
 
 
-@schedule.command()
+@schedule.command(epilog=output.examples("baton schedule remove nightly"))
 @click.argument("name")
 @client_options
 def remove(*, name: str, url: str, as_json: bool) -> None:

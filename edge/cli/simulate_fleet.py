@@ -82,7 +82,13 @@ _PLACE = _options(
     ),
 )
 _SIZE = _options(
-    click.option("--devices", type=click.IntRange(1, _MOST), default=1_000, show_default=True),
+    click.option(
+        "--devices",
+        type=click.IntRange(1, _MOST),
+        default=1_000,
+        show_default=True,
+        help="How many there are.",
+    ),
     click.option(
         "--sessions",
         type=click.IntRange(1, 100_000),

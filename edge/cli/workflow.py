@@ -29,7 +29,7 @@ workflow.add_command(exchange.promote)
 workflow.add_command(mock_tests.test)
 
 
-@workflow.command("list")
+@workflow.command("list", epilog=output.examples("baton workflow list --json"))
 @client_options
 def list_(*, url: str, as_json: bool) -> None:
     """List the registered workflow definitions."""
@@ -101,7 +101,7 @@ def validate(*, folder: Path, url: str, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@click.command()
+@click.command(epilog=output.examples("baton tasks"))
 @client_options
 def tasks(*, url: str, as_json: bool) -> None:
     """List the task types: how many wait, and when a worker last asked for one."""

@@ -150,6 +150,7 @@ function SyncState() {
     ]} />
     <p class="soft small note">Stored by the control plane: ${storedText(state.syncedTo)}</p>
     ${state.reason && html`<p class="small note">${state.reason}</p>`}
+    ${state.state === "greeting" && html`<p class="small note">The broker answers; the control plane does not yet.</p>`}
     ${backlogNote(state)}`}
   <//>`;
 }

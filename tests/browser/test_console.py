@@ -329,4 +329,6 @@ def test_a_device_that_is_cut_off_says_what_waits(device: Device, open_tab: Open
     expect(panel).to_contain_text("none since it was started")
     expect(panel).to_contain_text("no broker at 10.0.0.5:1883")
     expect(panel).to_contain_text("Nothing is lost: history waits here")
+    device.double.sync |= {"state": "greeting", "reason": ""}
+    expect(panel).to_contain_text("The broker answers; the control plane does not yet")
     assert [] == tab.audit()

@@ -154,6 +154,27 @@ def test_the_effective_configuration_is_printed(tmp_path: Path) -> None:
     assert "daemon.lisen; did you mean daemon.listen?" in refused.stderr
 
 
+def _leaves(command: click.Command, context: click.Context) -> Iterator[click.Context]:
+    """Every command that does something, with the words that lead to it."""
+    if not isinstance(command, click.Group):
+        yield context
+        return
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        assert inner is not None
+        yield from _leaves(inner, click.Context(inner, info_name=name, parent=context))
+
+
+def test_every_command_shows_how_it_is_typed() -> None:
+    """With an example that begins with its own words, and says what each option is for."""
+    for context in _leaves(main, click.Context(main, info_name="baton")):
+        text, words = context.command.get_help(context), context.command_path
+        assert "Examples:" in text and words in text.partition("Examples:")[2], words
+        silent = [one.name for one in context.command.params
+                  if isinstance(one, click.Option) and not one.help]  # fmt: skip
+        assert [] == silent, words
+
+
 def test_help_teaches() -> None:
     """Every command explains itself, and those that take something show an example."""
     runner = CliRunner()
