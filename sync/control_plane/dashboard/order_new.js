@@ -6,7 +6,7 @@ import { JsonField, readJson } from "./json_field.js";
 import { Choice, Field, Head, Tick } from "./kit.js";
 import { may } from "./session.js";
 import { TargetField, targetOf, usePreview } from "./target_field.js";
-import { html, useState } from "./web/dom.js";
+import { html, useRef, useState } from "./web/dom.js";
 import { count } from "./web/format.js";
 import { useResource } from "./web/live.js";
 import { Trouble, tell } from "./web/parts.js";
@@ -30,7 +30,23 @@ function useNames() {
     ...(pushed.data?.wanted ?? []).filter((one) => one.kind === "put-workflow").map((one) => one.name)])].sort();
 }
 
+/**
+ * An idempotency key for what is asked: the same until something else is, so that whoever has heard no
+ * answer and tries again does not order it twice.
+ */
+function useKey() {
+  const last = useRef({ asked: "", key: "" });
+  return (asked) => {
+    if (last.current.asked !== asked) {
+      const random = crypto.getRandomValues(new Uint8Array(16));
+      last.current = { asked, key: [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
+    }
+    return last.current.key;
+  };
+}
+
 function NewOrder({ query }) {
+  const keyOf = useKey();
   const [target, setTarget] = useState({ to: query.to, devices: query.devices, group: query.group, query: query.query });
   const [order, setOrder] = useState({ name: query.workflow ?? "", version: "", input: "{}", correlationId: "",
     notRunning: false, expiresInS: "86400", perMinute: "60", title: "" });
@@ -47,10 +63,11 @@ function NewOrder({ query }) {
     event.preventDefault();
     setProblem(null);
     if (input.problem) return setProblem(new Error(`The input is not right yet. ${input.problem}`));
-    if (!meant || !devices) return setProblem(new Error("Choose at least one device that is known here."));
+    // Of one device nothing has to be counted first: the control plane knows it, or says that it does not.
+    if (!meant || !(one || devices)) return setProblem(new Error("Choose at least one device that is known here."));
     setBusy(true);
     try {
-      await give(order, input.value, meant, one, devices);
+      await give(order, input.value, meant, one, devices, keyOf(JSON.stringify([order, meant])));
     } catch (error) {
       setProblem(error);
     }
@@ -83,11 +100,11 @@ function NewOrder({ query }) {
   </form>`;
 }
 
-async function give(order, input, target, one, devices) {
+async function give(order, input, target, one, devices, id) {
   const body = { name: order.name.trim(), input };
   if (order.version) body.version = Number(order.version);
   if (order.correlationId) body.correlationId = order.correlationId;
-  const asked = { kind: "start", body, expiresInS: Number(order.expiresInS) };
+  const asked = { id, kind: "start", body, expiresInS: Number(order.expiresInS) };
   if (order.notRunning) asked.condition = { notRunning: true };
   if (one) {
     const given = await giveOrder(target.devices[0], asked);

@@ -1,0 +1,56 @@
+"""Orders over a bad link: an answer that is lost is no reason to do something twice."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.browser.conftest import Fleet, OpenTab
+from tests.browser.dash_world import call
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+
+@pytest.mark.parametrize(
+    ("devices", "path", "button"),
+    [
+        ("gate-7", "devices/gate-7/orders", "Give the order"),
+        ("gate-7 roof-1", "campaigns", "Give the order to 2 devices"),
+    ],
+)
+def test_what_is_tried_again_is_given_once(
+    fleet: Fleet, open_tab: OpenTab, devices: str, path: str, button: str
+) -> None:
+    """Unless it was changed in between: that is another order."""
+    tab = open_tab(fleet.url)
+    page = tab.open("orders/new")
+    page.get_by_label("Devices", exact=True).fill(devices)
+    page.get_by_label("Workflow", exact=True).fill("video_analysis")
+    given: list[str] = []
+
+    def lose(route: Route) -> None:
+        if route.request.method == "POST":
+            given.append(str(msgspec.json.decode(route.request.post_data or "{}")["id"]))
+        if len(given) < 3:
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route(f"**/api/v1/{path}", lose)
+    submit = page.get_by_role("button", name=button, exact=True)
+    expect(submit).to_be_enabled()
+    for _ in range(2):
+        submit.click()
+        expect(page.get_by_role("alert")).to_contain_text("No answer")
+        expect(submit).to_be_enabled()
+    what = path.rpartition("/")[2]
+    assert 1 == len(call(fleet, "GET", path)[what])
+    page.get_by_label("Correlation id").fill("another")
+    submit.click()
+
+    expect(page.locator("h1")).to_contain_text("video_analysis")
+    assert 2 == len(call(fleet, "GET", path)[what])
+    assert given[0] == given[1] != given[2]
+    tab.faults = [fault for fault in tab.faults if "ERR_FAILED" not in fault]
