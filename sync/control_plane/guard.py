@@ -22,6 +22,15 @@ COOKIE = "baton_token"
 _FRESH_MS = 1_000
 """A token that was good is not asked for again so soon; a revoked one is good for so much longer."""
 _KNOWN_LIMIT = 10_000
+_NONE_SENT = (
+    "this control plane asks for a token: send it as X-Authorization, or as Authorization: Bearer; "
+    "an administrator makes one at POST /api/v1/tokens"
+)
+_NOT_GOOD = (
+    "the token is none of this control plane's, has expired or was revoked; an administrator makes "
+    "another at POST /api/v1/tokens"
+)
+"""Which of them is not said: nobody learns from it whether a token was ever there."""
 _LOOKING = frozenset({"GET", "HEAD"})
 
 
@@ -54,8 +63,7 @@ class Guard:
         if caller is None:
             raise HTTPException(
                 401,
-                "this control plane asks for a token: send it as X-Authorization, or as "
-                "Authorization: Bearer; an administrator makes one at POST /api/v1/tokens",
+                _NOT_GOOD if _token_of(request) else _NONE_SENT,
                 headers={"www-authenticate": "Bearer"},
             )
         if not caller.may(operation.role, None if operation.any_area else operation.area):
@@ -92,12 +100,17 @@ class Guard:
         self._known.clear()
 
     async def _caller(self, request: Request) -> Caller | None:
-        token = request.headers.get("x-authorization", "")
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if not token and scheme.lower() == "bearer":
-            token = given.strip()
-        token = token or request.cookies.get(COOKIE, "")
+        token = _token_of(request)
         return await self.caller_of(token) if token else None
+
+
+def _token_of(request: Request) -> str:
+    """The token that a request brings, in a header or in the cookie of the pages; "" = none."""
+    token = request.headers.get("x-authorization", "")
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if not token and scheme.lower() == "bearer":
+        token = given.strip()
+    return token or request.cookies.get(COOKIE, "")
 
 
 def _refuse_foreign_pages(request: Request) -> None:

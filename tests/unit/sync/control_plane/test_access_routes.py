@@ -91,7 +91,10 @@ def test_a_token_ends_with_its_time(tmp_path: Path) -> None:
         world.now_ms = NOW_MS + 4_999
         await world.ask("GET", "/api/v1/self", token=token)
         world.now_ms = NOW_MS + 6_000
-        await world.ask("GET", "/api/v1/self", token=token, status=401)
+        refused = await world.ask("GET", "/api/v1/self", token=token, status=401)
+        assert "has expired or was revoked" in refused["message"]
+        unknown = f"baton_{'0' * 16}.{'A' * 43}"
+        assert refused == await world.ask("GET", "/api/v1/self", token=unknown, status=401)
 
     in_world(tmp_path / "ledger.db", play, authenticate=True)
 
