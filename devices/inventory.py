@@ -88,7 +88,11 @@ class Inventory:
         Raises:
             Refused: The file is missing or wrong; the message names the device and the key.
         """
-        entries = {name: _entry(name, table) for name, table in _read(path).items()}
+        tables = _read(path)
+        try:
+            entries = {name: _entry(name, table) for name, table in tables.items()}
+        except Refused as error:
+            raise Refused(f"inventory {path}: {error}") from error
         folder = path.resolve().parent
         return cls(entries, Surroundings(clock_ms, monotonic_s, folder))
 

@@ -67,8 +67,25 @@ def run(*, data_dir: str | None, listen: str | None, config: Path | None) -> Non
 @click.command(epilog=output.examples("baton check --config /etc/baton.toml"))
 @daemon_options
 def check(*, data_dir: str | None, listen: str | None, config: Path | None) -> None:
-    """Print the effective configuration as TOML; a key that nobody reads is an error."""
+    """Print the effective configuration as TOML; a key that nobody reads is an error.
+
+    The inventory of devices that it names is looked at, too; none of them is opened.
+    """
     settings = daemon_settings(config, listen=listen, data_dir=data_dir)
+    if settings.devices.file:
+        from devices.errors import Refused
+        from devices.inventory import Inventory
+        from edge.clock import SystemClock
+
+        clock = SystemClock()
+        try:
+            Inventory.load(
+                Path(settings.devices.file),
+                clock_ms=clock.now_ms,
+                monotonic_s=lambda: clock.monotonic_ms() / 1000,
+            )
+        except Refused as error:
+            raise click.ClickException(str(error)) from error
     click.echo(to_toml(settings), nl=False)
 
 

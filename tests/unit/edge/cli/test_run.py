@@ -20,3 +20,21 @@ def test_a_wrong_option_never_starts_a_daemon(tmp_path: Path) -> None:
         assert 1 == ended.exit_code
         assert "daemon.allow_remote = true" in ended.stderr
         assert not (tmp_path / "new").exists()
+
+
+def test_the_inventory_is_checked_with_the_rest(tmp_path: Path) -> None:
+    """What would keep the daemon from starting is said before, with the file that it stands in."""
+    (tmp_path / "baton.toml").write_text('[devices]\nfile = "devices.toml"\n')
+    inventory = tmp_path / "devices.toml"
+    words = ["--config", str(tmp_path / "baton.toml")]
+
+    missing = CliRunner().invoke(check, words)
+    inventory.write_text('[front]\ndriver = "camra"\n')
+    wrong = CliRunner().invoke(check, words)
+    inventory.write_text('[front]\ndriver = "simulated-camera"\n')
+    right = CliRunner().invoke(check, words)
+
+    assert [1, 1, 0] == [one.exit_code for one in (missing, wrong, right)]
+    assert "devices.toml cannot be read" in missing.stderr
+    assert f"inventory {inventory}: device 'front' names the driver 'camra'" in wrong.stderr
+    assert "[devices]" in right.stdout
