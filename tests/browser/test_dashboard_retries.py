@@ -1,4 +1,4 @@
-"""Orders over a bad link: an answer that is lost is no reason to do something twice."""
+"""Orders that nobody meant: given twice over a bad link, or to the whole fleet by one click."""
 
 from __future__ import annotations
 
@@ -54,3 +54,34 @@ def test_what_is_tried_again_is_given_once(
     assert 2 == len(call(fleet, "GET", path)[what])
     assert given[0] == given[1] != given[2]
     tab.faults = [fault for fault in tab.faults if "ERR_FAILED" not in fault]
+
+
+@pytest.mark.parametrize(
+    ("address", "button", "title"),
+    [
+        ("orders/new?to=query", "Give the order to 3 devices", "Give this order to all 3 devices?"),
+        ("wanted/new", "Push to 3 devices", "Push to all 3 devices?"),
+    ],
+)
+def test_what_is_for_all_devices_is_asked_first(
+    fleet: Fleet, open_tab: OpenTab, address: str, button: str, title: str
+) -> None:
+    """An empty search means the whole fleet; one click on the way to something else is no answer."""
+    tab = open_tab(fleet.url)
+    page = tab.open(address)
+    pushes = address.startswith("wanted")
+    page.get_by_label("Name" if pushes else "Workflow", exact=True).fill("night_watch")
+    if pushes:
+        page.get_by_label("Kind").select_option("task")
+    page.get_by_role("button", name=button, exact=True).click()
+    question = page.get_by_role("dialog", name=title)
+    expect(question).to_contain_text("every device of this tenant is meant")
+    assert [] == tab.audit()
+    question.get_by_role("button", name="Cancel").click()
+    assert [] == call(fleet, "GET", "campaigns")["campaigns"]
+    page.get_by_role("button", name=button, exact=True).click()
+    question.get_by_role("button", name="For all of them").click()
+
+    expect(page.locator("h1")).to_contain_text("night_watch")
+    (made,) = call(fleet, "GET", "campaigns")["campaigns"]
+    assert 3 == made["members"]

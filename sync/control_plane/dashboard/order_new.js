@@ -5,7 +5,7 @@ import { getAllWanted, getFigures, giveOrder, makeCampaign } from "./api.js";
 import { JsonField, readJson } from "./json_field.js";
 import { Choice, Field, Head, Tick } from "./kit.js";
 import { may } from "./session.js";
-import { TargetField, targetOf, usePreview } from "./target_field.js";
+import { TargetField, isMeant, targetOf, usePreview } from "./target_field.js";
 import { html, useRef, useState } from "./web/dom.js";
 import { count } from "./web/format.js";
 import { useResource } from "./web/live.js";
@@ -65,6 +65,7 @@ function NewOrder({ query }) {
     if (input.problem) return setProblem(new Error(`The input is not right yet. ${input.problem}`));
     // Of one device nothing has to be counted first: the control plane knows it, or says that it does not.
     if (!meant || !(one || devices)) return setProblem(new Error("Choose at least one device that is known here."));
+    if (!await isMeant(meant, devices, "Give this order to")) return undefined;
     setBusy(true);
     try {
       await give(order, input.value, meant, one, devices, keyOf(JSON.stringify([order, meant])));

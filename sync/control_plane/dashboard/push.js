@@ -3,7 +3,7 @@
 import { getVersion, getWanted, push } from "./api.js";
 import { JsonField, readJson } from "./json_field.js";
 import { Choice, Field, Head } from "./kit.js";
-import { TargetField, fieldsOf, targetOf, usePreview } from "./target_field.js";
+import { TargetField, fieldsOf, isMeant, targetOf, usePreview } from "./target_field.js";
 import { html, useState } from "./web/dom.js";
 import { count } from "./web/format.js";
 import { useResource } from "./web/live.js";
@@ -69,6 +69,7 @@ function Form({ kind: fixed, name: known = "", query, text: begun, meant: before
     const meant = targetOf(target);
     if (content.problem) return setProblem(new Error(`The content is not right yet. ${content.problem}`));
     if (!meant || !devices) return setProblem(new Error("Choose at least one device that is known here."));
+    if (!await isMeant(meant, devices, "Push to")) return undefined;
     setBusy(true);
     try {
       const said = kind === "config" ? { variables: content.value } : { definition: content.value };

@@ -6,7 +6,7 @@ import { may } from "./session.js";
 import { html } from "./web/dom.js";
 import { count } from "./web/format.js";
 import { useResource } from "./web/live.js";
-import { Facts, Trouble } from "./web/parts.js";
+import { Facts, Trouble, ask } from "./web/parts.js";
 import { wordOf } from "./web/status.js";
 
 const WAYS = [["devices", "Devices by name"], ["group", "A group"], ["query", "What a search finds"]];
@@ -18,6 +18,13 @@ export function targetOf({ to, devices, group, query }) {
   if (to === "query") return { query: query ?? "" };
   const names = listOf(devices);
   return names.length ? { devices: names } : null;
+}
+
+/** Whether what is meant for all devices is: an empty search is easily left as it was. */
+export async function isMeant(target, devices, action) {
+  if (target.query !== "" || devices < 2) return true;
+  return Boolean(await ask({ title: `${action} all ${count(devices)} devices?`, action: "For all of them", danger: true,
+    text: "The search is empty, so every device of this tenant is meant." }));
 }
 
 /** The fields that say what a query of the API says, such as the one of an earlier target. */
