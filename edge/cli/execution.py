@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from edge.cli import follow, inputs, output, tree
-from edge.cli.client import Client, Refused, advising, client_options
+from edge.cli.client import Client, Refused, Unreachable, advising, client_options
 from edge.clock import SystemClock
 
 UNKNOWN_ID = {404: "`baton search` finds executions and prints their ids."}
@@ -97,7 +97,13 @@ def start(
     if not wait:
         output.as_json({"workflowId": workflow_id}) if as_json else click.echo(workflow_id)
         return
-    execution = _watched(daemon, workflow_id, quiet=as_json)
+    try:
+        execution = _watched(daemon, workflow_id, quiet=as_json)
+    except (KeyboardInterrupt, Unreachable):
+        # Only the waiting has ended, and nobody else has been told the id.
+        follows = f"`baton show {workflow_id} --follow` follows it"
+        click.echo(f"{workflow_id} was started and goes on; {follows}.", err=True)
+        raise
     output.as_json(execution) if as_json else _print_end(execution)
     if execution["status"] != "COMPLETED":
         raise click.exceptions.Exit(1)

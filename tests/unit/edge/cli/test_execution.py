@@ -177,3 +177,21 @@ def test_a_tail_of_all_is_ended_quietly(daemon: Daemon) -> None:
     assert b"hello" in told
     assert b"" == complained
     assert 130 == process.returncode
+
+
+def test_who_stops_waiting_is_told_the_id(daemon: Daemon, type_: Type) -> None:
+    """The execution goes on; without its id nobody would find it again."""
+    command = [sys.executable, "-m", "edge.cli", "start", "waiting", "--wait", "--url", daemon.url]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    # The task is told as soon as it is scheduled: from then on it is waited for.
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    workflow_id = said.decode().split()[0]
+
+    assert b"lonely SCHEDULED" in first
+    assert 130 == process.returncode
+    assert f"`baton show {workflow_id} --follow` follows it" in said.decode()
+    assert "RUNNING" == json.loads(type_("show", workflow_id, "--json").output)["status"]
+    type_("terminate", workflow_id)
