@@ -53,7 +53,10 @@ export function Workflows({ query }) {
 function Filters({ query }) {
   const definitions = useResource(getDefinitions, "names");
   const [text, setText] = useState(query.text ?? "");
-  useLayoutEffect(() => setText(query.text ?? ""), [query.text]);
+  useLayoutEffect(() => {
+    // The address holds the text without its last blank, which stays where somebody is writing on.
+    if (text.trim() !== (query.text ?? "")) setText(query.text ?? "");
+  }, [query.text]);
   useEffect(() => {
     const wanted = text.trim();
     if (wanted === (query.text ?? "")) return undefined;

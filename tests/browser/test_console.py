@@ -96,8 +96,9 @@ def test_workflows_are_filtered_and_paged(device: Device, open_tab: OpenTab) -> 
     expect(page.locator(".pager")).to_contain_text("26 to 50 of 60")
     page.get_by_label("Status").select_option("FAILED")
     expect(rows).to_have_count(10)
-    page.get_by_label("Text").fill("00000009-")
+    page.get_by_label("Text").fill("00000009- ")
     expect(rows).to_have_count(1)
+    expect(page.get_by_label("Text")).to_have_value("00000009- ")
 
     expect(page).to_have_url(re.compile(r"status=FAILED&text=00000009-"))
     page.get_by_label("Text").fill("nothing like it")
