@@ -85,3 +85,26 @@ def test_what_is_for_all_devices_is_asked_first(
     expect(page.locator("h1")).to_contain_text("night_watch")
     (made,) = call(fleet, "GET", "campaigns")["campaigns"]
     assert 3 == made["members"]
+
+
+def test_what_is_given_is_what_was_counted(fleet: Fleet, open_tab: OpenTab) -> None:
+    """While the devices of another search are still being counted, nothing can be given to them."""
+    tab = open_tab(fleet.url)
+    page = tab.open("orders/new?to=query&query=gate-7")
+    submit = page.get_by_role("button", name="Give the order to", exact=False)
+    expect(submit).to_have_text("Give the order to 1 device")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/v1/campaigns/preview", hold)
+    with page.expect_request("**/api/v1/campaigns/preview"):
+        page.get_by_label("Search", exact=True).fill("state:online")
+    expect(submit).to_be_disabled()
+    for one in held:
+        one.continue_()
+    page.unroute("**/api/v1/campaigns/preview", hold)
+
+    expect(submit).to_be_enabled()
+    expect(submit).to_have_text("Give the order to 2 devices")

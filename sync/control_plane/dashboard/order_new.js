@@ -96,7 +96,7 @@ function NewOrder({ query }) {
         <${Field} label="Title" value=${order.title} onText=${set("title")} maxlength="200" hint="For the list of campaigns" />`}
     </div></fieldset>
     <${Trouble} error=${problem} />
-    <div class="buttons"><button type="submit" class="primary" disabled=${busy}>
+    <div class="buttons"><button type="submit" class="primary" disabled=${busy || !(one || preview.fresh)}>
       ${one ? "Give the order" : `Give the order to ${count(devices)} ${devices === 1 ? "device" : "devices"}`}</button></div>
   </form>`;
 }

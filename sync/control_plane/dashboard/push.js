@@ -97,7 +97,7 @@ function Form({ kind: fixed, name: known = "", query, text: begun, meant: before
         onText=${(expiresInS) => setPace({ ...pace, expiresInS })} />
     </div>
     <${Trouble} error=${problem} />
-    <div class="buttons"><button type="submit" class="primary" disabled=${busy}>
+    <div class="buttons"><button type="submit" class="primary" disabled=${busy || !preview.fresh}>
       Push to ${count(devices)} ${devices === 1 ? "device" : "devices"}</button></div>
   </form>`;
 }

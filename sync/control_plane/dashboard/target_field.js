@@ -33,11 +33,16 @@ export function fieldsOf(query) {
   return group ? { to: "group", group: group[1] } : { to: "query", query };
 }
 
-/** Whom a target finds now, asked when the writing pauses: a resource with the API's preview. */
+/**
+ * Whom a target finds now, asked when the writing pauses: a resource with the API's preview, which is
+ * `fresh` when it is that of what is written now, and not of what was written before.
+ */
 export function usePreview(fields) {
-  const key = useSettled(JSON.stringify(targetOf(fields)));
+  const present = JSON.stringify(targetOf(fields));
+  const key = useSettled(present);
   const target = JSON.parse(key);
-  return useResource(() => (target ? previewTarget(target) : Promise.resolve(null)), key, { everyMs: 15_000 });
+  const found = useResource(() => (target ? previewTarget(target) : Promise.resolve(null)), key, { everyMs: 15_000 });
+  return { ...found, fresh: key === present && Boolean(!target || found.data || found.error) };
 }
 
 /** The fields, which `set(changes)` changes, and the preview below. */
