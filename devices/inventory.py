@@ -27,6 +27,10 @@ import msgspec
 from devices.capabilities import Surroundings
 from devices.errors import Refused, Unreachable
 
+_CONNECT_S = 10.0
+"""How long one caller waits for another that is connecting the same device. Loading a large model
+takes a second or two; a driver that takes longer hangs, and would take one thread after another."""
+
 DRIVERS: Mapping[str, str] = MappingProxyType(
     {
         "camera": "devices.drivers.camera:VideoCamera",
@@ -73,6 +77,7 @@ class Inventory:
         self._surroundings = surroundings
         self._devices: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self._connecting = {name: threading.Lock() for name in self._entries}
 
     @classmethod
     def load(
@@ -127,15 +132,26 @@ class Inventory:
         the next ``open`` tries again.
 
         Raises:
-            DeviceError: What the driver's ``connect`` raises, or Refused for a wrong setting.
+            DeviceError: What the driver's ``connect`` raises, Refused for a wrong setting, or
+                Unreachable while another caller has been connecting it for ten seconds.
         """
         entry = self.entry(name)
-        with self._lock:
-            if name not in self._devices:
-                self._devices[name] = _make(entry, self._surroundings)
-            device = self._devices[name]
-        # Connecting may take a second (a model is loaded), so the other devices are not held up.
-        device.connect()
+        connecting = self._connecting[name]
+        if not connecting.acquire(timeout=_CONNECT_S):
+            message = (
+                f"device {name!r} does not come to an end of connecting; "
+                "look at the device and its cable, then start the daemon again"
+            )
+            raise Unreachable(message)
+        try:
+            with self._lock:
+                if name not in self._devices:
+                    self._devices[name] = _make(entry, self._surroundings)
+                device = self._devices[name]
+            # It may take a second (a model is loaded), so the other devices are not held up.
+            device.connect()
+        finally:
+            connecting.release()
         return device
 
     def get(self, name: str) -> Any:
@@ -153,13 +169,22 @@ class Inventory:
             raise Unreachable(message)
         return device
 
+    def opened(self) -> list[str]:
+        """Give the names of the devices that have been made, whatever their state."""
+        with self._lock:
+            return list(self._devices)
+
+    def close_one(self, name: str) -> None:
+        """Close a device if it is open; it may be opened again."""
+        with self._lock:
+            device = self._devices.pop(name, None)
+        if device is not None:
+            device.close()
+
     def close(self) -> None:
         """Close every open device, the last opened first; all may be opened again."""
-        with self._lock:
-            devices = list(self._devices.values())
-            self._devices.clear()
-        for device in reversed(devices):
-            device.close()
+        for name in reversed(self.opened()):
+            self.close_one(name)
 
 
 def _read(path: Path) -> dict[str, Any]:

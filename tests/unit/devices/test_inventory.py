@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from devices import inventory as devices_inventory
 from devices.errors import Refused, Unreachable
 from devices.inventory import DRIVERS, Inventory
+from devices.simulated import camera as simulated_camera
+from devices.simulated.camera import SimulatedCamera
 
 _TWINS = """
 [front]
@@ -115,6 +119,35 @@ def test_a_device_that_fails_to_connect_can_be_asked_why(tmp_path: Path) -> None
     status = inventory.get("front").status()
     assert "broken" == status.state
     assert "nowhere.mp4" in status.message
+
+
+def test_a_driver_that_hangs_takes_one_caller_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for the device meanwhile is told so, and may try again later."""
+    answers = threading.Event()
+
+    class Hanging(SimulatedCamera):
+        """A camera whose cable somebody has cut half through."""
+
+        def connect(self) -> None:
+            answers.wait()
+
+    monkeypatch.setattr(simulated_camera, "SimulatedCamera", Hanging)
+    monkeypatch.setattr(devices_inventory, "_CONNECT_S", 0.05)
+    inventory = _load(tmp_path, _TWINS)
+    first = threading.Thread(target=inventory.open, args=("front",))
+    first.start()
+    try:
+        while not inventory.opened():
+            first.join(0.01)
+
+        with pytest.raises(Unreachable, match=r"'front' does not come to an end of connecting"):
+            inventory.open("front")
+    finally:
+        answers.set()
+        first.join()
+    assert inventory.open("front") is inventory.get("front")
 
 
 def test_nothing_heavy_is_imported_before_a_device_is_opened(tmp_path: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from devices.capabilities import Surroundings
 from devices.errors import Refused
 from devices.inventory import Entry, Inventory
+from edge import equipment
 from edge.equipment import Equipment
 from edge.model.errors import IllegalState, NotFound
 
@@ -76,6 +80,27 @@ class Buggy(Camera):
         raise ZeroDivisionError("oops")
 
 
+class Hanging(Camera):
+    """Answers nothing until the test lets it."""
+
+    answers = threading.Event()
+
+    def connect(self) -> None:
+        self.answers.wait()
+
+
+class Clinging(Camera):
+    """Does not let go, and has a status that fails."""
+
+    answers = threading.Event()
+
+    def close(self) -> None:
+        self.answers.wait()
+
+    def status(self) -> Status:
+        raise KeyError("no such register")
+
+
 def inventory(**classes: type) -> Inventory:
     """An inventory of these classes, which stand in this module."""
     entries = {
@@ -87,20 +112,18 @@ def inventory(**classes: type) -> Inventory:
 
 def test_one_broken_device_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is shown with its own state and reason, and the daemon's loop goes on."""
-    import sys
-
     # Tests are imported by path; a driver is imported by name.
     monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this_module())
 
     async def main() -> None:
         opened: list[str] = []
-        equipment = Equipment(
+        rooms = Equipment(
             inventory(front=Camera, bad=Hopeless, worse=Buggy),
             lambda name, device: opened.append(name),
         )
-        before = equipment.statuses()
-        await equipment.run()
-        after = {one["name"]: one for one in equipment.statuses()}
+        before = rooms.statuses()
+        await rooms.run()
+        after = {one["name"]: one for one in rooms.statuses()}
 
         assert ["connecting"] * 3 == [one["status"]["state"] for one in before]
         assert ["front"] == opened
@@ -109,19 +132,61 @@ def test_one_broken_device_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) ->
         ]
         assert ("camera", "Camera") == (after["front"]["capability"], after["front"]["driver"])
         assert "names no file" in after["bad"]["status"]["message"]
-        assert ("broken", "oops") == (
-            after["worse"]["status"]["state"],
-            after["worse"]["status"]["message"],
+        assert "broken" == after["worse"]["status"]["state"]
+        assert (
+            "device 'worse': a fault in the driver 'Buggy': ZeroDivisionError: oops"
+            == after["worse"]["status"]["message"]
         )
         with pytest.raises(NotFound):
-            await equipment.snapshot("nobody")
+            await rooms.snapshot("nobody")
         with pytest.raises(IllegalState, match="cable out"):
-            await equipment.snapshot("front")
+            await rooms.snapshot("front")
         with pytest.raises(IllegalState, match="names no file"):
-            await equipment.snapshot("bad")
-        await equipment.close()
+            await rooms.snapshot("bad")
+        await rooms.close()
 
     asyncio.run(main())
+
+
+def test_drivers_that_hang_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many they are: others are opened, it is said who hangs, and closing comes to an end.
+
+    Twenty would fill asyncio's pool of threads, of which a small machine has six.
+    """
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this_module())
+    monkeypatch.setattr(equipment, "_SILENT_S", 0.05)
+    monkeypatch.setattr(equipment, "_CLOSE_S", 0.05)
+    hanging: dict[str, type] = {f"silent{number}": Hanging for number in range(20)}
+
+    async def main() -> None:
+        opened = asyncio.Event()
+        rooms = Equipment(
+            inventory(**hanging, clinging=Clinging, front=Camera),
+            lambda name, device: opened.set() if name == "front" else None,
+        )
+        with structlog.testing.capture_logs() as lines:
+            async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+                running = group.create_task(rooms.run())
+                await opened.wait()
+                while len([one for one in lines if one["event"] == "device_silent"]) < 20:
+                    await asyncio.sleep(0.01)
+                shown = {one["name"]: one["status"] for one in rooms.statuses()}
+                running.cancel()
+                await rooms.close()
+
+        assert "connecting" == shown["silent0"]["state"]
+        assert "look at the device and its cable" in shown["silent0"]["message"]
+        assert "KeyError: 'no such register'" in shown["clinging"]["message"]
+        assert "lost" == shown["front"]["state"]
+        assert ["clinging"] == [
+            one["device"] for one in lines if one["event"] == "device_not_closed"
+        ]
+
+    try:
+        asyncio.run(main())
+    finally:
+        Hanging.answers.set()
+        Clinging.answers.set()
 
 
 def _this_module() -> Any:
