@@ -66,16 +66,32 @@ class Triggers:
         self.started = 0
         self.dropped = 0
 
-    def attach(self, trigger: Trigger, device: Watchable) -> None:
-        """Listen to a device; to be called on the event loop."""
+    def attach(self, trigger: Trigger, device: Any) -> None:
+        """Listen to a device; to be called on the event loop.
+
+        Args:
+            trigger: says what starts.
+            device: Watchable, or the trigger never fires and the log says so: what a driver offers
+                is known only when it has been imported, and no device keeps the daemon from
+                running.
+        """
         loop = asyncio.get_running_loop()
+        if not hasattr(device, "watch"):
+            log.error(
+                "trigger_never_fires",
+                device=trigger.device,
+                workflow=trigger.workflow,
+                reason="this device reports nothing that happens; name a camera",
+            )
+            return
+        watchable: Watchable = device
 
         def tell(happening: Happening) -> None:
             # The loop may be gone while the driver's thread still runs.
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._take, trigger, happening)
 
-        device.watch(tell)
+        watchable.watch(tell)
 
     def _take(self, trigger: Trigger, happening: Happening) -> None:
         if self._arrived.full():
@@ -93,7 +109,8 @@ class Triggers:
     async def _start(self, trigger: Trigger, happening: Happening) -> None:
         now_ms = self._engine.clock.monotonic_ms()
         key = f"{trigger.device}/{trigger.workflow}"
-        if now_ms - self._last_start_ms.get(key, 0) < trigger.cooldown_s * 1000:
+        last_ms = self._last_start_ms.get(key)
+        if last_ms is not None and now_ms - last_ms < trigger.cooldown_s * 1000:
             return
         values = {**trigger.input, **msgspec.to_builtins(happening)}
         request = StartRequest(

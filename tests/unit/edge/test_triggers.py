@@ -10,12 +10,14 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from edge import triggers
 from edge.engine import Engine
 from edge.model.errors import StorageUnavailable
 from edge.triggers import Trigger, Triggers
 from tests.unit.edge.engine_house import define, run, simple
+from tests.unit.edge.manual_clock import ManualClock
 
 
 class _Motion(msgspec.Struct, frozen=True):
@@ -105,6 +107,33 @@ def test_cooldown(tmp_path: Path) -> None:
         assert ["e1"] == [values["event_id"] for values in await _running(engine, 1)]
 
     _run(tmp_path, Trigger("front", "w", cooldown_s=3600), body)
+
+
+def test_the_first_happening_after_the_machine_has_started(tmp_path: Path) -> None:
+    """There was no start before it: it does not wait for a cooldown, however new the machine is."""
+
+    async def body(engine: Engine, house: Triggers, camera: _Camera) -> None:
+        # A second of the machine's time has passed.
+        engine.clock = ManualClock()
+        camera.tell("e1")
+
+        await _running(engine, 1)
+        assert 1 == house.started
+
+    _run(tmp_path, Trigger("front", "w", cooldown_s=3600), body)
+
+
+def test_a_device_that_reports_nothing(tmp_path: Path) -> None:
+    """A trigger on a detector never fires, which is said; the daemon goes on."""
+
+    async def body(engine: Engine, house: Triggers, _: _Camera) -> None:
+        with structlog.testing.capture_logs() as lines:
+            house.attach(Trigger("objects", "w"), object())
+
+        assert ["trigger_never_fires"] == [line["event"] for line in lines]
+        assert "objects" == lines[0]["device"]
+
+    _run(tmp_path, Trigger("front", "w"), body)
 
 
 def test_an_unknown_workflow_stops_nothing(tmp_path: Path) -> None:
