@@ -169,6 +169,17 @@ class Inventory:
             raise Unreachable(message)
         return device
 
+    def check(self, name: str) -> Any:
+        """Import a device's driver and hold the settings against it; nothing is opened.
+
+        Returns:
+            The driver's class.
+
+        Raises:
+            Refused: There is no such device or driver, or a setting is wrong.
+        """
+        return _checked(self.entry(name))[0]
+
     def opened(self) -> list[str]:
         """Give the names of the devices that have been made, whatever their state."""
         with self._lock:
@@ -240,8 +251,15 @@ def _target(name: str, driver: str) -> str:
 
 
 def _make(entry: Entry, surroundings: Surroundings) -> Any:
-    """Import the driver's class and make the device with checked settings."""
+    """Make the device with checked settings."""
+    driver_class, settings = _checked(entry)
+    return driver_class(entry.name, settings, surroundings)
+
+
+def _checked(entry: Entry) -> tuple[Any, msgspec.Struct]:
+    """Import the driver's class, and convert the settings to what it takes."""
     module_name, _, class_name = entry.target.partition(":")
+    where = f"device {entry.name!r}, driver {entry.driver!r}"
     try:
         driver_class = getattr(import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
@@ -250,9 +268,43 @@ def _make(entry: Entry, surroundings: Surroundings) -> Any:
             "if a package is missing, install the extra that brings it, such as baton[vision]"
         )
         raise Refused(message) from error
+    settings_type = getattr(driver_class, "settings_type", None)
+    if not (isinstance(settings_type, type) and issubclass(settings_type, msgspec.Struct)):
+        message = f"{where}: {entry.target} is no driver, it has no settings_type"
+        raise Refused(message)
+    unknown = _unknown_key(entry.settings, settings_type)
+    if unknown is not None:
+        message = f"{where}: wrong setting: {unknown}"
+        raise Refused(message)
     try:
-        settings = msgspec.convert(entry.settings, driver_class.settings_type)
+        settings: msgspec.Struct = msgspec.convert(entry.settings, settings_type)
     except msgspec.ValidationError as error:
-        message = f"device {entry.name!r}, driver {entry.driver!r}: wrong setting: {error}"
+        text, _, place = str(error).partition(" - at `$.")
+        text = text.replace("Object missing required field", "this key is required:")
+        spoken = f"{place.rstrip('`')}: {text}" if place else text
+        message = f"{where}: wrong setting: {spoken}"
         raise Refused(message) from error
-    return driver_class(entry.name, settings, surroundings)
+    return driver_class, settings
+
+
+def _unknown_key(settings: Mapping[str, Any], kind: type[msgspec.Struct]) -> str | None:
+    """Name the first setting that the driver does not have, and the one that was meant."""
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    for key, value in settings.items():
+        if key not in fields:
+            # Imported when it is needed: a device whose settings are right has no use for it.
+            from difflib import get_close_matches
+
+            close = get_close_matches(key, fields, n=1)
+            meant = f", did you mean {close[0]}?" if close else "."
+            return f"unknown key {key}{meant} Known here: {', '.join(sorted(fields))}."
+        inner = fields[key]
+        if (
+            isinstance(value, dict)
+            and isinstance(inner, type)
+            and issubclass(inner, msgspec.Struct)
+        ):
+            unknown = _unknown_key(value, inner)
+            if unknown is not None:
+                return f"in {key}, {unknown}"
+    return None

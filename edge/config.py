@@ -325,7 +325,7 @@ def load(
     try:
         settings = msgspec.convert(document, Settings)
     except msgspec.ValidationError as error:
-        raise WrongValue(f"{path}: {_spoken(error)}") from error
+        raise WrongValue(f"{path}: {config_texts.spoken(error, Settings)}") from error
     folder = Path.cwd() if path is None else path.resolve().parent
     daemon = document.get("daemon", {})
     daemon = msgspec.structs.replace(
@@ -449,12 +449,6 @@ def _refuse_unknown(table: Any, kind: type[msgspec.Struct], path: str) -> None:
                 _refuse_unknown(one, _LISTED[key], f"{here}[{index}].")
         elif isinstance(fields[key], type) and issubclass(fields[key], msgspec.Struct):
             _refuse_unknown(value, fields[key], f"{here}.")
-
-
-def _spoken(error: msgspec.ValidationError) -> str:
-    """``Expected `int`, got `str` - at `$.engine.x``` with the key first, as people read it."""
-    text, _, place = str(error).partition(" - at `$.")
-    return f"{place.rstrip('`')}: {text}" if place else text
 
 
 def _data_dir(given: str | None, written: str, folder: Path, state_name: str) -> Path:

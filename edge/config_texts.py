@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """As `sync.topics` takes it, where it stands in topics."""
@@ -27,6 +29,8 @@ _FORMS = {
 }
 """Keys whose texts have a form, with how it is said."""
 
+_NO_CHOICE = "Invalid enum value"
+
 
 def wrong_text(document: Mapping[str, Any]) -> str | None:
     """What is the matter with a text of a configuration, its key first; None = nothing."""
@@ -37,3 +41,31 @@ def wrong_text(document: Mapping[str, Any]) -> str | None:
             if form.fullmatch(text) is None:
                 return f"{key}: {text[:80]!r} is not {spoken}"
     return None
+
+
+def spoken(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> str:
+    """``Expected `int`, got `str` - at `$.engine.x``` with the key first, as people read it.
+
+    Args:
+        error: of the conversion of a document.
+        kind: what it was converted to.
+    """
+    text, _, place = str(error).partition(" - at `$.")
+    if not place:
+        return text
+    place = place.rstrip("`")
+    known = _choices(kind, place) if text.startswith(_NO_CHOICE) else []
+    if known:
+        text = f"{text.removeprefix(_NO_CHOICE).strip()} is not one of {', '.join(known)}"
+    return f"{place}: {text}"
+
+
+def _choices(kind: Any, place: str) -> list[str]:
+    """What a key may be, where it is one of a few texts; nothing where it may be any."""
+    for part in place.split("."):
+        name = part.partition("[")[0]
+        fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        kind = fields[name]
+        if get_origin(kind) is list:
+            kind = get_args(kind)[0]
+    return [str(one) for one in get_args(kind)] if get_origin(kind) is Literal else []

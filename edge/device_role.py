@@ -8,23 +8,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 import structlog
 from starlette.types import ASGIApp
 
-from devices.capabilities import Surroundings
 from devices.inventory import Inventory
-from edge import device_links
+from edge import device_links, site
 from edge.api.app import build_app
 from edge.api.guard import Guard
 from edge.api.house import House
 from edge.config import (
     ListenerSettings,
     Settings,
-    TriggerSettings,
     WrongValue,
     secret_key_file,
     shown,
@@ -47,7 +44,6 @@ from edge.model.errors import (
     NotFound,
     Overloaded,
     StorageUnavailable,
-    ValidationFailed,
 )
 from edge.model.payload_limits import KB, PayloadLimits
 from edge.model.validation import parse_task_definition, parse_workflow_definition
@@ -70,7 +66,7 @@ from edge.uploads import Uploads
 from edge.vault import Vault
 from edge.workers import Workers
 from sync.web.pages import Pages
-from workflows.catalog import BundledWorkflow, catalog
+from workflows.catalog import BundledWorkflow
 from workflows.evidence import EvidenceStore
 
 _log = structlog.get_logger(__name__)
@@ -153,8 +149,8 @@ class Device:
         self._scripts = scripts
         self._closed = False
         inventory = _inventory(settings, engine)
-        self._wanted = _triggers(settings.trigger, inventory)
-        self._bundles = _bundles(settings)
+        self._wanted = _triggers(settings, inventory)
+        self._bundles = site.bundles_of(settings)
         self._evidence = EvidenceStore(
             data.evidence,
             budget_bytes=settings.evidence.budget_mb * 1_000_000,
@@ -218,7 +214,7 @@ class Device:
                 _log.error("workflow_not_registered", workflow=bundle.name, reason=error.message)
                 return
             except InvalidInput as error:
-                raise WrongValue(f"workflow {bundle.name!r}: {_why(error)}") from error
+                raise site.wrong_bundle(bundle, error) from error
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """What runs until it is cancelled."""
@@ -461,12 +457,6 @@ def _nothing(_: Transaction) -> None:
     """Shows that a transaction has gone through."""
 
 
-def _why(error: InvalidInput) -> str:
-    if isinstance(error, ValidationFailed):
-        return "; ".join(f"{fault.path}: {fault.message}" for fault in error.fields)
-    return error.message
-
-
 def _differs(new: msgspec.Struct, old: msgspec.Struct | None) -> bool:
     """Whether a definition has to be written; when it was last written does not count."""
     if old is None:
@@ -477,52 +467,15 @@ def _differs(new: msgspec.Struct, old: msgspec.Struct | None) -> bool:
 
 def _inventory(settings: Settings, engine: Engine) -> Inventory:
     clock = engine.clock
-
-    def monotonic_s() -> float:
-        return clock.monotonic_ms() / 1000
-
-    if not settings.devices.file:
-        return Inventory({}, Surroundings(clock.now_ms, monotonic_s, Path()))
-    return Inventory.load(
-        Path(settings.devices.file), clock_ms=clock.now_ms, monotonic_s=monotonic_s
-    )
+    return site.inventory_of(settings, clock.now_ms, lambda: clock.monotonic_ms() / 1000)
 
 
-def _triggers(wanted: list[TriggerSettings], inventory: Inventory) -> list[Trigger]:
-    for index, one in enumerate(wanted):
-        if one.device not in inventory:
-            known = ", ".join(inventory) or "none"
-            raise WrongValue(
-                f"trigger[{index}].device: the inventory has no {one.device!r}; it has: {known}"
-            )
+def _triggers(settings: Settings, inventory: Inventory) -> list[Trigger]:
+    site.check_triggers(settings, inventory)
     return [
-        Trigger(one.device, one.workflow, one.version, one.input, one.cooldown_s) for one in wanted
+        Trigger(one.device, one.workflow, one.version, one.input, one.cooldown_s)
+        for one in settings.trigger
     ]
-
-
-def _bundles(settings: Settings) -> list[BundledWorkflow]:
-    """The bundled workflows that are enabled, and all of the site's own folders."""
-    known = {bundle.name: bundle for bundle in catalog()}
-    for name in settings.workflows.enable:
-        if name not in known:
-            raise WrongValue(
-                f"workflows.enable: there is no workflow {name!r}; there is: {', '.join(known)}"
-            )
-    wanted = {name: known[name] for name in settings.workflows.enable}
-    for folder in map(Path, settings.workflows.folders):
-        if not folder.is_dir():
-            raise WrongValue(f"workflows.folders: there is no folder {folder}")
-        try:
-            found = catalog(folder)
-        except (OSError, KeyError, msgspec.DecodeError) as error:
-            raise WrongValue(f"workflows.folders: {folder} cannot be read: {error}") from error
-        if not found:
-            raise WrongValue(
-                f"workflows.folders: {folder} holds no workflow; one is a folder with "
-                "workflow.json, tasks.json and handlers.py"
-            )
-        wanted.update({bundle.name: bundle for bundle in found})
-    return list(wanted.values())
 
 
 def _guard(settings: Settings, data: DataDir, engine: Engine) -> Guard:

@@ -11,11 +11,13 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from workflows.task import Handler
+
+_T = TypeVar("_T")
 
 _HERE = Path(__file__).parent
 _FILES = ("workflow.json", "tasks.json", "handlers.py")
@@ -54,6 +56,10 @@ def catalog(folder: Path = _HERE) -> list[BundledWorkflow]:
     Args:
         folder: Where to look; a workflow is a folder with workflow.json, tasks.json, handlers.py.
             The folder may be one itself.
+
+    Raises:
+        OSError: A file cannot be read.
+        msgspec.DecodeError: One is not what it should be; the message names it.
     """
     found = sorted(path.parent for path in (*folder.glob("workflow.json"), *_inside(folder)))
     return [_read(one) for one in found if all((one / name).is_file() for name in _FILES)]
@@ -65,15 +71,25 @@ def _inside(folder: Path) -> list[Path]:
 
 def _read(folder: Path) -> BundledWorkflow:
     """Read one folder."""
-    definition = msgspec.json.decode((folder / "workflow.json").read_bytes(), type=dict[str, Any])
+    definition = _decoded(folder / "workflow.json", dict[str, Any])
+    if not isinstance(definition.get("name"), str):
+        message = f'{folder / "workflow.json"}: a definition needs a "name"'
+        raise msgspec.ValidationError(message)
     return BundledWorkflow(
         name=definition["name"],
         definition=definition,
-        task_definitions=msgspec.json.decode(
-            (folder / "tasks.json").read_bytes(), type=list[dict[str, Any]]
-        ),
+        task_definitions=_decoded(folder / "tasks.json", list[dict[str, Any]]),
         folder=folder.resolve(),
     )
+
+
+def _decoded(path: Path, kind: type[_T]) -> _T:
+    """Read a JSON file, or say which one is wrong."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except msgspec.DecodeError as error:
+        message = f"{path} is not the JSON that is expected there: {error}"
+        raise msgspec.DecodeError(message) from error
 
 
 def _handlers_module(folder: Path) -> ModuleType:

@@ -67,25 +67,19 @@ def run(*, data_dir: str | None, listen: str | None, config: Path | None) -> Non
 @click.command(epilog=output.examples("baton check --config /etc/baton.toml"))
 @daemon_options
 def check(*, data_dir: str | None, listen: str | None, config: Path | None) -> None:
-    """Print the effective configuration as TOML; a key that nobody reads is an error.
+    """Print the effective configuration as TOML, or say what is wrong with it.
 
-    The inventory of devices that it names is looked at, too; none of them is opened.
+    A key that nobody reads is an error. So is what the files that it names have wrong: the
+    inventory, the settings of each device, the folders of workflows. Nothing is started or opened.
     """
     settings = daemon_settings(config, listen=listen, data_dir=data_dir)
-    if settings.devices.file:
-        from devices.errors import Refused
-        from devices.inventory import Inventory
-        from edge.clock import SystemClock
+    from devices.errors import DeviceError
+    from edge import site
 
-        clock = SystemClock()
-        try:
-            Inventory.load(
-                Path(settings.devices.file),
-                clock_ms=clock.now_ms,
-                monotonic_s=lambda: clock.monotonic_ms() / 1000,
-            )
-        except Refused as error:
-            raise click.ClickException(str(error)) from error
+    try:
+        site.check(settings)
+    except (ConfigError, DeviceError) as error:
+        raise click.ClickException(str(error)) from error
     click.echo(to_toml(settings), nl=False)
 
 

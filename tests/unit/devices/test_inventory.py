@@ -57,19 +57,54 @@ def test_open_makes_a_device_once_and_close_forgets_it(tmp_path: Path) -> None:
     assert opened is not inventory.open("front")
 
 
-def test_an_unknown_setting_is_named(tmp_path: Path) -> None:
-    """A misspelt setting is refused with its name and that of the device."""
-    inventory = _load(tmp_path, '[front]\ndriver = "simulated-camera"\nsede = 3\n')
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sede = 3", r"'front'.*unknown key sede, did you mean seed\? Known here: .*fps"),
+        ("motion = {treshold = 3}", r"'front'.*in motion, unknown key treshold, did you mean thr"),
+        ("colour = 1", r"'front'.*unknown key colour\. Known here: .*fps"),
+    ],
+)
+def test_an_unknown_setting_is_named(tmp_path: Path, text: str, words: str) -> None:
+    """A misspelt setting is refused with its name, the one that was meant, and the device."""
+    inventory = _load(tmp_path, f'[front]\ndriver = "simulated-camera"\n{text}\n')
 
-    with pytest.raises(Refused, match=r"'front'.*sede"):
+    with pytest.raises(Refused, match=words):
+        inventory.check("front")
+    with pytest.raises(Refused, match=words):
         inventory.open("front")
+
+
+def test_a_setting_that_is_missing_is_named(tmp_path: Path) -> None:
+    """A camera without a source, for example."""
+    inventory = _load(tmp_path, '[front]\ndriver = "camera"\n')
+
+    with pytest.raises(Refused, match=r"'front'.*this key is required: `source`"):
+        inventory.check("front")
+
+
+def test_a_class_that_is_no_driver(tmp_path: Path) -> None:
+    """The message names the device and what is missing."""
+    inventory = _load(tmp_path, '[front]\ndriver = "os:getcwd"\n')
+
+    with pytest.raises(Refused, match=r"'front'.*os:getcwd is no driver, it has no settings_type"):
+        inventory.check("front")
+
+
+def test_checking_opens_nothing(tmp_path: Path) -> None:
+    """A device whose settings are right is not made."""
+    inventory = _load(tmp_path, _TWINS)
+
+    inventory.check("front")
+
+    assert [] == inventory.opened()
 
 
 def test_a_setting_of_the_wrong_type_is_named(tmp_path: Path) -> None:
     """A value that cannot be is refused with the setting's name."""
     inventory = _load(tmp_path, '[front]\ndriver = "simulated-camera"\nfps = "fast"\n')
 
-    with pytest.raises(Refused, match=r"fps"):
+    with pytest.raises(Refused, match=r"wrong setting: fps: Expected"):
         inventory.open("front")
 
 

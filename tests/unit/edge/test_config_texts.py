@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from edge.config import Settings
-from edge.config_texts import wrong_text
+from edge.config_texts import spoken, wrong_text
 from sync import topics
 
 
@@ -62,3 +62,23 @@ def test_names_are_those_that_topics_take() -> None:
         except topics.BadName:
             fits = False
         assert fits is (wrong_text(_document("sync", "tenant", name)) is None)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"daemon": {"log_level": "loud"}}, "daemon.log_level: 'loud' is not one of debug, info"),
+        (
+            {"trigger": [{"device": "a", "workflow": "b", "on": "smell"}]},
+            "trigger[0].on: 'smell' is not one of motion",
+        ),
+        ({"daemon": {"listen": 1}}, "daemon.listen: Expected `str`, got `int`"),
+        ([], "Expected `object`, got `array`"),
+    ],
+)
+def test_a_wrong_value_is_said_with_its_key_first(document: Any, words: str) -> None:
+    """And with what it may be, where that is one of a few."""
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.convert(document, Settings)
+
+    assert spoken(caught.value, Settings).startswith(words)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import msgspec
+import pytest
 
 from workflows.catalog import catalog
 
@@ -71,3 +75,22 @@ def test_a_site_s_folders_may_be_called_like_any_package(tmp_path: Path) -> None
 def test_a_folder_may_be_a_workflow_itself(tmp_path: Path) -> None:
     """Its name is the definition's."""
     assert ["hello"] == [bundle.name for bundle in catalog(_site(tmp_path, "hello", "x"))]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("workflow.json", '{"name":', "workflow.json is not the JSON that is expected there: "),
+        ("workflow.json", "{}", 'workflow.json: a definition needs a "name"'),
+        ("tasks.json", "{}", "tasks.json is not the JSON that is expected there: Expected `array`"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, name: str, text: str, words: str) -> None:
+    """A folder may hold many workflows: the message says which file it is."""
+    (tmp_path / "workflow.json").write_text('{"name": "flow"}')
+    (tmp_path / "tasks.json").write_text("[]")
+    (tmp_path / "handlers.py").touch()
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises(msgspec.DecodeError, match=re.escape(f"{tmp_path}/{words}")):
+        catalog(tmp_path)

@@ -38,3 +38,16 @@ def test_the_inventory_is_checked_with_the_rest(tmp_path: Path) -> None:
     assert "devices.toml cannot be read" in missing.stderr
     assert f"inventory {inventory}: device 'front' names the driver 'camra'" in wrong.stderr
     assert "[devices]" in right.stdout
+
+
+def test_what_the_files_of_the_site_have_wrong_is_found_without_a_daemon(tmp_path: Path) -> None:
+    """An inventory, for example: the message names the device and what was meant."""
+    (tmp_path / "baton.toml").write_text('[devices]\nfile = "devices.toml"\n')
+    (tmp_path / "devices.toml").write_text('[front]\ndriver = "simulated-camera"\nsede = 1\n')
+
+    ended = CliRunner().invoke(check, ["--config", str(tmp_path / "baton.toml")])
+
+    assert 1 == ended.exit_code
+    assert "device 'front'" in ended.stderr
+    assert "did you mean seed?" in ended.stderr
+    assert "" == ended.stdout

@@ -1,0 +1,80 @@
+"""What the files of a site name is held against each other before anything is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devices.errors import Refused
+from edge import site
+from edge.config import Settings, WrongValue, load
+
+_RIGHT = """
+[devices]
+file = "devices.toml"
+[workflows]
+folders = ["flows"]
+[[trigger]]
+device = "front"
+workflow = "flow"
+"""
+
+
+def _settings(folder: Path, text: str = _RIGHT) -> Settings:
+    flow = folder / "flows" / "flow"
+    flow.mkdir(parents=True)
+    (folder / "devices.toml").write_text('[front]\ndriver = "simulated-camera"\n')
+    (flow / "workflow.json").write_text(
+        '{"name": "flow", "tasks": [{"name": "a", "taskReferenceName": "a"}]}'
+    )
+    (flow / "tasks.json").write_text('[{"name": "a"}]')
+    (flow / "handlers.py").write_text("raise RuntimeError('nobody imports this')\n")
+    (folder / "baton.toml").write_text(text)
+    return load(folder / "baton.toml", data_dir=str(folder))
+
+
+def test_a_site_that_is_right(tmp_path: Path) -> None:
+    """It has its devices and its workflows beside those that come along."""
+    settings = _settings(tmp_path)
+
+    site.check(settings)
+
+    assert ["front"] == list(site.inventory_of(settings, lambda: 0, lambda: 0.0))
+    assert ["video_analysis", "flow"] == [one.name for one in site.bundles_of(settings)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("devices.toml", '[front]\ndriver = "kamera"\n', "'kamera', which is not known"),
+        ("devices.toml", '[front]\ndriver = "simulated-camera"\nsede = 1\n', "did you mean seed"),
+        ("devices.toml", '[back]\ndriver = "camera"\nsource = 0\n', "has no 'front'; it has: back"),
+        ("devices.toml", '[front]\ndriver = "simulated-detector"\n', "reports nothing that happ"),
+        ("flows/flow/workflow.json", '{"name":', "flow/workflow.json is not the JSON"),
+        ("flows/flow/workflow.json", '{"name": "f", "tasks": [{"name": "a"}]}', "workflow 'f': "),
+        ("flows/flow/tasks.json", '[{"name": "a", "retryCount": -1}]', "workflow 'flow': "),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str, words: str) -> None:
+    """With the device or the workflow that it is about."""
+    settings = _settings(tmp_path)
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises((Refused, WrongValue), match=words):
+        site.check(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[workflows]\nenable = ["nothing"]\n', "there is no workflow 'nothing'"),
+        ('[workflows]\nfolders = ["nowhere"]\n', "there is no folder .*nowhere"),
+        ('[workflows]\nfolders = ["."]\n', "holds no workflow; one is a folder with"),
+        ('[devices]\nfile = "missing.toml"\n', "missing.toml cannot be read"),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path: Path, text: str, words: str) -> None:
+    """With the key that names it, or its path."""
+    with pytest.raises((Refused, WrongValue), match=words):
+        site.check(_settings(tmp_path, text))
