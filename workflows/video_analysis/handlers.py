@@ -139,7 +139,7 @@ def video_clip(context: TaskContext) -> dict[str, Any]:
     key, info_key = f"{wanted.event_id}/clip.mp4", f"{wanted.event_id}/clip.json"
     found = context.evidence.find(key)
     if found is None or context.evidence.find(info_key) is None:
-        camera: Camera = context.device(wanted.camera)
+        camera: Camera = _device(context, "camera", wanted.camera, offers="clip")
         start_ms, end_ms = _span(wanted, camera)
         _wait_for(context, camera, end_ms)
 
@@ -168,7 +168,7 @@ def video_detect(context: TaskContext) -> dict[str, Any]:
 
     wanted = _input(context, DetectInput)
     path = _clip_path(context, wanted.clip)
-    detector: Detector = context.device(wanted.detector)
+    detector: Detector = _device(context, "detector", wanted.detector, offers="detect")
     frames: list[FrameBoxes] = []
     for frame in read_clip(path, fps=wanted.detect_fps):
         _go_on(context)
@@ -295,8 +295,18 @@ def _input(context: TaskContext, kind: type[Input]) -> Input:
     try:
         return msgspec.convert(context.input, kind, strict=False)
     except msgspec.ValidationError as error:
-        message = f"wrong input: {error}"
+        text, _, place = str(error).partition(" - at `$.")
+        message = f"wrong input {place.rstrip('`')}: {text}" if place else f"wrong input: {text}"
         raise TaskRejected(message) from error
+
+
+def _device(context: TaskContext, what: str, name: str, *, offers: str) -> Any:
+    """Take a device of the inventory, or reject the task if it is one of another kind."""
+    device = context.device(name)
+    if not hasattr(device, offers):
+        message = f"wrong input {what}: the device {name!r} is no {what}; name one that is"
+        raise TaskRejected(message)
+    return device
 
 
 def _span(wanted: ClipInput, camera: Camera) -> tuple[int, int]:

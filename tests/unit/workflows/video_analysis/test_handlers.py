@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,29 @@ class _Context:
 def world(tmp_path: Path) -> _World:
     """Give a world."""
     return _World(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "words"),
+    [
+        ("video_clip", {"camera": "eye"}, "wrong input camera: the device 'eye' is no camera; nam"),
+        ("video_clip", {"event_id": None}, "wrong input event_id: Expected `str`, got `null`"),
+        ("video_clip", {"event_id": "../e"}, "wrong input event_id: Expected `str` matching"),
+        ("video_detect", {"detector": "front"}, "wrong input detector: the device 'front' is no d"),
+    ],
+)
+def test_a_wrong_input_is_named(
+    world: _World, name: str, wrong: dict[str, Any], words: str
+) -> None:
+    """It ends the task for good: no further attempt would have another input."""
+    wanted = world.until_motion()
+    clip = world.run("video_clip", **wanted)["clip"]
+    if name == "video_clip":
+        world.store.drop(clip["key"])
+    given = {**wanted, "detector": "eye", "clip": clip, **wrong}
+
+    with pytest.raises(TaskRejected, match=re.escape(words)):
+        world.run(name, **given)
 
 
 def test_the_clip_is_taken_with_pre_roll_and_post_roll(world: _World) -> None:
