@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from importlib import import_module
 from pathlib import Path
@@ -38,6 +40,9 @@ _REBUILDS = 3
 _CLOSE_S = 15.0
 """What is left after that is cut off; systemd's own limit is longer."""
 
+
+_LEAVE_S = 2.0
+"""What threads of handlers get to end after all else has: those that are idle end at once."""
 
 _COLLECT_AFTER = (10_000, 20, 10)
 """How many more objects than before make Python look for circles, and every how many looks it goes
@@ -204,6 +209,27 @@ async def serve(role: Role, listener: socket.socket, stop: asyncio.Event, *, whe
         await asyncio.wait(loops)
         await role.close()
     _log.info("daemon_stopped")
+
+
+def leave_behind() -> None:
+    """End the process if a handler hangs; to be called when nothing is left to be done.
+
+    The interpreter would wait for its thread for ever, and systemd, after half a minute, would call
+    it a failure. What it holds has been given back to its queue.
+    """
+    here = threading.current_thread()
+    others = [one for one in threading.enumerate() if one is not here and not one.daemon]
+    # They end together, so the first that hangs uses up the time of all.
+    left_s = _LEAVE_S
+    for one in others:
+        one.join(left_s)
+        left_s = 0.0 if one.is_alive() else left_s
+    stuck = sorted(one.name for one in others if one.is_alive())
+    if stuck:
+        _log.warning("handlers_left_behind", threads=stuck)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def settle_memory() -> None:

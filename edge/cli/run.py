@@ -130,3 +130,4 @@ def start_role(name: str, settings: Settings) -> None:
         BadName,
     ) as error:
         raise click.ClickException(str(error)) from error
+    daemon.leave_behind()

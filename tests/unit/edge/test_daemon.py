@@ -105,6 +105,38 @@ def test_a_stop_does_not_wait_for_open_streams(tmp_path: Path) -> None:
             assert 0 == process.wait(20)
 
 
+def test_a_stop_does_not_wait_for_a_handler_that_hangs(tmp_path: Path) -> None:
+    """It is left behind, and its task is handed out again after the next start."""
+    flow = tmp_path / "site" / "flow"
+    flow.mkdir(parents=True)
+    step = {
+        "name": "hang",
+        "taskReferenceName": "a",
+        "inputParameters": {"path": str(tmp_path / "begun")},
+    }
+    (flow / "workflow.json").write_text(json.dumps({"name": "flow", "tasks": [step]}))
+    (flow / "tasks.json").write_text("[]")
+    (flow / "handlers.py").write_text(
+        "import threading\n"
+        "def hang(task):\n"
+        "    open(task.input['path'], 'w').close()\n"
+        "    threading.Event().wait()\n"
+        "HANDLERS = {'hang': hang}\n"
+    )
+    os.mkfifo(tmp_path / "begun")
+    config = tmp_path / "baton.toml"
+    config.write_text('[workflows]\nenable = []\nfolders = ["site"]\n')
+    options = ("--data-dir", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
+    with daemon("run", "--config", str(config), *options) as (process, url):
+        ask(f"{url}/api/workflow/flow", "POST", {})
+        # There is nothing to be read, but who opens a pipe waits for the one at its other end.
+        assert b"" == (tmp_path / "begun").read_bytes()
+        process.send_signal(signal.SIGTERM)
+        assert 0 == process.wait(20)
+        assert process.stdout is not None
+        assert "handlers_left_behind" in process.stdout.read()
+
+
 def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
     """On the same data directory, and on the same address."""
     with daemon("run", "--data-dir", str(tmp_path), "--listen", "127.0.0.1:0") as (_, url):
