@@ -11,11 +11,19 @@ from typing import Any
 
 import click
 
+from edge.cli.groups import Group
+
 _EPILOG = """\b
-Start a device, register a folder of workflows of yours, run one:
+A device in one terminal, and what it can do in another:
   baton run --data-dir /tmp/device
-  baton workflow push FOLDER
-  baton start hello --input name=Ada --wait
+  baton workflow list
+
+\b
+A folder of definitions, and a run of one of them:
+  baton workflow push DIR
+  baton start NAME --input who=Ada --wait
+
+Each command has examples of its own: baton start -h
 """
 
 _COMMANDS = {
@@ -50,12 +58,34 @@ _COMMANDS = {
 }
 """Where each command is found."""
 
+_SECTIONS = {
+    "Daemons": ("run", "cloud", "simulate-fleet", "check", "auth", "storage"),
+    "Definitions": ("workflow", "tasks"),
+    "Executions": ("start", "show", "tail", "logs", "search"),
+    "Steering executions": (
+        "pause",
+        "resume",
+        "terminate",
+        "retry",
+        "restart",
+        "rerun",
+        "skip",
+        "jump",
+        "update-vars",
+        "signal",
+        "complete-task",
+        "fail-task",
+        "remove",
+    ),
+    "Workers and schedules": ("worker", "schedule"),
+}
+"""How the help shows them: by what a person wants to do."""
 
 _INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it."""
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """A group whose commands are imported when they are asked for."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -64,6 +94,13 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(_INTERRUPTED)
+
+    def sections(self, ctx: click.Context) -> dict[str, list[str]]:
+        """All of them, a new one at the latest under the last heading."""
+        shown = {heading: list(names) for heading, names in _SECTIONS.items()}
+        named = {name for names in shown.values() for name in names}
+        others = [name for name in self.list_commands(ctx) if name not in named]
+        return shown | ({"Other commands": others} if others else {})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names, without importing any of them."""

@@ -11,13 +11,14 @@ from pathlib import Path
 import click
 
 from edge.cli import output
+from edge.cli.groups import Group
 from edge.cli.run import daemon_settings, place_options
 from edge.config import Settings
 
 _NAME = "administration"
 
 
-@click.group()
+@click.group(cls=Group)
 def auth() -> None:
     """Keys of a device that asks for them ([auth] enabled = true)."""
 

@@ -14,11 +14,13 @@ from urllib.parse import quote
 
 import click
 
-from edge.cli.credentials import key_of_environment
+from edge.cli.credentials import KEY_VARIABLE, SECRET_VARIABLE, key_of_environment
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 UNREACHABLE = 3
 """Exit status when no daemon answers; 1 is a refusal, 2 a wrong command line."""
+
+_UNAUTHENTICATED = 401
 
 _TIMEOUT_S = 30.0
 _SILENCE_S = 40.0
@@ -184,6 +186,11 @@ def _refusal(answer: Any) -> Refused:
     except (ValueError, KeyError, TypeError, AttributeError):
         return Refused(
             f"the answer was {status} {answer.reason_phrase}; is this a Baton daemon?", status
+        )
+    if status == _UNAUTHENTICATED:
+        lines.append(
+            f"Commands take the key from {KEY_VARIABLE} and {SECRET_VARIABLE}; "
+            "`baton auth bootstrap` makes the first one."
         )
     if lines[0].startswith("No static resource"):
         # No advice about names and ids belongs to this 404.

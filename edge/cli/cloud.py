@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from edge.cli import output
+from edge.cli.groups import Group
 from edge.cli.run import daemon_options, daemon_settings, place_options, start_role
 from edge.config import Settings
 
@@ -29,6 +30,7 @@ _DATABASE = click.option(
 
 
 @click.group(
+    cls=Group,
     invoke_without_command=True,
     epilog=output.examples(
         "baton cloud",
@@ -150,7 +152,7 @@ def rebuild(*, data_dir: str | None, config: Path | None, database: str | None) 
         "baton cloud token --name ops --role admin --data-dir /var/lib/baton-cloud"
     )
 )
-@click.option("--name", required=True, help="For people.")
+@click.option("--name", required=True, help="What people call it.")
 @click.option(
     "--role",
     type=click.Choice(["viewer", "operator", "admin"]),
@@ -160,7 +162,11 @@ def rebuild(*, data_dir: str | None, config: Path | None, database: str | None) 
 )
 @click.option("--tenant", default="*", show_default=True, help="* = all tenants.")
 @click.option(
-    "--days", type=click.IntRange(0, 3_650), default=0, help="That it is good for; 0 = ever."
+    "--days",
+    type=click.IntRange(0, 3_650),
+    default=0,
+    show_default=True,
+    help="Days that it is good for; 0 = it never expires.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @place_options

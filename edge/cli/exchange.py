@@ -17,6 +17,7 @@ from edge.cli import output
 from edge.cli.canonical import AUDIT, difference
 from edge.cli.client import Client, Refused, client_options
 from edge.cli.folder import Key
+from edge.cli.slips import slips
 
 Documents = dict[Key, dict[str, Any]]
 
@@ -255,6 +256,11 @@ def steps_of(document: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def slips_of(document: dict[str, Any]) -> list[str]:
+    """What of a definition was probably meant otherwise; nothing of it is refused."""
+    return slips(document, steps_of(document))
+
+
 def _documents(folder: Path) -> Documents:
     found = {key: entry.document for key, entry in folders.read(folder).items()}
     if not found:
@@ -277,12 +283,19 @@ def _register(daemon: Client, wanted: Documents, *, dry_run: bool, as_json: bool
             {
                 "definitions": [one.to_json() for one in plan if one.key not in refused],
                 "errors": {str(key): why for key, why in refused.items()},
+                "warnings": {
+                    str(one.key): lines
+                    for one in plan
+                    if one.what != "unchanged" and (lines := slips_of(one.document))
+                },
                 "dryRun": dry_run,
             }
         )
     else:
         for change in plan:
             _tell(change, refused.get(change.key))
+            if change.what != "unchanged":
+                output.warnings(slips_of(change.document))
         if dry_run:
             click.echo("nothing was registered")
     if refused:

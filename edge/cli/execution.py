@@ -6,13 +6,14 @@ What steers an execution stands in ``steering``; how it is drawn, in ``progress`
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
 from edge.cli import follow, inputs, output, tree
 from edge.cli.client import Client, Refused, Unreachable, advising, client_options
+from edge.cli.lonely import Lonely
 from edge.clock import SystemClock
 
 UNKNOWN_ID = {404: "`baton search` finds executions and prints their ids."}
@@ -137,6 +138,9 @@ def show(*, workflow_id: str, following: bool, expand: bool, url: str, as_json: 
         output.as_json({**execution, "subWorkflows": children} if expand else execution)
         return
     _print_execution(execution, rows)
+    if not following:
+        for line in Lonely(daemon).told(execution):
+            click.echo(line, err=True)
 
 
 @click.command(epilog=output.examples("baton tail 0190a5b2-...", "baton tail --all"))
@@ -198,7 +202,7 @@ def _read(daemon: Client, workflow_id: str) -> dict[str, Any] | None:
 
 def _watched(daemon: Client, workflow_id: str, *, quiet: bool) -> dict[str, Any]:
     """Show progress until it ends; returns how it ended."""
-    executions = follow.changes(daemon, workflow_id)
+    executions = _told_of_lonely(daemon, follow.changes(daemon, workflow_id))
     if sys.stdout.isatty() and not quiet:
         from edge.cli import progress
 
@@ -211,6 +215,20 @@ def _watched(daemon: Client, workflow_id: str, *, quiet: bool) -> dict[str, Any]
             if state.ref and not quiet:
                 click.echo(_state_line(state.ref, state.status, state.attempt, state.reason))
     return last
+
+
+def _told_of_lonely(
+    daemon: Client, executions: Iterable[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Each state, and after it what it waits for in vain.
+
+    It is written to whatever standard error is at that moment: a table that moves takes it over.
+    """
+    lonely = Lonely(daemon)
+    for execution in executions:
+        yield execution
+        for line in lonely.told(execution):
+            sys.stderr.write(f"{line}\n")
 
 
 def _own_changes(daemon: Client, workflow_id: str) -> Iterator[dict[str, Any]]:
@@ -268,8 +286,10 @@ def _state_line(what: str, status: str, attempt: int, reason: str) -> str:
 
 
 def _print_end(execution: dict[str, Any]) -> None:
-    took = output.span(execution["createTime"], execution["endTime"])
-    click.echo(f"{execution['workflowId']} {output.status(execution['status'])} in {took}")
+    took = ""
+    if execution["status"] in follow.ENDED:
+        took = f" in {output.span(execution['createTime'], execution['endTime'])}"
+    click.echo(f"{execution['workflowId']} {output.status(execution['status'])}{took}")
     if execution.get("reasonForIncompletion"):
         click.echo(f"reason: {execution['reasonForIncompletion']}")
     click.echo(f"output: {output.short(execution['output'], 2_000)}")

@@ -158,8 +158,10 @@ def decoded(file: Path) -> Any:
     """The JSON of a file. Raises click.ClickException when it cannot be read."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise click.ClickException(f"{file}: {error}") from error
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise click.ClickException(f"{file} is no JSON: {error}") from error
 
 
 def _place(key: Key) -> Path:

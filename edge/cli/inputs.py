@@ -106,15 +106,17 @@ def moment_ms(text: str, *, now_ms: int, hint: str) -> int:
 def _contents(text: str, hint: str) -> str:
     try:
         return Path(text[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{text}: {error}", param_hint=hint) from error
+    except OSError as error:
+        raise click.BadParameter(f"{text[1:]}: {error.strerror}", param_hint=hint) from error
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(f"{text[1:]} is no UTF-8: {error}", param_hint=hint) from error
 
 
 def _object(text: str, source: str, hint: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"{source}: {error}", param_hint=hint) from error
+        raise click.BadParameter(f"{source} is no JSON: {error}", param_hint=hint) from error
     if not isinstance(value, dict):
         raise click.BadParameter(f"{source}: expected a JSON object", param_hint=hint)
     return value

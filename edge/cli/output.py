@@ -46,6 +46,12 @@ def json_line(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
+def warnings(lines: Sequence[str]) -> None:
+    """Say what is allowed and probably not meant, on standard error."""
+    for line in lines:
+        click.echo(f"  {click.style('warning:', fg='yellow')} {line}", err=True)
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under their titles."""
     if sys.stdout.isatty():

@@ -14,6 +14,7 @@ import click
 
 from edge.cli import output
 from edge.cli.client import Client, client_options
+from edge.cli.groups import Group
 
 _LATEST = 10
 """Ticks that are shown with a schedule."""
@@ -22,7 +23,7 @@ _FEW = 5
 """Moments that the daemon previews at most."""
 
 
-@click.group()
+@click.group(cls=Group)
 def schedule() -> None:
     """Start workflows by the clock."""
 
@@ -113,7 +114,7 @@ def put(*, file: Path, url: str, as_json: bool) -> None:
 @click.option("--reason", help="Kept with the schedule.")
 @client_options
 def pause(*, name: str, reason: str | None, url: str, as_json: bool) -> None:
-    """Run no more ticks of a schedule; those that come due meanwhile are nobody's."""
+    """Run no more ticks of a schedule; those that come due meanwhile are never run."""
     query = {"reason": reason}
     Client(url).call("PUT", "scheduler", "schedules", name, "pause", query=query)
     _done("paused", name, as_json=as_json)

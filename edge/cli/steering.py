@@ -236,7 +236,7 @@ def rerun(
     url: str,
     as_json: bool,
 ) -> None:
-    """Run ended executions again from a task on; what came before it stays as it is."""
+    """Run an ended execution again from a task on; what came before it stays as it is."""
     new_input = inputs.objects(given)
     task_input = inputs.objects(task_given, hint="--task-input")
     if task_input and ref is None:

@@ -12,13 +12,14 @@ from typing import Any
 import click
 
 from edge.cli import output
+from edge.cli.groups import Group
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 _NOT_WHOLE = 1
 
 
-@click.group()
+@click.group(cls=Group)
 def storage() -> None:
     """Look after the database file: check it, salvage what is left of it.
 

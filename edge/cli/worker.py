@@ -17,6 +17,7 @@ import click
 
 from edge.cli import output
 from edge.cli.client import Client, Refused, Unreachable, client_options, url_option
+from edge.cli.groups import Group
 from edge.clock import SystemClock
 from edge.hosting.crew import Crew, Lost, NotLoaded, Spec
 
@@ -33,7 +34,7 @@ _WORDS = {
 """What is told of each event."""
 
 
-@click.group()
+@click.group(cls=Group)
 def worker() -> None:
     """Workers: host modules with @worker_task functions, and see how hosted ones are."""
 

@@ -13,11 +13,12 @@ import click
 from edge.cli import exchange, mock_tests, output
 from edge.cli import folder as folders
 from edge.cli.client import Client, Refused, advising, client_options
+from edge.cli.groups import Group
 
 _UNKNOWN = {404: "`baton workflow list` shows what is registered."}
 
 
-@click.group()
+@click.group(cls=Group)
 def workflow() -> None:
     """Workflow definitions: folders of JSON as code, and what a daemon knows."""
 
@@ -77,7 +78,7 @@ def remove(*, name: str, version: int, url: str, as_json: bool) -> None:
         click.echo(f"removed workflow {name} {version}")
 
 
-@workflow.command(epilog=output.examples("baton workflow validate workflows/hello"))
+@workflow.command(epilog=output.examples("baton workflow validate definitions"))
 @exchange.folder_argument
 @client_options
 def validate(*, folder: Path, url: str, as_json: bool) -> None:
@@ -90,13 +91,17 @@ def validate(*, folder: Path, url: str, as_json: bool) -> None:
             daemon.call("POST", "metadata", "workflow", "validate", body=entry.document)
         except Refused as refused:
             errors[str(entry.key)] = refused.message
+    warnings = {str(one.key): exchange.slips_of(one.document) for one in entries}
     if as_json:
-        output.as_json({"workflows": [str(one.key) for one in entries], "errors": errors})
+        told = {key: lines for key, lines in warnings.items() if lines}
+        names = [str(one.key) for one in entries]
+        output.as_json({"workflows": names, "errors": errors, "warnings": told})
     else:
         for entry in entries:
             why = errors.get(str(entry.key))
             verdict = click.style("valid", fg="green") if why is None else f"refused: {why}"
             click.echo(f"{entry.key}: {verdict}", err=why is not None)
+            output.warnings(warnings[str(entry.key)])
     if errors:
         raise click.exceptions.Exit(1)
 

@@ -8,7 +8,7 @@ import threading
 import click
 import pytest
 
-from edge.cli.client import Client, Unreachable
+from edge.cli.client import Client, Refused, Unreachable
 
 
 def answering(answer: bytes) -> str:
@@ -44,3 +44,15 @@ def test_a_cut_connection_is_told() -> None:
     """Who hangs up without an answer is not reachable."""
     with pytest.raises(Unreachable, match="did not answer properly"):
         Client(answering(b"")).call("GET", "version")
+
+
+def test_who_has_no_key_is_told_where_one_goes() -> None:
+    """The daemon's words are for clients of any kind; a command has variables."""
+    body = b'{"status": 401, "message": "This device asks for a token"}'
+    url = answering(
+        b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+
+    with pytest.raises(Refused, match="CONDUCTOR_AUTH_KEY and CONDUCTOR_AUTH_SECRET"):
+        Client(url).call("GET", "version")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import click
 import pytest
@@ -53,3 +54,13 @@ def test_no_id_at_all() -> None:
     """It says where ids come from."""
     with pytest.raises(click.UsageError, match="search --ids"):
         inputs.ids(())
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """In words, without the number of the error."""
+    (tmp_path / "half.json").write_text("{")
+
+    with pytest.raises(click.BadParameter, match=r"^\S+/missing.json: No such file or directory$"):
+        inputs.objects((f"@{tmp_path}/missing.json",))
+    with pytest.raises(click.BadParameter, match="half.json is no JSON: "):
+        inputs.objects((f"@{tmp_path}/half.json",))
