@@ -5,6 +5,7 @@ No camera, no ring: the packets are handed in, and the pictures are handed out.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def write_clip(path: Path, form: StreamFormat, cut: Cut) -> ClipInfo:
 
     Raises:
         Refused: OpenCV cannot write such a file there.
-        Unreachable: The file came out too short, as on a full disk.
+        Unreachable: The disk is full, or the file came out too short.
     """
     assert cut.packets
     packets = cut.packets
@@ -102,6 +103,21 @@ def _thinned(capture: Any, position: int, step_ms: float) -> Iterator[Frame]:
             yield Frame(image, captured_ms=round(time_ms), index=index)
 
 
+def _ask_disk(path: Path, size_bytes: int) -> None:
+    """Raise what the disk says to a file of that size: OpenCV tells only that it has failed.
+
+    Raises:
+        Unreachable: The disk is full; there may be space when it is tried again.
+    """
+    try:
+        with path.open("wb") as file:
+            file.write(bytes(size_bytes))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = f"no clip can be written to {path}: {error.strerror}; free some space"
+            raise Unreachable(message) from error
+
+
 def _mux(path: Path, form: StreamFormat, packets: tuple[Packet, ...], plan: MuxPlan) -> None:
     """Copy packets into an MP4 file."""
     cv2 = load_cv2()
@@ -111,6 +127,7 @@ def _mux(path: Path, form: StreamFormat, packets: tuple[Packet, ...], plan: MuxP
     raw = [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1]
     tag = cv2.VideoWriter.fourcc(*_TAGS[form.codec])
     if not writer.open(str(path), cv2.CAP_FFMPEG, tag, plan.fps, (form.width, form.height), raw):
+        _ask_disk(path, sum(len(packet.data) for packet in packets))
         message = f"no clip can be written to {path}"
         raise Refused(message)
     writer.set(cv2.VIDEOWRITER_PROP_DTS_DELAY, plan.reorder)

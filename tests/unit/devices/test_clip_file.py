@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from devices.drivers.clip_file import read_clip, write_clip
-from devices.errors import Refused
+from devices.drivers.clip_file import _ask_disk, read_clip, write_clip
+from devices.errors import Refused, Unreachable
 from devices.packets import Cut, Packet, StreamFormat
 
 
@@ -40,3 +40,13 @@ def test_a_place_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None
 
     with pytest.raises(Refused, match="no clip can be written"):
         write_clip(tmp_path / "no" / "clip.mp4", StreamFormat("h264", 64, 48, 25.0), cut)
+
+
+def test_a_full_disk_may_have_space_later(tmp_path: Path) -> None:
+    """The ring still has the clip when the task is tried again, so it is not refused for good."""
+    (tmp_path / "clip.mp4").symlink_to("/dev/full")
+
+    with pytest.raises(Unreachable, match=r"clip.mp4: No space left on device; free some space"):
+        _ask_disk(tmp_path / "clip.mp4", 100_000)
+    _ask_disk(tmp_path / "other.mp4", 100_000)
+    _ask_disk(tmp_path / "no" / "clip.mp4", 100_000)
