@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -182,6 +184,30 @@ def test_every_setting_is_told(section: str, keys: list[str]) -> None:
 def test_every_driver_is_told(driver: str) -> None:
     """Each driver that comes along stands on the page of the devices."""
     assert f'driver = "{driver}"' in (DOCS / "devices.md").read_text()
+
+
+@pytest.mark.parametrize("driver", ["camera", "onnx-detector"])
+def test_every_setting_of_a_driver_is_told_with_its_default(driver: str) -> None:
+    """What the table says of a key is what the driver does without it."""
+    page = (DOCS / "devices.md").read_text()
+    begin = page.index(f'\n`driver = "{driver}"`')
+    table: dict[str, str] = {}
+    for row in re.findall(
+        r"^\| (`.*?) \| (.*?) \|", page[begin : page.index("\n##", begin)], re.MULTILINE
+    ):
+        keys, defaults = (re.findall(r"`([^`]*)`", cell) for cell in row)
+        for place, key in enumerate(keys):
+            # One value stands for all keys of a row; one in words says how it comes about.
+            table[key] = defaults[min(place, len(defaults) - 1)] if defaults else ""
+    module, _, name = DRIVERS[driver].partition(":")
+    fields = msgspec.structs.fields(getattr(import_module(module), name).settings_type)
+
+    assert {field.name for field in fields} == set(table)
+    for field in fields:
+        if table[field.name]:
+            told = tomllib.loads(f"x = {table[field.name]}")["x"]
+            meant = field.default if field.default is not msgspec.NODEFAULT else {}
+            assert told == meant, field.name
 
 
 @pytest.mark.parametrize("operator", sorted(OPERATORS))
