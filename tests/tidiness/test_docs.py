@@ -27,6 +27,9 @@ DOCS = ROOT / "docs"
 _ROOMS_WITH_ERRORS = (_app,)
 """Imported for the errors they declare, which are found as subclasses."""
 
+_COUNTING = ("engine.py", "group_commit.py", "moments.py")
+"""Where the engine counts."""
+
 _LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 _OUTSIDE = re.compile(r"^[a-z][a-z+.-]*:")
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$", re.MULTILINE)
@@ -208,6 +211,19 @@ def test_every_setting_of_a_driver_is_told_with_its_default(driver: str) -> None
             told = tomllib.loads(f"x = {table[field.name]}")["x"]
             meant = field.default if field.default is not msgspec.NODEFAULT else {}
             assert told == meant, field.name
+
+
+def test_every_metric_is_told() -> None:
+    """Whoever draws a graph knows what he sees; counters of the engine are named by their keys."""
+    source = "".join(path.read_text() for path in sorted((ROOT / "edge" / "api").glob("*.py")))
+    counting = "".join((ROOT / "edge" / name).read_text() for name in _COUNTING)
+    names = set(re.findall(r'"(baton_[a-z_]+)",', source))
+    names |= {f"baton_{key}_total" for key in re.findall(r'_counters\["(\w+)"\]', counting)}
+    text = (DOCS / "metrics.md").read_text()
+
+    findings = sorted(name for name in names if f"`{name}`" not in text)
+    assert len(names) > 20
+    assert [] == findings, report(findings, "docs/metrics.md does not tell of:")
 
 
 @pytest.mark.parametrize("operator", sorted(OPERATORS))
