@@ -215,6 +215,8 @@ class Device:
                 return
             except InvalidInput as error:
                 raise site.wrong_bundle(bundle, error) from error
+        for trigger in self._wanted:
+            await self._tell_of_nothing_to_start(trigger)
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """What runs until it is cancelled."""
@@ -355,6 +357,19 @@ class Device:
         if _differs(definition, old):
             await engine.put_workflow_definition(definition, overwrite=True)
             _log.info("workflow_registered", workflow=definition.name, version=definition.version)
+
+    async def _tell_of_nothing_to_start(self, trigger: Trigger) -> None:
+        """A workflow may be registered later, so a trigger without one is no error; it is told."""
+        try:
+            await self._engine.workflow_definition(trigger.workflow, trigger.version)
+        except NotFound as error:
+            _log.warning(
+                "trigger_without_workflow",
+                device=trigger.device,
+                workflow=trigger.workflow,
+                reason=error.message,
+                advice="motion starts nothing until it is registered: baton workflow push DIR",
+            )
 
     async def _healthy(self) -> bool:
         if self._engine.storage.mode is not Mode.WHOLE:

@@ -15,6 +15,8 @@ import msgspec
 from edge.model.definitions import TaskDefinition, WorkflowDefinition, WorkflowTask
 from edge.model.task_rules import KNOWN_TYPES
 
+_DYNAMIC = frozenset({"FORK_JOIN_DYNAMIC", "DYNAMIC"})
+
 _MOST = 20
 """Slips that are told of one definition; who has made more has meant something else."""
 
@@ -28,6 +30,9 @@ def slips(document: dict[str, Any], steps: list[dict[str, Any]]) -> list[str]:
     """
     kind = WorkflowDefinition if "tasks" in document else TaskDefinition
     found = _misspelt(document, kind, "")
+    refs = {step.get("taskReferenceName") for step in steps}
+    # Branches that an execution puts together itself have names that stand nowhere.
+    is_static = not any(step.get("type") in _DYNAMIC for step in steps)
     for step in steps:
         where = f"step {step.get('taskReferenceName') or step.get('name')}: "
         found += _misspelt(step, WorkflowTask, where)
@@ -39,6 +44,10 @@ def slips(document: dict[str, Any], steps: list[dict[str, Any]]) -> list[str]:
                     f"{where}the type {step_type} is no built-in one, so a worker has to poll for "
                     f"it; did you mean {meant}?"
                 )
+        awaited = step.get("joinOn")
+        missing = [ref for ref in awaited if ref not in refs] if isinstance(awaited, list) else []
+        if is_static and missing:
+            found.append(f"{where}it waits for ever for {missing[0]}, which no step is called")
     return found[:_MOST]
 
 

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import structlog
 
 from edge.config import Settings, WrongValue, load
 from edge.data_dir import DataDir
@@ -61,6 +62,24 @@ def test_handlers_of_the_site_may_fail_to_load(tmp_path: Path) -> None:
             await role.close()
 
     asyncio.run(main())
+
+
+def test_a_trigger_without_a_workflow_is_told_at_the_start(tmp_path: Path) -> None:
+    """Not only when something moves, a day later; the device runs, for it may be pushed yet."""
+    (tmp_path / "devices.toml").write_text('[front]\ndriver = "simulated-camera"\n')
+    trigger = '[[trigger]]\ndevice = "front"\nworkflow = '
+    text = f'{trigger}"video_analysis"\n{trigger}"vidoe"\n[devices]\nfile = "devices.toml"\n'
+
+    async def main() -> list[str]:
+        role = await open_role(settings(tmp_path, text), DataDir(tmp_path))
+        with structlog.testing.capture_logs() as lines:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(role.keep())
+                await role.prepare()
+                await role.close()
+        return [one["workflow"] for one in lines if one["event"] == "trigger_without_workflow"]
+
+    assert ["vidoe"] == asyncio.run(main())
 
 
 def test_a_sink_that_does_not_exist_keeps_the_device_from_starting(tmp_path: Path) -> None:

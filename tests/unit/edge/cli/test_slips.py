@@ -20,6 +20,7 @@ def _flow(step: dict[str, Any], **fields: Any) -> dict[str, Any]:
         (_flow({"type": "http"}), "did you mean HTTP?"),
         (_flow({}, outputParamters={}), "nobody reads the field outputParamters; did you mean ou"),
         (_flow({"inputParameter": {}}), "step a: nobody reads the field inputParameter; did you"),
+        (_flow({"type": "JOIN", "joinOn": ["b"]}), "step a: it waits for ever for b, which no st"),
         ({"name": "t", "retrycount": 3}, "nobody reads the field retrycount; did you mean retryC"),
         (
             _flow({"type": "FORK_JOIN", "forkTasks": [[{"name": "b", "type": "INLNE"}]]}),
@@ -39,6 +40,8 @@ def test_a_slip_is_told_with_what_was_probably_meant(document: dict[str, Any], s
     [
         _flow({"type": "resize_picture"}),
         _flow({"type": "SIMPLE"}, colour="blue", version=3),
+        _flow({"type": "JOIN", "joinOn": ["a"]}),
+        {"name": "w", "tasks": [{"type": "FORK_JOIN_DYNAMIC"}, {"type": "JOIN", "joinOn": ["b"]}]},
         _flow({"type": 3}),
         {"name": "t", "timeoutSeconds": 3},
     ],
