@@ -155,7 +155,12 @@ def load(folder: Path, *, device: str, tenant: str = "default", files: Files) ->
     except (OSError, ValueError) as error:
         raise IdentityUnreadable(f"{folder}: {error}") from error
     if known != f"{tenant}/{device}":
-        raise NameChanged(f"{folder} belongs to {known!r}, not to {tenant}/{device!r}")
+        raise NameChanged(
+            f"{folder} is the identity of the device {known}, and the configuration says "
+            f"{tenant}/{device}. Where the name of the host or a line of [sync] has changed, say "
+            "there who it was (tenant, device); where this is a copy of another device, begin with "
+            "a data directory of its own: --data-dir"
+        )
     return Identity(tenant=address.tenant, device=address.device, seed=seed)
 
 

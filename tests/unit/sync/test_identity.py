@@ -38,8 +38,14 @@ def test_another_name_is_refused(tmp_path: Path) -> None:
     """One data directory is one device: its history must not be filed under a second name."""
     _load(tmp_path, device="roof")
 
-    with pytest.raises(identity.NameChanged, match="default/roof"):
+    with pytest.raises(
+        identity.NameChanged, match="device default/roof.* default/cellar"
+    ) as caught:
         _load(tmp_path, device="cellar")
+
+    # What to do depends on how it came about, and both ways are told.
+    assert "a line of [sync] has changed, say there who it was" in str(caught.value)
+    assert "a copy of another device, begin with a data directory of its own" in str(caught.value)
 
 
 def test_a_bad_name_is_refused_before_anything_is_made(tmp_path: Path) -> None:
