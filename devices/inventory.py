@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -40,6 +40,8 @@ DRIVERS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Drivers that come with Baton."""
+
+_NO_CHOICE = "Invalid enum value"
 
 ENTRY_POINT_GROUP = "baton.drivers"
 """Where an installed package announces drivers of its own."""
@@ -280,11 +282,23 @@ def _checked(entry: Entry) -> tuple[Any, msgspec.Struct]:
         settings: msgspec.Struct = msgspec.convert(entry.settings, settings_type)
     except msgspec.ValidationError as error:
         text, _, place = str(error).partition(" - at `$.")
+        place = place.rstrip("`")
         text = text.replace("Object missing required field", "this key is required:")
-        spoken = f"{place.rstrip('`')}: {text}" if place else text
+        choices = _choices(settings_type, place) if text.startswith(_NO_CHOICE) else ""
+        if choices:
+            text = f"{text.removeprefix(_NO_CHOICE).strip()} is not one of {choices}"
+        spoken = f"{place}: {text}" if place else text
         message = f"{where}: wrong setting: {spoken}"
         raise Refused(message) from error
     return driver_class, settings
+
+
+def _choices(kind: type[msgspec.Struct], name: str) -> str:
+    """What a setting may be, where it is one of a few texts; empty otherwise."""
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    known = types.get(name)
+    texts = get_args(known) if get_origin(known) is Literal else ()
+    return ", ".join(f"{text!r}" for text in texts if text)
 
 
 def _unknown_key(settings: Mapping[str, Any], kind: type[msgspec.Struct]) -> str | None:

@@ -52,6 +52,26 @@ class Arrival(msgspec.Struct, frozen=True):
     """The decoded picture where the source cannot give packets, otherwise None."""
 
 
+_MEANT_SCHEMES = ("rtsp", "rtmp", "http")
+"""What cameras speak, and a slip is held against."""
+
+_USUAL_SCHEMES = frozenset(
+    {
+        *_MEANT_SCHEMES,
+        "https",
+        "rtsps",
+        "rtp",
+        "srtp",
+        "rtmps",
+        "rtmpe",
+        "rtmpt",
+        "rtmpte",
+        "rtmpts",
+    }
+)
+"""What is no slip, though it is nearly one of these."""
+
+
 class Source(Protocol):
     """An opened source; made by `open_source`."""
 
@@ -125,6 +145,7 @@ def open_source(
         return _PictureSource(number, pacer=None, loop=False)
     address = str(source)
     if "://" in address:
+        _refuse_slip(address)
         return _open_stream(address, limits)
     path = folder / Path(address).expanduser()
     if not path.is_file():
@@ -136,6 +157,23 @@ def open_source(
 def without_password(address: str) -> str:
     """Hide user and password of an address, so that it may stand in a message."""
     return re.sub(r"//[^/@]*@", "//***@", address)
+
+
+def _refuse_slip(address: str) -> None:
+    """Refuse a scheme that is nearly a usual one: a camera of that kind would be sought for ever.
+
+    FFmpeg knows many more, so any other is tried.
+    """
+    scheme = address.partition("://")[0].lower()
+    if scheme in _USUAL_SCHEMES:
+        return
+    # Imported when it is needed: hardly any inventory holds an unusual scheme.
+    from difflib import get_close_matches
+
+    close = get_close_matches(scheme, _MEANT_SCHEMES, n=1, cutoff=0.7)
+    if close:
+        message = f"source: there is no {scheme}://; did you mean {close[0]}://?"
+        raise Refused(message)
 
 
 def _v4l2_number(source: str | int) -> int | None:

@@ -112,7 +112,10 @@ def check_file(content: bytes) -> int:
     try:
         opset, domains, external = _inspect(memoryview(content))
     except (IndexError, ValueError) as error:
-        message = "the setting 'model' does not name an ONNX model"
+        message = (
+            "the setting 'model' does not name an ONNX model, or the file is not all of it: "
+            f"it has {len(content)} bytes"
+        )
         raise Refused(message) from error
     foreign = sorted(domains - _KNOWN_DOMAINS)
     if foreign:

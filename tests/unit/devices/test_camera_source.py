@@ -128,3 +128,17 @@ def test_the_pacer_does_not_catch_up_after_a_long_stop() -> None:
     pacer.wait_until(80)
 
     assert [0.04] == pytest.approx(stopping.waits)
+
+
+def test_a_slip_in_the_scheme_is_refused() -> None:
+    """A camera that cannot be there would be sought for ever, and be called silent."""
+
+    def opened(address: str) -> None:
+        open_source(address, folder=Path(), loop=False, limits=_LIMITS, pacer=_hurried())
+
+    with pytest.raises(Refused, match=r"there is no rstp://; did you mean rtsp://\?"):
+        opened("rstp://127.0.0.1:1/x")
+    # Another program of FFmpeg's, and one that nobody listens at, are tried.
+    for address in ("rtsp://127.0.0.1:1/x", "gopher://127.0.0.1:1/x"):
+        with pytest.raises(Unreachable, match="does not answer"):
+            opened(address)

@@ -75,6 +75,14 @@ def test_an_unknown_setting_is_named(tmp_path: Path, text: str, words: str) -> N
         inventory.open("front")
 
 
+def test_a_setting_that_is_one_of_a_few_is_told_with_them(tmp_path: Path) -> None:
+    """A way of decoding that does not exist, for example."""
+    inventory = _load(tmp_path, '[front]\ndriver = "camera"\nsource = 0\ndecode = "sometimes"\n')
+
+    with pytest.raises(Refused, match=r"decode: 'sometimes' is not one of 'always', 'adaptive'"):
+        inventory.check("front")
+
+
 def test_a_setting_that_is_missing_is_named(tmp_path: Path) -> None:
     """A camera without a source, for example."""
     inventory = _load(tmp_path, '[front]\ndriver = "camera"\n')
