@@ -296,7 +296,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _LISTED: dict[str, type[msgspec.Struct]] = {"trigger": TriggerSettings, "worker": WorkerSettings}
 """Sections that may be written several times."""
 
-_LEAST_MEMORY_MB = 64
+LEAST_MEMORY_MB = 64
 """Less than that, and Python cannot even import the SDK."""
 
 
@@ -484,10 +484,10 @@ def _worker_limits(
     index: int, worker: WorkerSettings
 ) -> list[tuple[str, float | int, float | int, float | int]]:
     where = f"worker[{index}]"
-    memory_mb = worker.memory_mb or _LEAST_MEMORY_MB
+    memory_mb = worker.memory_mb or LEAST_MEMORY_MB
     return [
         (f"{where}.processes", worker.processes, 1, 64),
-        (f"{where}.memory_mb", memory_mb, _LEAST_MEMORY_MB, 1_000_000),
+        (f"{where}.memory_mb", memory_mb, LEAST_MEMORY_MB, 1_000_000),
         (f"{where}.task_limit_s", worker.task_limit_s, 0, 604_800),
         (f"{where}.stop_within_s", worker.stop_within_s, 0, 600),
     ]

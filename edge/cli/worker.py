@@ -19,6 +19,7 @@ from edge.cli import output
 from edge.cli.client import Client, Refused, Unreachable, client_options, url_option
 from edge.cli.groups import Group
 from edge.clock import SystemClock
+from edge.config import LEAST_MEMORY_MB
 from edge.hosting.crew import Crew, Lost, NotLoaded, Spec
 
 _LOOK_AGAIN_S = 1.0
@@ -52,7 +53,7 @@ def worker() -> None:
     "--memory-mb",
     type=click.IntRange(0, 1_000_000),
     default=0,
-    help="What a process may write to; 0 = no limit.",
+    help="What a process may write to, 64 at least; 0 = no limit.",
 )
 @click.option("--domain", default="", help="The queue domain to poll.")
 @click.option("--import", "imports", multiple=True, help="A module to import before; repeatable.")
@@ -95,7 +96,7 @@ def run(
     spec = Spec(
         modules=[*imports, *map(_found, modules)],
         processes=processes,
-        memory_mb=memory_mb,
+        memory_mb=_enough(memory_mb),
         domain=domain,
         together=together,
         python=python,
@@ -207,3 +208,14 @@ def _tell(event: str, **facts: Any) -> None:
     colour = _COLOURS[sum(name.encode()) % len(_COLOURS)]
     text = _WORDS[event].format(**facts)
     click.echo(f"{click.style(f'[{name}]', fg=colour)} {text}")
+
+
+def _enough(memory_mb: int) -> int:
+    """A limit that Python and the SDK fit into; 0 = none."""
+    if 0 < memory_mb < LEAST_MEMORY_MB:
+        raise click.BadParameter(
+            f"{memory_mb} is too little for Python and the SDK: {LEAST_MEMORY_MB} at least, "
+            "or 0 for no limit",
+            param_hint="--memory-mb",
+        )
+    return memory_mb

@@ -22,6 +22,17 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert "there is no file" in done.stderr
 
 
+def test_a_limit_that_not_even_python_fits_into(tmp_path: Path) -> None:
+    """It is refused as the configuration refuses it, before a process dies of it with a trace."""
+    (tmp_path / "greet.py").touch()
+    done = CliRunner().invoke(
+        main, ["worker", "run", str(tmp_path / "greet.py"), "--memory-mb", "10"]
+    )
+
+    assert 2 == done.exit_code
+    assert "--memory-mb: 10 is too little for Python and the SDK: 64 at least" in done.stderr
+
+
 def test_modules_that_cannot_be_loaded_end_the_command(type_: Type, tmp_path: Path) -> None:
     """With what is wrong, in one line: a broken module, one without workers, a missing SDK."""
     broken, empty, bare = tmp_path / "broken.py", tmp_path / "empty.py", tmp_path / "bare.sh"
