@@ -96,6 +96,11 @@ class History:
     def _shown_now(self, ledger: sqlite3.Connection) -> set[str]:
         return {row[0] for row in ledger.execute(_SHOWN, (self._device.name,))}
 
+    def unheard(self, ledger: sqlite3.Connection) -> bool:
+        """Whether its first hello is still to come: a device that has nothing to tell says only that."""
+        live = ledger.execute(_LIVE, (TENANT, self._device.name)).fetchone()
+        return live in (None, (0,))
+
     def check(self, ledger: sqlite3.Connection) -> None:
         """I-15, at rest: nothing that was acknowledged is lost, and no number means two records."""
         name, place = self._device.name, (TENANT, self._device.name)

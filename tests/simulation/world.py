@@ -413,6 +413,11 @@ class World:
                 " ELSE (SELECT value FROM counter WHERE name = 'projected') END"
             ).fetchone()[0]
             ordered = ledger.execute(_OPEN_ORDERS).fetchone()[0]
+            found += [
+                f"cloud: nothing has come of {device.name}"
+                for device, history in zip(self.devices, self.histories, strict=True)
+                if device.put_back_s and history.unheard(ledger)
+            ]
         if waiting:
             found.append(f"cloud: {waiting} segments to project")
         if ordered or not all(one.given for one in self.books.orders):
