@@ -255,7 +255,7 @@ def _find(
         task = snapshot.tasks.get(parsed[1])
     elif workflow_id and ref:
         snapshot = transaction.snapshot(parse_workflow_id(workflow_id))
-        task = snapshot.pending(ref) or snapshot.find(ref) or snapshot.find_named(ref)
+        task = snapshot.meant(ref)
     else:
         return None
     return None if task is None else (snapshot, task)

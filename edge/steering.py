@@ -143,7 +143,7 @@ class Steering:
 
         def act(transaction: Transaction) -> None:
             if ref:
-                task = _open_task(transaction, key, ref)
+                task = transaction.snapshot(key).pending(ref)
                 if task is None:
                     raise NotFound(f"Found no running task with reference name {ref}")
             if variables is not None:
@@ -156,7 +156,7 @@ class Steering:
     def _update(
         self, transaction: Transaction, key: bytes, ref: str, status: TaskStatus, output: bytes
     ) -> None:
-        task = _open_task(transaction, key, ref)
+        task = transaction.snapshot(key).pending(ref)
         if task is not None:
             lease = self._engine.hand_over.lease_of((key, task.ordinal))
             transaction.decide(
@@ -288,10 +288,6 @@ def _waiting(transaction: Transaction, workflow_id: bytes) -> tuple[bytes, Task]
                 return key, task
         waiting += [task.child for task in reversed(tasks) if is_running_child(task)]
     return None
-
-
-def _open_task(transaction: Transaction, key: bytes, ref: str) -> Task | None:
-    return transaction.snapshot(key).pending(ref)
 
 
 def _stands_in(transaction: Transaction, inner: bytes, outer: bytes) -> bool:

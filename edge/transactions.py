@@ -516,7 +516,7 @@ class Transaction:
         return self.memory.now_ms
 
     def note_control(self, *, shed: bool = False) -> None:
-        """The request has written to the control lane, maybe of what it has shed."""
+        """The request has written to the control lane; what it has shed may have to be told again."""
         self._disk.note_control(shed=shed)
 
     def evaluate(self, expression: str, scope: JsonObject, evaluator: str) -> Any:

@@ -117,6 +117,10 @@ class Snapshot:
                 return task
         return None
 
+    def meant(self, ref: str) -> Task | None:
+        """The record that somebody means by a reference name: the open one, or else the latest."""
+        return self.pending(ref) or self.find(ref) or self.find_named(ref)
+
     def outline_of(self, ref: str) -> Outline:
         """The outline that holds a step: the definition's, or that of what records brought."""
         pinned = self.pinned.outline

@@ -341,6 +341,7 @@ class _Salvage:
             self._count_missing(table, found[table.name])
 
     def _take(self, table: Table, found: _Found) -> None:
+        """The rows of one table that are what was written."""
         for row in self._rows_of(table, found):
             self._take_row(table, row)
         self._count_missing(table, found)

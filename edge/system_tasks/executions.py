@@ -134,7 +134,7 @@ def _target(transaction: Transaction, view: TaskView, values: JsonObject) -> tup
     workflow_id = parse_workflow_id(str(given))
     snapshot = transaction.snapshot(workflow_id)
     ref = str(values.get("taskRefName") or "")
-    task = snapshot.pending(ref) or snapshot.find(ref) or snapshot.find_named(ref)
+    task = snapshot.meant(ref)
     if task is None:
         raise NotFound(f"No task with reference name {ref} in workflow {given}")
     return workflow_id, task.ordinal

@@ -186,6 +186,7 @@ def create_schema(connection: Connection) -> None:
     if any(table == "device_order" for table, *_ in added):
         connection.execute(_FILL_CAMPAIGNS)
     _create(connection, _INDEXES)
+    # An older release may have written since this one did; the index leads to what it has.
     connection.execute(_FILL_BEGAN)
     tally.fill(connection)
 

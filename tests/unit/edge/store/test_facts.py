@@ -6,9 +6,11 @@ import sqlite3
 from pathlib import Path
 
 from edge.model.elapsed import Jump, Jumps, TimeKept
-from edge.store import facts
+from edge.store import facts, sealed
 from edge.store.facts import note_boot
 from edge.store.migrations import migrate
+from edge.store.outbox import OutboxWriter
+from sync.records import Lane
 
 
 def test_facts_are_kept_in_the_file(tmp_path: Path) -> None:
@@ -46,6 +48,21 @@ def test_what_the_clock_has_shown_is_past() -> None:
     kept = note_boot(connection).time
 
     assert (36_931, (jump,)) == (kept.floor_ms, kept.jumps.all)
+
+
+def test_what_is_kept_in_a_run_has_passed() -> None:
+    """A clock of 1970 goes on from the last record, also where no row shows it."""
+    connection = sqlite3.connect(":memory:")
+    migrate(connection)
+    writer = OutboxWriter()
+    for at_ms in range(7_000, 7_030):
+        writer.add(connection, Lane.HISTORY, "task", b"\x80", now_ms=at_ms, boot=1)
+    writer.flush(connection)
+    rows = connection.execute("SELECT count(*) FROM history").fetchone()[0]
+    known = note_boot(connection).time.floor_ms
+    connection.execute("UPDATE sealed SET frame = substr(frame, 1, 20)")
+
+    assert (0, 7_029, 0) == (rows, known, sealed.latest_ms(connection))
 
 
 def test_a_later_release_has_the_last_word_on_who_may_open() -> None:
