@@ -44,6 +44,19 @@ class Clock(Protocol):
         ...
 
 
+def passed_since(clock: Clock, since_ms: int) -> int:
+    """Milliseconds that have passed since a stamp, jumps of the wall clock left out."""
+    now_ms = clock.now_ms()
+    # Asked for behind the reading, which may be the one that notices a jump.
+    return clock.jumps.passed_ms(since_ms, now_ms)
+
+
+def stamp_before(clock: Clock, age_ms: int) -> int:
+    """Stamps below the one that is returned are older than an age."""
+    now_ms = clock.now_ms()
+    return clock.jumps.before_ms(now_ms, age_ms)
+
+
 _SLEWED_MS = 1_000
 """A wall clock that is behind by no more than this is waited for, so that the two meet again."""
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from edge.clock import Clock
+from edge.clock import Clock, passed_since
 from edge.disclosure import Disclosure
 from edge.effects import Effects
 from edge.figures import Figures
@@ -162,7 +162,7 @@ class HandOver:
         # The delay began when the record was written, and may have been written again since.
         since_ms = min(task.updated_ms, task.deliver_ms - task.callback_after_s * 1000)
         wait_ms = task.deliver_ms - since_ms
-        left_ms = wait_ms - self._clock.jumps.passed_ms(since_ms, self._clock.now_ms())
+        left_ms = wait_ms - passed_since(self._clock, since_ms)
         return self._clock.elapsed_ms() + left_ms if left_ms > 0 else 0
 
     def _is_known(self, task_id: TaskId) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from edge.clock import Clock
+from edge.clock import Clock, passed_since
 from edge.group_commit import GroupCommit, Ticket
 from edge.handover import HandOver
 from edge.model.decision import LeaseExpired, TimerDue
@@ -127,8 +127,7 @@ class Moments:
     def _expire(self, task_id: TaskId, held: Held, now_ms: int) -> Ticket[bool]:
         workflow_id, ordinal = task_id
         whole = 0 < held.runs_until_ms <= now_ms
-        clock = self._clock
-        elapsed_s = clock.jumps.passed_ms(held.lease.started_ms, clock.now_ms()) // 1000
+        elapsed_s = passed_since(self._clock, held.lease.started_ms) // 1000
         command = LeaseExpired(ordinal, held.lease, elapsed_s, whole)
         return self._commits.submit(lambda t: _still_open(t, workflow_id, command))
 

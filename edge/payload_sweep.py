@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from edge.clock import stamp_before
 from edge.engine import Engine
 from edge.model.errors import Overloaded, StorageUnavailable
 from edge.store import files, payloads
@@ -76,8 +77,7 @@ class PayloadSweep:
         """Remove the files whose execution is gone, or never was, and that a day has passed over."""
         if self._kept is None:
             return 0
-        clock = self._engine.clock
-        before_ms = clock.jumps.before_ms(clock.now_ms(), int(_UPLOAD_AGE_S * 1000))
+        before_ms = stamp_before(self._engine.clock, int(_UPLOAD_AGE_S * 1000))
         gone = await self._engine.database.read(lambda c: files.abandoned(c, before_ms))
         # The content first: only the row knows of it, and leads the next sweep to what is left.
         for file_id in gone:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
+from edge.clock import stamp_before
 from edge.config import RetentionSettings
 from edge.engine import Engine
 from edge.model.errors import Overloaded, RowDamaged, StorageUnavailable
@@ -108,8 +109,7 @@ class Retention:
 
     def _before_ms(self, days: float) -> int:
         """What is stamped before this has been there for so many days."""
-        clock = self._engine.clock
-        return clock.jumps.before_ms(clock.now_ms(), int(days * _DAY_MS))
+        return stamp_before(self._engine.clock, int(days * _DAY_MS))
 
     async def _too_many(self) -> int:
         most = self._settings.max_count

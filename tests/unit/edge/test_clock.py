@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import uuid
 
-from edge.clock import RandomIds, SystemClock, machine_boot, new_request_id
+from edge.clock import (
+    RandomIds,
+    SystemClock,
+    machine_boot,
+    new_request_id,
+    passed_since,
+    stamp_before,
+)
 from edge.model.elapsed import Jump, TimeKept
 from edge.model.executions import parse_uuid, task_uuid, workflow_uuid
 
@@ -35,6 +42,24 @@ class _Machine:
     def pass_ms(self, passed_ms: int) -> None:
         self.wall_ms += passed_ms
         self.monotonic_ms += passed_ms
+
+
+def _set_forward() -> tuple[SystemClock, int]:
+    """A clock that is set forward 700 ms after a stamp, and has not been read since; the stamp."""
+    machine = _Machine(wall_ms=1_700_000_000_000)
+    clock = machine.clock()
+    began_ms = clock.now_ms()
+    machine.pass_ms(700)
+    machine.wall_ms += 400_000
+    return clock, began_ms
+
+
+def test_the_reading_that_notices_a_jump_leaves_it_out() -> None:
+    """Whoever asks how much time has passed may be the first to see that the clock was set."""
+    clock, began_ms = _set_forward()
+    assert 700 == passed_since(clock, began_ms)
+    clock, began_ms = _set_forward()
+    assert began_ms + 400 == stamp_before(clock, 300)
 
 
 def test_a_boot_in_1970_does_not_stop_the_time() -> None:
