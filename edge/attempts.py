@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from devices.errors import DeviceError, Unreachable
+from edge.cores import HOME
 from edge.model.executions import EMPTY, TaskStatus, task_uuid, workflow_uuid
 from edge.model.requests import Answer, TaskResult, TaskView
 from workflows.evidence import EvidenceStore
@@ -108,7 +109,9 @@ class Attempt:
 def run(handler: Handler, attempt: Attempt) -> Answer:
     """Run a handler on its thread; whatever it raises becomes the task's fate."""
     try:
-        output = handler(attempt)
+        # Whatever it makes of threads and processes shall run where it likes.
+        with HOME.abroad():
+            output = handler(attempt)
     except HandlerError as error:
         status = TaskStatus.FAILED if error.retryable else TaskStatus.FAILED_WITH_TERMINAL_ERROR
         return Answer(status, reason=error.reason, logs=attempt.lines())

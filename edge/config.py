@@ -64,6 +64,8 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds that one script may take; Conductor's own limit. Nothing else waits for it."""
     handler_threads: int = 2
     """Tasks of one type that handlers of bundled workflows work on at the same time."""
+    one_core: bool = True
+    """Whether the threads that take turns share a core; handlers and cameras run on any."""
 
 
 class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -27,6 +27,7 @@ from edge.config import (
     shown,
 )
 from edge.console import CONSOLE_FOLDER
+from edge.cores import HOME
 from edge.data_dir import DataDir
 from edge.device_links import Fetches, Uplink
 from edge.effects import Effects
@@ -234,6 +235,8 @@ class Device:
             self._storage_watch.run(),
             self._end_idle_scripts(),
         ]
+        if self._settings.engine.one_core:
+            loops.append(HOME.keep(self._engine.database.on_writer))
         if self._history_budget is not None:
             loops.append(self._history_budget.run())
         if self._journal is not None:

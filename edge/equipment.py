@@ -18,6 +18,7 @@ import structlog
 
 from devices.errors import DeviceError, Unreachable
 from devices.inventory import Inventory
+from edge.cores import HOME
 from edge.model.errors import IllegalState, NotFound
 
 _log = structlog.get_logger(__name__)
@@ -182,7 +183,9 @@ def _ask(what: str, call: Callable[[], Any]) -> asyncio.Future[Any]:
     def work() -> None:
         result, error = None, None
         try:
-            result = call()
+            # A camera films on threads that come from here.
+            with HOME.abroad():
+                result = call()
         except Exception as raised:  # noqa: BLE001 - a rim: it is raised where it is awaited
             error = raised
         # Who answers after the loop has ended is not heard any more.

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from edge.clock import Clock
+from edge.cores import HOME
 from edge.script_child.frames import BrokenFrame, Job, Reply, decode_reply, encode_job
 
 _CHUNK_BYTES = 1 << 16
@@ -52,19 +53,8 @@ class ScriptProcess:
         self.idle_since_ms = 0
         self.slow = False
         """Whether it has given way to others, which it does for the rest of its life."""
-        self._process = subprocess.Popen(
-            [
-                sys.executable, "-S", "-P", "-m", "edge.script_child",
-                language, str(memory_bytes),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            env=_environment(),
-            # Ctrl-C at a terminal is for the daemon, which ends this process in its own time.
-            start_new_session=True,
-        )  # fmt: skip
+        with HOME.abroad():
+            self._process = _start(language, memory_bytes)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -152,6 +142,22 @@ class ScriptProcess:
             if pipe is not None:
                 pipe.close()
         return status
+
+
+def _start(language: str, memory_bytes: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [
+            sys.executable, "-S", "-P", "-m", "edge.script_child",
+            language, str(memory_bytes),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        env=_environment(),
+        # Ctrl-C at a terminal is for the daemon, which ends this process in its own time.
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def _environment() -> dict[str, str]:

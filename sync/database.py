@@ -421,6 +421,11 @@ class Database:
 
         return await self._by(self._writer, noted)
 
+    async def on_writer(self, function: Callable[[], None]) -> None:
+        """Run what is about the writer's thread alone; nothing where nobody can write."""
+        with contextlib.suppress(sqlite3.Error):
+            await self._by(self._writer, lambda _: function())
+
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` on the reading connection, in one snapshot of the database."""
 

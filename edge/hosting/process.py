@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from edge.clock import Clock
+from edge.cores import HOME
 from edge.hosting.notes import Notes
 
 _LINES_PER_S = 200
@@ -60,17 +61,19 @@ class Process:
         notes = Notes(clock)
         output, process_end = os.pipe()
         try:
-            process = await asyncio.create_subprocess_exec(
-                python, str(_program()),
-                "--notes", str(notes.writer), "--parent", str(os.getpid()), *words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=process_end,
-                stderr=asyncio.subprocess.STDOUT,
-                pass_fds=(notes.writer,),
-                # A Ctrl-C is for us, and what it starts can be ended with it.
-                start_new_session=True,
-                env=environment,
-            )  # fmt: skip
+            # It is made on this thread, before anything is waited for.
+            with HOME.abroad():
+                process = await asyncio.create_subprocess_exec(
+                    python, str(_program()),
+                    "--notes", str(notes.writer), "--parent", str(os.getpid()), *words,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=process_end,
+                    stderr=asyncio.subprocess.STDOUT,
+                    pass_fds=(notes.writer,),
+                    # A Ctrl-C is for us, and what it starts can be ended with it.
+                    start_new_session=True,
+                    env=environment,
+                )  # fmt: skip
         except BaseException:
             os.close(output)
             notes.close()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from edge.cores import HOME
 from edge.daemon import loop_factory, settle_memory
 from edge.engine import Engine
 from edge.model.definitions import WorkflowDefinition
@@ -59,6 +60,7 @@ async def engine_of(path: Path, *definitions: dict[str, Any]) -> AsyncIterator[E
     engine = await Engine.open(path, scripts=EVALUATORS)
     async with asyncio.TaskGroup() as group:
         group.create_task(engine.run())
+        together = group.create_task(HOME.keep(engine.database.on_writer))
         for definition in definitions:
             await engine.put_workflow_definition(
                 msgspec.convert(definition, WorkflowDefinition), overwrite=True
@@ -66,4 +68,5 @@ async def engine_of(path: Path, *definitions: dict[str, Any]) -> AsyncIterator[E
         try:
             yield engine
         finally:
+            together.cancel()
             await engine.close()
