@@ -11,6 +11,7 @@ from typing import Any
 from edge.decider import children, lifecycle, messages, moves, state_changes, updates
 from edge.decider.draft import Draft, FlowBroken, Sources
 from edge.decider.flow import TOO_DEEP, fail_broken, run_agenda
+from edge.decider.straight import short_way
 from edge.model import decision as model
 from edge.model.decision import Command, Decision
 from edge.model.errors import PayloadLost
@@ -61,6 +62,12 @@ def decide(snapshot: Snapshot, command: Command, now_ms: int, sources: Sources) 
     Raises:
         BatonError: the command cannot be obeyed in this state; the snapshot is as it was.
     """
+    decision = short_way(snapshot, command, now_ms, sources)
+    return long_way(snapshot, command, now_ms, sources) if decision is None else decision
+
+
+def long_way(snapshot: Snapshot, command: Command, now_ms: int, sources: Sources) -> Decision:
+    """The decision on whatever command; see ``decide``."""
     draft = Draft(snapshot, now_ms, sources)
     try:
         if snapshot.lost:

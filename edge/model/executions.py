@@ -14,6 +14,7 @@ import msgspec
 from edge.model.definitions import WorkflowDefinition, WorkflowTask
 from edge.model.errors import NotFound
 from edge.model.outline import Outline
+from edge.model.straight import Straight, straight_steps
 
 EMPTY: bytes = b"{}"
 """The payload that holds nothing."""
@@ -373,6 +374,11 @@ class Pinned(msgspec.Struct, frozen=True, dict=True):
     def outline(self) -> Outline:
         """Which step follows which; computed when first asked for."""
         return Outline(self.definition.tasks)
+
+    @functools.cached_property
+    def straight(self) -> dict[str, Straight]:
+        """The steps to which nothing is attached, by reference; found when first asked for."""
+        return straight_steps(self.outline)
 
     @functools.cached_property
     def announces(self) -> bool:

@@ -5,6 +5,7 @@ No record of an execution is looked at here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from edge.model.definitions import WorkflowTask, children_of
@@ -38,14 +39,21 @@ class Outline:
                 self._places[step.task_reference_name] = Place(step, siblings, position, parent)
                 waiting += [(inner, step.task_reference_name) for inner in children_of(step)]
 
+    def steps(self) -> Iterator[WorkflowTask]:
+        """All steps."""
+        return (place.step for place in self._places.values())
+
     def place(self, ref: str) -> Place | None:
         """Where the step with this reference stands; None when the definition has no such step."""
         return self._places.get(ref)
 
     def joined(self) -> set[str]:
         """The references that joins wait for."""
-        steps = [place.step for place in self._places.values()]
-        return {ref for step in steps for ref in (*step.join_on, *step.default_exclusive_join_task)}
+        return {
+            ref
+            for step in self.steps()
+            for ref in (*step.join_on, *step.default_exclusive_join_task)
+        }
 
     def following(self, ref: str) -> WorkflowTask | None:
         """The next step in the same list; None at the end of the list."""

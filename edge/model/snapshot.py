@@ -196,6 +196,14 @@ class Snapshot:
             return
         self._index(task)
 
+    def put_back(self, task: Task) -> None:
+        """Take back that an open record was ended: it is what it was before.
+
+        Only of one that nobody waits for and that is in no loop.
+        """
+        self._parsed.pop((task.ordinal, "output"), None)
+        self._index(task)
+
     def put_workflow(self, workflow: Workflow) -> None:
         """Replace the workflow's record.
 

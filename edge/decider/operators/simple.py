@@ -5,10 +5,10 @@ What the worker does and how it is polled stands elsewhere.
 
 from __future__ import annotations
 
-from edge.decider import policies
 from edge.decider.draft import Draft, Visit
 from edge.decider.operators.operator import Operator, Schedule
 from edge.decider.reuse import schedule_or_reuse
+from edge.model.straight import queue_of
 
 _NO_DOMAIN = "NO_DOMAIN"
 
@@ -18,12 +18,7 @@ def queue_name(draft: Draft, visit: Visit, task_type: str) -> tuple[str, str | N
 
     ``[domain:]type[@namespace][-isolation group]``, as Conductor names them.
     """
-    definition = policies.settings(visit.step)
-    queue = task_type
-    if definition.execution_name_space:
-        queue += f"@{definition.execution_name_space}"
-    if definition.isolation_group_id:
-        queue += f"-{definition.isolation_group_id}"
+    queue = queue_of(visit.step, task_type)
     domain = _domain(draft, visit, task_type, queue)
     return (f"{domain}:{queue}" if domain else queue), domain
 

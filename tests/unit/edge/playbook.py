@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from edge.decider.decide import decide
+from edge.decider.decide import decide, long_way
 from edge.decider.draft import Sources
 from edge.decider.outside import NOWHERE
 from edge.decider.scripts import ScriptFailed, ScriptTimedOut
+from edge.decider.straight import short_way
 from edge.model.decision import (
     Command,
     Decision,
@@ -179,6 +180,8 @@ class Playbook:
             updated_ms=NOW_MS,
         )
         self.snapshot = Snapshot(workflow, pin(*steps, **fields), [])
+        self.went_short = False
+        """Whether the last decision was taken on the short way."""
 
     # Commands.
 
@@ -194,6 +197,7 @@ class Playbook:
         before = dict(self.snapshot.tasks)
         workflow = self.snapshot.workflow
         asked = Sources(self.scripts, self.registry, self.outside, self.pollers, self.shelf)
+        self.went_short = ways_agree(self.snapshot, command, self.now_ms, asked)
         decision = decide(self.snapshot, command, self.now_ms, asked)
         self.decisions.append(decision)
         known = None if isinstance(command, Start) else workflow
@@ -323,6 +327,27 @@ def assert_same_view(expected: Snapshot, live: Snapshot) -> None:
     assert expected.next_ordinal == live.next_ordinal
     for ref in live.latest:
         assert expected.joins_waiting_for(ref) == live.joins_waiting_for(ref)
+
+
+def ways_agree(before: Snapshot, command: Command, now_ms: int, asked: Sources) -> bool:
+    """Hold the short way of a decision, if there is one, against the long one.
+
+    Returns:
+        Whether there is one.
+    """
+    short, long = rebuilt(before), rebuilt(before)
+    short.lost = long.lost = before.lost
+    said = short_way(short, command, now_ms, asked)
+    if said is None:
+        # It has looked, and has left everything as it was.
+        assert_same_view(short, long)
+        assert short.workflow == long.workflow
+        return False
+    meant = long_way(long, command, now_ms, asked)
+    assert msgspec.to_builtins(said) == msgspec.to_builtins(meant)
+    assert_same_view(short, long)
+    assert short.workflow == long.workflow
+    return True
 
 
 def assert_exact(
