@@ -11,6 +11,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -71,11 +72,14 @@ _TOGETHER_MS = 10
 
 _TRIES = 5
 
+_NS = 1_000_000
+"""Nanoseconds of a millisecond."""
 
-def _elapsed_ns() -> int:
-    """Nanoseconds since the machine was booted, those that it slept for among them."""
-    sleeping = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime_ns(sleeping)
+
+_elapsed_ns: Callable[[], int] = partial(
+    time.clock_gettime_ns, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+)
+"""Nanoseconds since the machine was booted, those that it slept for among them."""
 
 
 def machine_boot() -> int:
@@ -145,6 +149,14 @@ class SystemClock:
         """Epoch milliseconds. Any thread may ask."""
         with self._lock:
             shown_ms, then_ms = self._last
+            elapsed_ms = self._elapsed_ns() // _NS
+            wall_ms = self._wall_ns() // _NS
+            ahead_ms = wall_ms - shown_ms - (elapsed_ms - then_ms)
+            if wall_ms >= shown_ms and -_SLEWED_MS <= ahead_ms <= _JUMPED_MS and not self._behind:
+                # The two go together, as nearly always.
+                self._unset_ms = 0
+                self._last = (wall_ms, elapsed_ms)
+                return wall_ms
             for _ in range(_TRIES):
                 elapsed_ms, wall_ms = self._read()
                 passed_ms = max(0, elapsed_ms - then_ms)
@@ -172,15 +184,15 @@ class SystemClock:
     def _read(self) -> tuple[int, int]:
         """Elapsed time and the wall clock, in milliseconds."""
         elapsed_ms = self.elapsed_ms()
-        return elapsed_ms, self._wall_ns() // 1_000_000
+        return elapsed_ms, self._wall_ns() // _NS
 
     def monotonic_ms(self) -> int:
         """Milliseconds since the machine started."""
-        return self._monotonic_ns() // 1_000_000
+        return self._monotonic_ns() // _NS
 
     def elapsed_ms(self) -> int:
         """The same, with the time that it slept for."""
-        return self._elapsed_ns() // 1_000_000
+        return self._elapsed_ns() // _NS
 
 
 class Ids(Protocol):
@@ -213,9 +225,8 @@ class RandomIds:
         return head + version + variant + bytes(4)
 
 
-def stopwatch_s() -> float:
-    """Seconds since an arbitrary moment, finely: for measuring, never for deciding."""
-    return time.perf_counter()
+stopwatch_s: Callable[[], float] = time.perf_counter
+"""Seconds since an arbitrary moment, finely: for measuring, never for deciding."""
 
 
 def shown_s() -> int:

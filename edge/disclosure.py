@@ -32,13 +32,16 @@ class Disclosure:
         self._database = database
         self._lookups = lookups
 
+    def concerns(self, views: list[TaskView]) -> bool:
+        """Whether any of them has something to be filled in; nearly always none has."""
+        for view in views:
+            if MARK in view.task.input or self._terms.of(view.pinned, view.task).wanted:
+                return True
+        return False
+
     async def of(self, views: list[TaskView]) -> list[TaskView]:
         """The tasks as their worker sees them; where a secret cannot be opened, with a fault."""
         wanted = [self._terms.of(view.pinned, view.task).wanted for view in views]
-        if not any(
-            names or MARK in view.task.input for view, names in zip(views, wanted, strict=True)
-        ):
-            return views
 
         def read(connection: sqlite3.Connection) -> list[TaskView]:
             here = self._lookups.at(connection)

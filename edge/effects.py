@@ -47,32 +47,32 @@ class Effects:
         """Gather what one decision means for the others; a later one has the last word."""
         workflow, decision = step.workflow, step.decision
         self.changed[workflow.id] = workflow
-        deadlines = [decision.workflow.due_ms] if decision.workflow is not None else []
+        if decision.workflow is not None:
+            self._see_moment(decision.workflow.due_ms)
         # A fork queues thousands at once, and each of them is looked up.
-        queued = frozenset(decision.queued)
+        queued = frozenset(decision.queued) if len(decision.queued) > 1 else decision.queued
         for task in decision.tasks:
-            deadlines.append(task.due_ms)
+            self._see_moment(task.due_ms)
             if task.queue is None:
                 self.inner.add(workflow.id)
-            self._see_task(step, task, queued)
-        for ordinal in decision.dropped:
-            self._end((workflow.id, ordinal))
-        for moment in deadlines:
-            if moment and (not self.due_ms or moment < self.due_ms):
-                self.due_ms = moment
-
-    def _see_task(self, step: Step, task: Task, queued: frozenset[int]) -> None:
-        task_id = (step.workflow.id, task.ordinal)
-        if task.queue is None or task.status is not TaskStatus.SCHEDULED:
+            task_id = (workflow.id, task.ordinal)
             if task.status.terminal:
                 self._end(task_id)
-            elif task.queue is not None:
+            elif task.queue is None:
+                continue
+            elif task.status is not TaskStatus.SCHEDULED:
                 self.queued.pop(task_id, None)
                 self.left[task_id] = None
-        elif task.ordinal in queued or task_id in self.queued:
-            self.ended.pop(task_id, None)
-            self.left.pop(task_id, None)
-            self.queued[task_id] = Queued(step.workflow, step.pinned, task)
+            elif task.ordinal in queued or task_id in self.queued:
+                self.ended.pop(task_id, None)
+                self.left.pop(task_id, None)
+                self.queued[task_id] = Queued(workflow, step.pinned, task)
+        for ordinal in decision.dropped:
+            self._end((workflow.id, ordinal))
+
+    def _see_moment(self, due_ms: int) -> None:
+        if due_ms and (not self.due_ms or due_ms < self.due_ms):
+            self.due_ms = due_ms
 
     def _end(self, task_id: TaskId) -> None:
         self.queued.pop(task_id, None)
@@ -103,7 +103,7 @@ class Step(NamedTuple):
             figures.workflows_ended.count(workflow.name, workflow.status)
         if not decision.ended:
             return
-        ended = frozenset(decision.ended)
+        ended = frozenset(decision.ended) if len(decision.ended) > 1 else decision.ended
         for task in decision.tasks:
             if task.ordinal in ended:
                 figures.tasks_ended.count(task.type, task.status)

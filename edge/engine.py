@@ -380,7 +380,7 @@ class Engine:
     ) -> list[TaskView]:
         """Hand out up to ``count`` tasks; wait for the first up to ``timeout_ms``."""
         taken = await self.hand_over.poll(queue, worker=worker, count=count, timeout_ms=timeout_ms)
-        if not taken:
+        if starts.are_plain(taken):
             return taken
         try:
             for view in taken:
@@ -437,9 +437,9 @@ class Engine:
             snapshot = transaction.find(workflow_id)
             if snapshot is None or ordinal not in snapshot.tasks:
                 raise NotFound(f"No such task found by id: {result.task_id}")
-            transaction.decide(workflow_id, command)
+            transaction.decide_on(snapshot, command)
 
-        await self.request(update)
+        await self._commits.request(update)
         self._counters["updates"] += 1
         return result.task_id
 

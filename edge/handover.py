@@ -284,11 +284,38 @@ class HandOver:
         self, taken: list[tuple[TaskId, Place]], worker: str | None
     ) -> list[TaskView]:
         """Lease what was taken; tasks that need not be done any more are left out."""
+        known = [self._known_view(task_id) for task_id, _ in taken]
+        if None in known:
+            found = await self._read_and_lease(taken, known, worker)
+        else:
+            # Nothing is waited for: no commit comes in between.
+            found = [
+                self._leased(view, place, worker)
+                for view, (_, place) in zip(known, taken, strict=True)
+                if view is not None
+            ]
+        if not self._disclosure.concerns(found):
+            return found
+        try:
+            return await self._disclosure.of(found)
+        except BaseException:
+            # The poller goes away, or the disk failed: nobody else knows of these tasks.
+            for one in found:
+                self._put_back((one.workflow.id, one.task.ordinal))
+            raise
+
+    async def _read_and_lease(
+        self,
+        taken: list[tuple[TaskId, Place]],
+        known: list[TaskView | None],
+        worker: str | None,
+    ) -> list[TaskView]:
+        """The same when some of them are not in memory any more."""
         found: list[TaskView] = []
         left = dict(taken)
         self._on_the_way.update((task_id, None) for task_id in left)
         try:
-            views = {task_id: self._known_view(task_id) for task_id in left}
+            views = dict(zip(left, known, strict=True))
             unknown = [task_id for task_id, view in views.items() if view is None]
             if unknown:
                 views.update(zip(unknown, await self.read(unknown), strict=True))
@@ -297,14 +324,12 @@ class HandOver:
                 if not self._has_arrived(task_id):
                     continue
                 if view is not None and view.task.status is TaskStatus.SCHEDULED:
-                    self._lease(view, place, worker)
-                    task = self.as_held(view.workflow, view.task)
-                    found.append(msgspec.structs.replace(view, task=task))
+                    found.append(self._leased(view, place, worker))
                 else:
                     self.queues.free(task_id, self._clock.monotonic_ms())
-            return await self._disclosure.of(found)
+            return found
         except BaseException:
-            # The poller goes away, or the disk failed: nobody else knows of these tasks.
+            # As above.
             for task_id, place in left.items():
                 if self._has_arrived(task_id):
                     self.queues.put_back(task_id, place, self._clock.monotonic_ms())
@@ -321,23 +346,28 @@ class HandOver:
         held = self.leases.get((view.workflow.id, view.task.ordinal))
         return held is not None and held.lease.polls == view.task.polls
 
-    def _lease(self, view: TaskView, place: Place, worker: str | None) -> None:
+    def _leased(self, view: TaskView, place: Place, worker: str | None) -> TaskView:
+        """Note that a worker holds a task; returns the task as that worker sees it."""
         task, now_ms = view.task, self._clock.now_ms()
-        started_ms = task.started_ms or now_ms
         terms = self._terms.of(view.pinned, task)
         monotonic_ms = self._clock.monotonic_ms()
-        passed_ms = self._clock.jumps.passed_ms(started_ms, now_ms)
         self._figures.waits.see((monotonic_ms - place.since_ms) / 1000)
+        lease = Lease(worker, task.started_ms or now_ms, task.polls + 1)
+        runs_until_ms = 0
+        if terms.run_ms:
+            passed_ms = self._clock.jumps.passed_ms(lease.started_ms, now_ms)
+            runs_until_ms = monotonic_ms + terms.run_ms - passed_ms
         self.leases.grant(
             (view.workflow.id, task.ordinal),
             Held(
-                Lease(worker, started_ms, task.polls + 1),
+                lease,
                 place,
                 terms.response_ms,
                 monotonic_ms + terms.response_ms if terms.response_ms else 0,
-                monotonic_ms + terms.run_ms - passed_ms if terms.run_ms else 0,
+                runs_until_ms,
             ),
         )
+        return msgspec.structs.replace(view, task=_in_hand(task, lease))
 
     def as_held(
         self, workflow: Workflow, task: Task, leases: Mapping[TaskId, Held] | None = None
@@ -354,15 +384,7 @@ class HandOver:
         held = self.leases.get(task_id) if leases is None else leases.get(task_id)
         if held is None or task.status is not TaskStatus.SCHEDULED:
             return task
-        return msgspec.structs.replace(
-            task,
-            status=TaskStatus.IN_PROGRESS,
-            started_ms=held.lease.started_ms,
-            updated_ms=max(task.updated_ms, held.lease.started_ms),
-            worker=held.lease.worker,
-            polls=held.lease.polls,
-            callback_after_s=0,
-        )
+        return _in_hand(task, held.lease)
 
     async def read(self, task_ids: Sequence[TaskId]) -> list[TaskView | None]:
         """Tasks as of one commit, with a fault where a payload is lost; None = there is no such."""
@@ -431,7 +453,7 @@ class HandOver:
             return
         if view is not None and view.task.status is TaskStatus.SCHEDULED:
             self.queues.occupy(task_id, place.limit.name, self._clock.monotonic_ms())
-            self._lease(view, place, worker)
+            self._leased(view, place, worker)
 
     def poll_data(self) -> list[PollData]:
         """Who asked each queue for work last."""
@@ -484,6 +506,19 @@ class HandOver:
         self._polled.move_to_end(queue)
         if len(self._polled) > _QUEUES_KNOWN:
             self._polled.popitem(last=False)
+
+
+def _in_hand(task: Task, lease: Lease) -> Task:
+    """A SCHEDULED record while a worker holds it."""
+    return msgspec.structs.replace(
+        task,
+        status=TaskStatus.IN_PROGRESS,
+        started_ms=lease.started_ms,
+        updated_ms=max(task.updated_ms, lease.started_ms),
+        worker=lease.worker,
+        polls=lease.polls,
+        callback_after_s=0,
+    )
 
 
 def _open_page(

@@ -13,6 +13,17 @@ from edge.model.snapshot import step_of
 from edge.transactions import Transaction
 
 
+def are_plain(views: Iterable[TaskView]) -> bool:
+    """Whether tasks can go to their worker as they are, as nearly all can."""
+    for view in views:
+        if view.fault is not None or view.pinned.announces or view.task.step is not None:
+            return False
+        if view.revealed is not None:
+            # Time has passed since it was taken.
+            return False
+    return True
+
+
 def to_be_told(views: Iterable[TaskView]) -> list[TaskView]:
     """The tasks whose steps want their start published."""
     return [view for view in views if _wants_start(view)]

@@ -46,13 +46,7 @@ from edge.model.decision import (
 )
 from edge.model.definitions import JsonObject
 from edge.model.errors import BatonError, InvalidInput, NotFound
-from edge.model.executions import (
-    Pinned,
-    Workflow,
-    WorkflowStatus,
-    task_bytes,
-    workflow_uuid,
-)
+from edge.model.executions import Pinned, Workflow, WorkflowStatus, task_bytes, workflow_uuid
 from edge.model.requests import StartRequest
 from edge.model.snapshot import Snapshot
 from edge.pulls import Box, answer_to
@@ -296,7 +290,8 @@ class Disk:
     ) -> Decision:
         """Decide, stage what is to be written, and carry out what is asked of other executions."""
         decision = self._step(connection, snapshot, command)
-        self._carry_out(connection, snapshot.workflow.id, decision)
+        if decision.calls:
+            self._carry_out(connection, snapshot.workflow.id, decision)
         return decision
 
     def _step(
@@ -424,7 +419,8 @@ class Disk:
         """Create an execution and take its first decision."""
         self.storage.admit_growth()
         snapshot, calls = self._begin(connection, request, parent=b"", depth=0)
-        self._carry_out(connection, snapshot.workflow.id, Decision(calls=tuple(calls)))
+        if calls:
+            self._carry_out(connection, snapshot.workflow.id, Decision(calls=tuple(calls)))
         return snapshot.workflow.id, snapshot.workflow.status
 
     def _begin(
@@ -553,7 +549,11 @@ class Transaction:
             NotFound: there is none with this id.
             BatonError: the command cannot be obeyed.
         """
-        return self._disk.decide(self._connection, self.snapshot(workflow_id), command)
+        return self.decide_on(self.snapshot(workflow_id), command)
+
+    def decide_on(self, snapshot: Snapshot, command: Command) -> Decision:
+        """The same, on an execution that was found."""
+        return self._disk.decide(self._connection, snapshot, command)
 
     def restart(self, workflow_id: bytes, *, latest: bool) -> None:
         """Run an ended execution again, by its own definition or by the latest of that name.

@@ -40,12 +40,13 @@ class Staged:
             self._drop(task_key(workflow_key, ordinal))
         if decision.workflow is not None:
             self.workflows[workflow_key] = decision.workflow
+        first = task_key(workflow_key, 0)
         for task in decision.tasks:
-            self.tasks[task_key(workflow_key, task.ordinal)] = task
-        self.logs += [
-            (task_key(workflow_key, line.ordinal), line.created_ms, line.line)
-            for line in decision.logs
-        ]
+            self.tasks[first | task.ordinal] = task
+        if decision.logs:
+            self.logs += [
+                (first | line.ordinal, line.created_ms, line.line) for line in decision.logs
+            ]
 
     def remove(self, workflow_key: int, workflow_id: bytes) -> None:
         """Take a whole execution away, and whatever of it was waiting."""
@@ -69,7 +70,9 @@ class Staged:
     def clear(self) -> None:
         """Forget everything."""
         for rows in (self.workflows, self.tasks, self.dropped, self.removed, self.logs):
-            rows.clear()
+            # Mostly there is nothing in most of them.
+            if rows:
+                rows.clear()
 
     def _drop(self, key: int) -> None:
         self.tasks.pop(key, None)

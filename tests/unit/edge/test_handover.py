@@ -342,7 +342,7 @@ def test_a_task_that_ends_before_its_poll_is_answered_is_left_out(
     """Its end is acknowledged while secrets are looked up; the others of the poll are handed out."""
 
     async def body(engine: Engine) -> None:
-        await define(engine, "w", simple("a"))
+        await define(engine, "w", simple("a", inputParameters={"s": "${workflow.secrets.s}"}))
         for _ in range(2):
             await start(engine, "w")
         disclosure = engine.hand_over._disclosure
