@@ -33,8 +33,8 @@ class Held(NamedTuple):
     @property
     def expires_ms(self) -> int:
         """The earlier of the two moments; 0 = never."""
-        moments = [m for m in (self.silent_until_ms, self.runs_until_ms) if m]
-        return min(moments, default=0)
+        silent_ms, runs_ms = self.silent_until_ms, self.runs_until_ms
+        return min(silent_ms, runs_ms) if silent_ms and runs_ms else silent_ms or runs_ms
 
     def asked_again_at(self, moment_ms: int) -> Held:
         """The same lease, whose moments that have passed come once more."""
