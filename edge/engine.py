@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +20,7 @@ from edge.disclosure import Disclosure
 from edge.durable import FILES, FileSystem
 from edge.effects import Effects
 from edge.folded import FoldedDatabase
-from edge.group_commit import GroupCommit
+from edge.group_commit import GroupCommit, Ticket
 from edge.handover import HandOver
 from edge.listeners import Listeners
 from edge.load import Load
@@ -47,6 +47,7 @@ from edge.model.requests import (
     TaskView,
 )
 from edge.moments import Moments
+from edge.reports import taking_over, task_id_of
 from edge.scripts import Evaluators
 from edge.store import executions, facts, metadata, search
 from edge.store.committed import Records
@@ -54,7 +55,6 @@ from edge.store.copies import keep_copy
 from edge.store.migrations import migrate
 from edge.store.payload_files import PayloadFiles
 from edge.store.payloads import Payloads
-from edge.store.slots import TaskId
 from edge.terms import KnownTerms
 from edge.transactions import Completions, Disk, Transaction
 from sync.database import Connect, DatabaseError, on_a_thread
@@ -410,38 +410,35 @@ class Engine:
         Raises:
             NotFound: no such task, or no such execution as it is said to be of.
         """
-        workflow_id, ordinal = _task_id(result.task_id)
+        task_id = task_id_of(result.task_id)
         if result.extend_lease:
-            if not self.hand_over.extend((workflow_id, ordinal)):
-                await self.hand_over.adopt((workflow_id, ordinal), result.worker)
+            if not self.hand_over.extend(task_id):
+                await self.hand_over.adopt(task_id, result.worker)
             return result.task_id
-        command = UpdateTask(
-            ordinal=ordinal,
-            status=result.status,
-            output=result.output,
-            output_path=result.output_path,
-            merge=result.merge,
-            reason=result.reason,
-            callback_after_s=result.callback_after_s,
-            worker=result.worker,
-            logs=result.logs,
-            lease=self.hand_over.lease_of((workflow_id, ordinal)),
-        )
-
-        # As in Conductor the two are not compared: either has to be there.
-        named = parse_workflow_id(result.workflow_id) if result.workflow_id else workflow_id
-
-        def update(transaction: Transaction) -> None:
-            if named != workflow_id:
-                transaction.snapshot(named)
-            snapshot = transaction.find(workflow_id)
-            if snapshot is None or ordinal not in snapshot.tasks:
-                raise NotFound(f"No such task found by id: {result.task_id}")
-            transaction.decide_on(snapshot, command)
-
-        await self._commits.request(update)
+        await self._commits.request(taking_over(result, self.hand_over.lease_of(task_id)))
         self._counters["updates"] += 1
         return result.task_id
+
+    async def update_all(self, results: Sequence[TaskResult]) -> list[BatonError | None]:
+        """Take over many answers, most of them with one COMMIT; returns why each was refused."""
+        refusals: list[BatonError | None] = [None] * len(results)
+        tickets: dict[int, Ticket[None]] = {}
+        for index, result in enumerate(results):
+            try:
+                if result.extend_lease:
+                    await self.update(result)
+                    continue
+                lease = self.hand_over.lease_of(task_id_of(result.task_id))
+                tickets[index] = self._commits.submit(taking_over(result, lease))
+            except BatonError as error:
+                refusals[index] = error
+        for index, ticket in tickets.items():
+            try:
+                await ticket.answer
+                self._counters["updates"] += 1
+            except BatonError as error:
+                refusals[index] = error
+        return refusals
 
     def extend(self, task_id: str) -> None:
         """The handler that holds a task is alive."""
@@ -581,13 +578,6 @@ class Engine:
     def on_effects(self, callback: Callable[[Effects], None]) -> None:
         """Be told what each commit means for timers, workers and the uplink."""
         self._effect_listeners.append(callback)
-
-
-def _task_id(text: str) -> TaskId:
-    parsed = parse_uuid(text)
-    if parsed is None or not parsed[1]:
-        raise NotFound(f"No such task found by id: {text}")
-    return parsed
 
 
 def _begin(connection: sqlite3.Connection) -> facts.Boot:

@@ -55,6 +55,7 @@ ROUTES = [
     # What workers do, the busiest first.
     Route("GET", "/api/tasks/poll/batch/{type}", tasks.poll_batch),
     Route("POST", "/api/tasks/update-v2", tasks.update_v2),
+    Route("POST", "/api/tasks/bulk", tasks.update_all),
     Route("POST", "/api/tasks", tasks.update),
     Route("GET", "/api/tasks/poll/{type}", tasks.poll),
     Route("GET", "/api/tasks/{task}", tasks.get),
@@ -297,7 +298,7 @@ _VIEW_COOKIE = "baton-view"
 
 _DIRECT = frozenset(
     {
-        tasks.poll_batch, tasks.update, tasks.update_v2,
+        tasks.poll_batch, tasks.update, tasks.update_v2, tasks.update_all,
         workflows.start, workflows.start_by_name,
         steering.execute, steering.execute_for_output,
     }

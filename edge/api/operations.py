@@ -105,6 +105,7 @@ NOTES: dict[Endpoint, Note] = {
     tasks.poll_batch: Note(list[wire.WireTask]),
     tasks.update: Note(body=PostedResult, example=_RESULT),
     tasks.update_v2: Note(wire.WireTask, PostedResult, _RESULT),
+    tasks.update_all: Note(shapes.BulkResponse, list[PostedResult], [_RESULT]),
     tasks.update_by_ref: Note(body=JsonObject, example={"said": "hello"}),
     tasks.update_by_ref_sync: Note(wire.WireWorkflow, JsonObject, {"said": "hello"}),
     tasks.get: Note(wire.WireTask),

@@ -54,6 +54,7 @@ RULES = [
     Rule(_LOOK, "api/tasks/poll", _WORK),
     Rule(_CHANGE, "api/tasks$", _WORK),
     Rule(_CHANGE, "api/tasks/update-v2", _WORK),
+    Rule(_CHANGE, "api/tasks/bulk$", _WORK),
     Rule(_CHANGE, "api/tasks/*/log", _WORK),
     Rule(_CHANGE, "api/tasks/*/ack", _WORK),
     Rule(_LOOK, "api/tasks/externalstoragelocation", _WORK),

@@ -13,10 +13,10 @@ import msgspec
 from edge import wire
 from edge.api import answers, external
 from edge.api.call import Call
-from edge.model.errors import InvalidInput, NotFound
+from edge.model.errors import InvalidInput, NotFound, Overloaded, StorageUnavailable
 from edge.model.executions import TaskStatus
 from edge.model.requests import PollData, TaskResult, TaskView
-from edge.model.validation import PostedResult, parse_task_result
+from edge.model.validation import PostedResult, parse_task_result, parse_task_results
 from edge.responses import Response
 
 _MAX_POLL_MS = 5_000
@@ -27,6 +27,9 @@ _DEFAULT_POLL_MS = 100
 
 _MAX_BATCH = 1_000
 """Tasks handed out at once; a worker that asks for more gets this many and asks again."""
+
+_MAX_REPORTS = 1_000
+"""Reports of one list, as many as ids in Conductor's bulk calls."""
 
 _MAX_LOG_LINES = 10
 """Lines kept of one report, as in Conductor."""
@@ -79,6 +82,28 @@ async def update(call: Call) -> Response:
     """Take a worker's report; answers the id of the task."""
     result = await _result(parse_task_result(await call.body()), call)
     return answers.text(await call.house.engine.update(result))
+
+
+async def update_all(call: Call) -> Response:
+    """Take many reports at once, each by itself; they share one COMMIT, or a few.
+
+    No list is known to Conductor: it is for workers that do many tasks, and for slow links. A report
+    that is refused is told under its task's id, and what is told must be read.
+    """
+    posted = parse_task_results(await call.body(), _MAX_REPORTS)
+    results = [await _result(one, call) for one in posted]
+    refusals = await call.house.engine.update_all(results)
+    errors, done = {}, []
+    for result, refusal in zip(results, refusals, strict=True):
+        if refusal is None:
+            done.append(result.task_id)
+        else:
+            errors[result.task_id] = refusal.message
+    first = refusals[0]
+    if not done and isinstance(first, Overloaded | StorageUnavailable):
+        # Nothing was taken on: it is to be sent again as a whole.
+        raise first
+    return answers.json(answers.bulk(errors, done))
 
 
 async def update_v2(call: Call) -> Response:

@@ -214,6 +214,50 @@ def parse_task_result(body: bytes) -> PostedResult:
         # Nulls stand for defaults; only bodies that hold one, a wrong type or a mark of their
         # encoding come this way.
         result = shaped(decoded(body), PostedResult, "task result")
+    _refuse(_result_faults(result))
+    return result
+
+
+_results_decoder = msgspec.json.Decoder(list[PostedResult], strict=False)
+
+
+def parse_task_results(body: bytes, most: int) -> list[PostedResult]:
+    """Read many answers at once; one that is wrong is a fault of the whole list.
+
+    Args:
+        body: a list of them as JSON.
+        most: how many there may be.
+
+    Raises:
+        InvalidInput: it is no list of answers, or too long; the message names the field.
+        ValidationFailed: an id is missing or a number is out of range.
+        msgspec.DecodeError: it is no JSON.
+    """
+    try:
+        results = _results_decoder.decode(body)
+    except msgspec.DecodeError:
+        document = decoded(body)
+        if not isinstance(document, list):
+            raise InvalidInput("Cannot read the task results: they are no list") from None
+        results = [
+            shaped(one, PostedResult, f"task result [{index}]")
+            for index, one in enumerate(document[: most + 1])
+        ]
+    if not results:
+        raise InvalidInput("The list of task results is empty.")
+    if len(results) > most:
+        raise InvalidInput(f"A list may have {most} task results; this one has {len(results)}.")
+    _refuse(
+        [
+            msgspec.structs.replace(fault, path=f"[{index}].{fault.path}")
+            for index, result in enumerate(results)
+            for fault in _result_faults(result)
+        ]
+    )
+    return results
+
+
+def _result_faults(result: PostedResult) -> list[FieldError]:
     faults = []
     if not result.workflow_instance_id.strip():
         faults.append(FieldError("workflowInstanceId", "Workflow Id cannot be null or empty"))
@@ -224,8 +268,7 @@ def parse_task_result(body: bytes) -> PostedResult:
     for index, line in enumerate(result.logs):
         if not 0 <= line.created_time <= _LARGEST_MS:
             faults.append(_out_of_range(f"logs[{index}].createdTime", line.created_time))
-    _refuse(faults)
-    return result
+    return faults
 
 
 def decoded(body: bytes) -> Any:

@@ -79,7 +79,8 @@ BENCHMARKS = {
     "rest": Benchmark(
         "Workload W over HTTP",
         "A real daemon, a lean client that polls in batches of ten and reports every task in a "
-        "request of its own, or with `update-v2`, whose answer brings the next task. "
+        "request of its own, or with `update-v2`, whose answer brings the next task, or polls 50 "
+        "and reports them in one list. "
         "Restate runs its server and a Node process with three `ctx.run` steps.",
         rest.run,
     ),

@@ -22,6 +22,9 @@ from tests.bench.workload import PAYLOAD, STEPS, run_as_the_daemon, workload_w
 _BATCH = 10
 """Tasks that a worker asks for at a time, when more than one workflow is under way."""
 
+_LIST = 50
+"""The same for one that reports them together."""
+
 _WARM_UP = 50
 
 START = msgspec.json.encode({"name": "W", "input": msgspec.Raw(PAYLOAD)})
@@ -70,6 +73,24 @@ def report(task: dict[str, str]) -> bytes:
     )
 
 
+async def _work_in_lists(port: int, step: str, progress: _Progress, *, batch: int) -> None:
+    """A worker that reports all the tasks of a poll in one request."""
+    connection = await Connection.open(port)
+    poll = f"/api/tasks/poll/batch/{step}?workerid=bench&count={batch}&timeout=1000"
+    last = step == STEPS[-1]
+    try:
+        while True:
+            tasks = msgspec.json.decode(await connection.ask("GET", poll))
+            if tasks:
+                body = b"[%b]" % b",".join(map(report, tasks))
+                answer = msgspec.json.decode(await connection.ask("POST", "/api/tasks/bulk", body))
+                assert not answer["bulkErrorResults"], answer
+            for task in tasks if last else ():
+                progress.end(task["workflowInstanceId"])
+    finally:
+        connection.close()
+
+
 async def _work(port: int, step: str, progress: _Progress, *, batch: int, chained: bool) -> None:
     """A worker: polls and reports until it is cancelled; chained, a report brings the next task.
 
@@ -108,13 +129,16 @@ async def _start(port: int, progress: _Progress, concurrency: int) -> None:
     connection.close()
 
 
-async def drive(port: int, workflows: int, concurrency: int, *, chained: bool) -> _Progress:
+async def drive(
+    port: int, workflows: int, concurrency: int, *, chained: bool, lists: bool = False
+) -> _Progress:
     """Run workflows, so many at once; shows how long each took.
 
     Args:
         port: of the daemon.
         workflows, concurrency: how many, and how many at once.
         chained: whether a report brings the next task along.
+        lists: whether the tasks of a poll are reported together.
     """
     progress = _Progress(workflows)
     async with asyncio.TaskGroup() as group:
@@ -125,7 +149,11 @@ async def drive(port: int, workflows: int, concurrency: int, *, chained: bool) -
         # as its reports bring more.
         batch = 1 if chained else min(_BATCH, concurrency)
         workers = [
-            group.create_task(_work(port, step, progress, batch=batch, chained=chained))
+            group.create_task(
+                _work_in_lists(port, step, progress, batch=_LIST)
+                if lists
+                else _work(port, step, progress, batch=batch, chained=chained)
+            )
             for step in STEPS
             for _ in range(max(1, concurrency // (6 if chained else 12)))
         ]
@@ -136,14 +164,14 @@ async def drive(port: int, workflows: int, concurrency: int, *, chained: bool) -
 
 
 async def _measure(
-    port: int, pids: list[int], workflows: int, concurrency: int, chained: bool
+    port: int, pids: list[int], workflows: int, concurrency: int, *, chained: bool, lists: bool
 ) -> Run:
     connection = await Connection.open(port)
     await connection.ask("PUT", "/api/metadata/workflow", json.dumps([workload_w()]).encode())
     connection.close()
-    await drive(port, min(_WARM_UP, workflows), concurrency, chained=chained)
+    await drive(port, min(_WARM_UP, workflows), concurrency, chained=chained, lists=lists)
     window, own = Window(*pids), cpu_s(os.getpid())
-    progress = await drive(port, workflows, concurrency, chained=chained)
+    progress = await drive(port, workflows, concurrency, chained=chained, lists=lists)
     return over_http(window, cpu_s(os.getpid()) - own, workflows, progress.latencies())
 
 
@@ -166,7 +194,13 @@ def over_http(window: Window, client_cpu_s: float, workflows: int, latencies: li
 
 
 def measure(
-    port: int, pids: list[int], workflows: int, concurrency: int, *, chained: bool = False
+    port: int,
+    pids: list[int],
+    workflows: int,
+    concurrency: int,
+    *,
+    chained: bool = False,
+    lists: bool = False,
 ) -> Run:
     """Load the daemon at a port until all workflows have ended.
 
@@ -175,8 +209,10 @@ def measure(
         pids: of the server.
         workflows, concurrency: how many, and how many at once.
         chained: whether a report brings the next task along (update-v2).
+        lists: whether the tasks of a poll are reported together.
     """
-    return run_as_the_daemon(_measure(port, pids, workflows, concurrency, chained))
+    running = _measure(port, pids, workflows, concurrency, chained=chained, lists=lists)
+    return run_as_the_daemon(running)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,14 @@ WORKFLOWS = {1: 400, 100: 3_000, 400: 3_000}
 """Workflows of one run at full length, by concurrency."""
 
 
-def ours(bench: Bench, concurrency: int, *, chained: bool = False) -> Run:
+def ours(bench: Bench, concurrency: int, *, chained: bool = False, lists: bool = False) -> Run:
     """One run of W over HTTP on a fresh daemon.
 
     Args:
         bench: where and how long.
         concurrency: workflows at once.
         chained: whether a report brings the next task along.
+        lists: whether the tasks of a poll are reported together.
     """
     environment = bench.shim.environment()
     with Daemon(bench.new_folder("rest"), environment=environment) as daemon:
@@ -32,6 +33,7 @@ def ours(bench: Bench, concurrency: int, *, chained: bool = False) -> Run:
             "workflows": bench.many(WORKFLOWS.get(concurrency, 3_000), least=20),
             "concurrency": concurrency,
             "chained": chained,
+            "lists": lists,
         }
         return bench.child("tests.bench.load", task, environment=environment)
 
@@ -70,14 +72,18 @@ def run(bench: Bench) -> list[Figure]:
                 f"W over HTTP, {at_once}, a report brings the next task",
                 partial(ours, bench, concurrency, chained=True),
             ),
+            f"lists.c{concurrency}": (
+                f"W over HTTP, {at_once}, reports in lists",
+                partial(ours, bench, concurrency, lists=True),
+            ),
             f"restate.c{concurrency}": (
                 f"Restate, {at_once}",
                 partial(restate.run, bench, concurrency),
             ),
         }
         if concurrency == 1:
-            # With one workflow there is no next task that a report could bring.
-            del cases["chained.c1"]
+            # With one workflow there is no next task that a report could bring, and no list.
+            del cases["chained.c1"], cases["lists.c1"]
         measured = bench.alternate(cases)
         peer = measured[f"restate.c{concurrency}"]
         for case in measured.values():
