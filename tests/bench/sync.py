@@ -11,14 +11,10 @@ import random
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import msgspec
 
 from edge.durable import FILES
 from edge.engine import Engine
-from edge.model.definitions import WorkflowDefinition
 from edge.store import outbox
 from edge.store.outbox import OutboxWriter
 from sync.control_plane.ingest import Ingest
@@ -31,8 +27,7 @@ from tests.bench.context import Bench, serve_child
 from tests.bench.figures import Figure, NotMeasured, Run
 from tests.bench.inprocess import drive, serve
 from tests.bench.window import Window, cpu_s, quantile
-from tests.bench.workload import STEPS, run_as_the_daemon, workload_w
-from tests.evaluators import EVALUATORS
+from tests.bench.workload import STEPS, engine_of, run_as_the_daemon, workload_w
 from tests.integration.sync_doubles import (
     INGESTER,
     MOSQUITTO,
@@ -72,20 +67,6 @@ run_as_the_daemon(ordered(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
 _WAIT = {"name": "wait", "taskReferenceName": "wait", "type": "WAIT"}
 
 
-@contextlib.asynccontextmanager
-async def _engine(path: Path, *definitions: object, syncing: bool) -> AsyncIterator[Engine]:
-    engine = await Engine.open(path, scripts=EVALUATORS, syncing=syncing)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(engine.run())
-        for definition in definitions:
-            wanted = msgspec.convert(definition, WorkflowDefinition)
-            await engine.put_workflow_definition(wanted, overwrite=True)
-        try:
-            yield engine
-        finally:
-            await engine.close()
-
-
 def _backlog(path: Path, records: int) -> None:
     """A database with history that nobody has taken away yet: rows, as a few at a time leave it."""
     memory = MemoryOutbox()
@@ -107,10 +88,10 @@ def _backlog(path: Path, records: int) -> None:
 async def _drain(folder: Path, port: int, ingester: int, records: int, *, sealed: bool) -> Run:
     path = folder / "device.db"
     measured: Run = {}
-    async with _engine(path, syncing=True):
+    async with engine_of(path, syncing=True):
         pass
     await asyncio.to_thread(_backlog, path, records)
-    async with _engine(path, syncing=True) as engine, asyncio.TaskGroup() as group:
+    async with engine_of(path, syncing=True) as engine, asyncio.TaskGroup() as group:
         if sealed:
             measured["seal_us"] = await _seal(engine) / records * 1e6
         uplink = engine_uplink(engine, folder, port, [])
@@ -198,7 +179,7 @@ async def ordered(folder: Path, port: int, key: str) -> None:
         key: the public key that it obeys, in hexadecimal.
     """
     definition = {"name": "demo", "tasks": [_WAIT], "ownerEmail": "bench@example.invalid"}
-    async with _engine(folder / "ordered.db", definition, syncing=True) as engine:
+    async with engine_of(folder / "ordered.db", definition, syncing=True) as engine:
         await engine_uplink(engine, folder, port, [key]).run()
 
 
@@ -209,7 +190,7 @@ async def _keep(folder: Path, workflows: int) -> Run:
     async with contextlib.AsyncExitStack() as stack:
         engines = {
             syncing: await stack.enter_async_context(
-                _engine(folder / f"{syncing}.db", workload_w(), syncing=syncing)
+                engine_of(folder / f"{syncing}.db", workload_w(), syncing=syncing)
             )
             for syncing in _BOTH
         }

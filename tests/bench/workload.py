@@ -50,14 +50,17 @@ def run_as_the_daemon(main: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def engine_of(path: Path, *definitions: dict[str, Any]) -> AsyncIterator[Engine]:
+async def engine_of(
+    path: Path, *definitions: dict[str, Any], syncing: bool = False
+) -> AsyncIterator[Engine]:
     """An engine that runs, with definitions; closed in the end.
 
     Args:
         path: of its database.
         definitions: workflows as JSON.
+        syncing: whether it keeps history for a control plane.
     """
-    engine = await Engine.open(path, scripts=EVALUATORS)
+    engine = await Engine.open(path, scripts=EVALUATORS, syncing=syncing)
     async with asyncio.TaskGroup() as group:
         group.create_task(engine.run())
         together = group.create_task(HOME.keep(engine.database.on_writer))
