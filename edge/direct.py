@@ -16,13 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from edge import imports
 from edge.responses import Response
+from edge.upgrades import PlainProtocol
 
 with imports.bare("uvicorn"):
-    from uvicorn.protocols.http.httptools_impl import (
-        STATUS_LINE,
-        HttpToolsProtocol,
-        RequestResponseCycle,
-    )
+    from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 Answers = Callable[[bytes, bytes, Callable[[], bool]], Awaitable[Response | None]]
 """Answers one kind of request: is given the query, the body, and what says whether the client has
@@ -173,7 +170,7 @@ class _Asked(NamedTuple):
     """Of all of it."""
 
 
-class DirectProtocol(HttpToolsProtocol):
+class DirectProtocol(PlainProtocol):
     """One connection. It has at most one request that is answered directly, or uvicorn has it.
 
     Args:

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from edge import imports
 from edge.clock import shown_s
 from edge.direct import DirectApp, DirectProtocol, Heads
+from edge.upgrades import PlainProtocol
 
 # Its command line and its processes of several workers are left out.
 with imports.bare("uvicorn") as _uvicorn:
@@ -114,7 +115,9 @@ class HttpServer(Server):
         self.heads = Heads(app) if isinstance(app, DirectApp) else None
         """Requests that need no ASGI, where the application has some."""
         # uvicorn's types know of classes only; it calls whatever makes a connection.
-        protocol: Any = "auto" if self.heads is None else partial(DirectProtocol, heads=self.heads)
+        protocol: Any = PlainProtocol
+        if self.heads is not None:
+            protocol = partial(DirectProtocol, heads=self.heads)
         super().__init__(
             Config(
                 app,
