@@ -349,18 +349,19 @@ class Disk:
             elif isinstance(call, Pull):
                 ask(asking, self._pull(connection, asking, call))
             else:
-                ask(call.workflow_id, self._tell(connection, call))
+                ask(call.workflow_id, self._tell(connection, asking, call))
 
-    def _tell(self, connection: sqlite3.Connection, call: Tell) -> Sequence[Call]:
+    def _tell(self, connection: sqlite3.Connection, asking: bytes, call: Tell) -> Sequence[Call]:
         # Whoever tells a damaged execution something must not suffer for it.
+        refused = () if call.refused is None else (Tell(asking, call.refused),)
         snapshot = self.executions.load_undamaged(connection, call.workflow_id)
         if snapshot is None:
-            return ()
+            return refused
         try:
             return self._step(connection, snapshot, call.command).calls
         except BatonError:
             # It is in a state in which the command means nothing, and is as it was.
-            return ()
+            return refused if snapshot.workflow.status.terminal else ()
 
     def _launch(
         self, connection: sqlite3.Connection, asking: bytes, call: Launch

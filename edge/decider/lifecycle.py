@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from edge.decider import policies
+from edge.decider.again import again
 from edge.decider.children import log_change, reopen_parent
 from edge.decider.draft import Draft, Ending, Visit
 from edge.decider.flow import (
@@ -23,6 +24,7 @@ from edge.decider.updates import watch_again
 from edge.model.calls import Tell
 from edge.model.decision import (
     Admit,
+    ChildEnded,
     ChildReopened,
     Retry,
     Terminate,
@@ -202,10 +204,10 @@ def retry(draft: Draft) -> None:
     if not snapshot.tasks:
         raise Conflict("Workflow has not started yet")
     failed = [task for task in _newest(draft) if task.status in _RETRYABLE]
-    again = [task for task in failed if task.kind not in _REOPENED_IN_PLACE]
+    worth = [task for task in failed if task.kind not in _REOPENED_IN_PLACE]
     # A loop whose own condition failed is worth another look, too.
     broken = [task for task in failed if task.status is TaskStatus.FAILED_WITH_TERMINAL_ERROR]
-    if not again and not broken and status is not WorkflowStatus.TIMED_OUT:
+    if not worth and not broken and status is not WorkflowStatus.TIMED_OUT:
         raise Conflict(
             "There are no retryable tasks! Use restart if you want to attempt entire workflow "
             "execution again."
@@ -220,11 +222,11 @@ def _try_again(draft: Draft) -> None:
     """Let what failed, or was cancelled, go on."""
     newest = _newest(draft)
     failed = [task for task in newest if task.status in _RETRYABLE]
-    again = [task for task in failed if task.kind not in _REOPENED_IN_PLACE]
+    anew = [task for task in failed if task.kind not in _REOPENED_IN_PLACE]
     # What ended the workflow from inside ends it again; the flow never goes on behind it.
     ends = [task for task in newest if task.kind == "TERMINATE"]
-    again += [task for task in ends if task.status is TaskStatus.COMPLETED]
-    _go_on(draft, [task for task in failed if task.kind in _REOPENED_IN_PLACE], again)
+    anew += [task for task in ends if task.status is TaskStatus.COMPLETED]
+    _go_on(draft, [task for task in failed if task.kind in _REOPENED_IN_PLACE], anew)
 
 
 def _newest(draft: Draft) -> list[Task]:
@@ -233,11 +235,11 @@ def _newest(draft: Draft) -> list[Task]:
     return [snapshot.tasks[ordinal] for ordinal in sorted(snapshot.latest.values())]
 
 
-def _go_on(draft: Draft, waiting: list[Task], again: list[Task]) -> None:
+def _go_on(draft: Draft, waiting: list[Task], anew: list[Task]) -> None:
     """Reopen what waits for others, and give the others another attempt."""
     for task in waiting:
         reopen(draft, task)
-    for task in again:
+    for task in anew:
         new_attempt(draft, draft.step(task), task)
     look_again(draft, waiting)
 
@@ -286,15 +288,7 @@ def child_reopened(draft: Draft, command: ChildReopened) -> None:
         return
     log_change(draft, task, command.how)
     if task.status.terminal:
-        task = draft.change(
-            task,
-            status=TaskStatus.IN_PROGRESS,
-            child_changed=True,
-            executed=False,
-            ended_ms=0,
-            updated_ms=draft.now_ms,
-            reason=None,
-        )
+        task = _under_way(draft, task)
     if snapshot.workflow.status.terminal:
         _revive(draft, task)
         reopen_parent(draft, command.how)
@@ -304,14 +298,41 @@ def _revive(draft: Draft, child: Task) -> None:
     """Let an ended workflow run again because of a child; what ended with it goes on, too."""
     reopen_workflow(draft)
     failed = [task for task in _newest(draft) if task.status in _RETRYABLE and task is not child]
-    again: list[Task] = []
     for task in failed:
         if task.kind == "SUB_WORKFLOW" and task.child:
-            # It tells when it runs.
-            draft.calls.append(Tell(task.child, Retry()))
+            _take_up(draft, task)
         elif task.kind not in _REOPENED_IN_PLACE and task.status is TaskStatus.CANCELED:
-            again.append(task)
-    _go_on(draft, [task for task in failed if task.kind in _REOPENED_IN_PLACE], again)
+            again(draft, task, attempt=task.attempt + 1)
+    _go_on(draft, [task for task in failed if task.kind in _REOPENED_IN_PLACE], [])
+
+
+def _take_up(draft: Draft, task: Task) -> None:
+    """Let the child of a task that has ended try again.
+
+    The task is under way before the child says so: a JOIN looks at it in this very decision.
+    """
+    _under_way(draft, task)
+    lost = ChildEnded(
+        task.ordinal,
+        task.child,
+        workflow_uuid(task.child),
+        WorkflowStatus.TERMINATED,
+        EMPTY,
+        "It cannot be retried",
+    )
+    draft.calls.append(Tell(task.child, Retry(), lost))
+
+
+def _under_way(draft: Draft, task: Task) -> Task:
+    return draft.change(
+        task,
+        status=TaskStatus.IN_PROGRESS,
+        child_changed=True,
+        executed=False,
+        ended_ms=0,
+        updated_ms=draft.now_ms,
+        reason=None,
+    )
 
 
 def _id(draft: Draft) -> str:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import msgspec
 
-from edge.decider import policies
+from edge.decider.again import COME_TO, again, come_again, reset
 from edge.decider.branches import Beside
 from edge.decider.children import give_up_child, reopen_parent
 from edge.decider.draft import Draft, Lap, Visit
 from edge.decider.flow import cancel, led_into, new_attempt, schedule, tell_joins
 from edge.decider.lifecycle import look_again, reopen, reopen_workflow, start
-from edge.decider.operators import operator_for
 from edge.decider.operators.do_while import lap_output
 from edge.model.decision import (
     Jump,
@@ -26,30 +25,6 @@ from edge.model.errors import Conflict, IllegalState, InvalidInput
 from edge.model.executions import EMPTY, Task, TaskStatus, WorkflowStatus, workflow_uuid
 from edge.model.outline import Place
 from edge.model.snapshot import JOINS, join_refs
-
-_MADE_ANEW = frozenset(
-    {
-        "SWITCH",
-        "DECISION",
-        "FORK_JOIN",
-        "FORK_JOIN_DYNAMIC",
-        "DO_WHILE",
-        "DYNAMIC",
-        "INLINE",
-        "LAMBDA",
-        "SET_VARIABLE",
-        "TERMINATE",
-        "START_WORKFLOW",
-        "EVENT",
-        "NOOP",
-        "WAIT",
-        "JSON_JQ_TRANSFORM",
-        "EXCLUSIVE_JOIN",
-        "PULL_WORKFLOW_MESSAGES",
-    }
-)
-"""Kinds that are run by coming to their step: a rerun comes to it once more, with a new record."""
-
 
 # Rerun.
 
@@ -90,14 +65,14 @@ def _rerun_from(draft: Draft, target: Task, task_input: bytes | None) -> None:
     _rewind_loops(draft, target)
     waiting = _reopen_others(draft, target, joins, gone)
     ends = _ends_beside(draft, target)
-    if target.kind in _MADE_ANEW or target.status is TaskStatus.SKIPPED:
+    if target.kind in COME_TO or target.status is TaskStatus.SKIPPED:
         # A record that was only skipped holds nothing that its task needs.
         _come_again(draft, target, task_input)
     elif target.kind in JOINS:
         reopen(draft, target)
         waiting.append(target)
     else:
-        _reset(draft, target, task_input)
+        reset(draft, target, task_input=task_input)
     _follow_again(draft, gone)
     # As in a retry: the flow never goes on behind them, and their JOINs would wait for ever.
     for end in ends:
@@ -169,20 +144,14 @@ def _drop(draft: Draft, gone: list[Task], kept: str = "") -> None:
 
 def _come_again(draft: Draft, target: Task, task_input: bytes | None) -> None:
     """Take the record away and let the flow arrive at its step."""
-    step, lap = draft.step(target), Lap.around(target)
-    posted = msgspec.json.decode(task_input) if task_input is not None else None
-    draft.drop([target.ordinal])
+    step = draft.step(target)
     place = draft.snapshot.pinned.outline.place(target.ref)
     if target.kind in JOINS and place is not None:
         # As in a jump to it: what it waits for was passed by with it.
         step = _with_members(draft, place)
         _skip_members(draft, step)
-    brought = target.step is not None
-    schedule(draft, Visit(step, lap, brought=brought, posted=posted, attempt=target.attempt))
-    anew = draft.snapshot.find(target.ref)
-    if anew is not None and target.retried_from:
-        # Who takes it away takes its earlier attempts away, too.
-        draft.change(anew, retried_from=target.retried_from)
+    posted = msgspec.json.decode(task_input) if task_input is not None else None
+    come_again(draft, target, step, posted=posted, attempt=target.attempt)
 
 
 def _rewind_loops(draft: Draft, target: Task) -> None:
@@ -211,8 +180,8 @@ def _reopen_others(draft: Draft, target: Task, joins: set[int], gone: set[str]) 
         if task.ordinal == target.ordinal or passed_by:
             continue
         if task.kind in JOINS:
-            again = {*gone, target.ref}
-            undone = task.ordinal in joins or not again.isdisjoint(join_refs(task))
+            comes = {*gone, target.ref}
+            undone = task.ordinal in joins or not comes.isdisjoint(join_refs(task))
             if task.status.terminal and (undone or not task.status.successful):
                 reopen(draft, task)
                 waiting.append(task)
@@ -221,48 +190,8 @@ def _reopen_others(draft: Draft, target: Task, joins: set[int], gone: set[str]) 
                 reopen(draft, task)
                 waiting.append(task)
         elif not task.status.successful:
-            new_attempt(draft, draft.step(task), task)
+            again(draft, task, attempt=task.attempt)
     return waiting
-
-
-def _reset(draft: Draft, task: Task, task_input: bytes | None) -> None:
-    """Let a task run again in the same record."""
-    operator = operator_for(task.kind)
-    queued = task.queue is not None
-    if task_input is not None and task.kind == "SUB_WORKFLOW":
-        task_input = _of_child(draft, task, task_input)
-    changed = draft.change(
-        task,
-        status=TaskStatus.SCHEDULED if queued else TaskStatus.IN_PROGRESS,
-        input=task.input if task_input is None else task_input,
-        output=EMPTY,
-        reason=None,
-        scheduled_ms=draft.now_ms,
-        started_ms=0 if queued else draft.now_ms,
-        ended_ms=0,
-        updated_ms=draft.now_ms,
-        deliver_ms=0,
-        start_delay_s=0,
-        callback_after_s=0,
-        polls=0,
-        worker=None,
-        retried=False,
-        executed=False,
-        child=b"",
-    )
-    draft.requeue(changed)
-    due_ms = policies.next_deadline_ms(draft.step(task), changed, draft.jumps)
-    draft.change(changed, due_ms=due_ms)
-    if operator.launch is not None:
-        draft.calls.append(operator.launch(draft, draft.snapshot.tasks[task.ordinal]))
-
-
-def _of_child(draft: Draft, task: Task, task_input: bytes) -> bytes:
-    """What is posted for a SUB_WORKFLOW: its child's input, or fields of the task's own input."""
-    own = draft.snapshot.parsed(task.ordinal, "input")
-    posted = msgspec.json.decode(task_input)
-    is_own = "workflowInput" in posted or "subWorkflowName" in posted
-    return msgspec.json.encode({**own, **(posted if is_own else {"workflowInput": posted})})
 
 
 # Skip and jump.

@@ -48,6 +48,8 @@ class Tell(msgspec.Struct, frozen=True):
     workflow_id: bytes
     command: Any
     """A ``Command``; named so that the two modules need not know each other."""
+    refused: Any = None
+    """What the asking one is told when the other is gone, or has ended and refuses; None = nothing."""
 
 
 class Pull(msgspec.Struct, frozen=True):

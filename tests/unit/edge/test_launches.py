@@ -187,6 +187,40 @@ def test_a_child_that_is_retried_revives_what_stands_around_it(tmp_path: Path) -
     run(tmp_path, body)
 
 
+@pytest.mark.parametrize("removed", [False, True])
+def test_children_beside_a_child_that_is_retried_try_again(
+    tmp_path: Path, *, removed: bool
+) -> None:
+    """They are the same children; nobody waits for ever for one that has been removed."""
+
+    async def body(engine: Engine) -> None:
+        await define_task(engine, "a", retryCount=0)
+        await define(engine, "child", simple("a"))
+        fork = {
+            "name": "f", "taskReferenceName": "f", "type": "FORK_JOIN",
+            "forkTasks": [[child("c")], [child("d")]],
+        }  # fmt: skip
+        join = {"name": "j", "taskReferenceName": "j", "type": "JOIN", "joinOn": ["c", "d"]}
+        await define(engine, "parent", fork, join)
+        parent = await start(engine, "parent")
+        first, second = await child_of(engine, parent, "c"), await child_of(engine, parent, "d")
+        await answer(engine, await claim(engine, "a"), TaskStatus.FAILED)
+        assert WorkflowStatus.TERMINATED is (await engine.workflow(second)).status
+        if removed:
+            await engine.remove(second)
+        await engine.retry(first)
+
+        status = (await engine.workflow(parent)).status
+        assert (WorkflowStatus.TERMINATED if removed else WorkflowStatus.RUNNING) is status
+        if not removed:
+            assert second == await child_of(engine, parent, "d")
+            for _ in range(2):
+                await answer(engine, await claim(engine, "a"))
+            assert WorkflowStatus.COMPLETED is (await engine.workflow(parent)).status
+
+    run(tmp_path, body)
+
+
 async def _task_ids(engine: Engine, workflow_id: str, ref: str) -> list[str]:
     view = await engine.execution(workflow_id)
     return [task_uuid(view.workflow.id, task.ordinal) for task in view.tasks if task.ref == ref]
