@@ -18,6 +18,9 @@ BOTH = "Both 'duration' and 'until' specified. Please provide only one input"
 _MOMENT = "waitTimeout"
 """Where a record keeps its moment, among its input."""
 
+_FOR_EVER_S = 2**31 - 1
+"""What clients read as the seconds that are left, when there is no moment."""
+
 
 def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
     ordinal = draft.new_ordinal()
@@ -44,13 +47,15 @@ def _schedule(draft: Draft, visit: Visit, _: Schedule) -> None:
         )
         return
     over = 0 < due_ms <= draft.now_ms
-    draft.add(
+    task = draft.add(
         visit,
         TaskStatus.COMPLETED if over else TaskStatus.IN_PROGRESS,
         values={**values, _MOMENT: due_ms} if due_ms else values,
         ordinal=ordinal,
         due_ms=0 if over else due_ms,
     )
+    wait_s = max(0, due_ms - draft.now_ms) // 1000 if due_ms else _FOR_EVER_S
+    draft.change(task, callback_after_s=min(wait_s, _FOR_EVER_S))
 
 
 def _given(value: Any) -> str:

@@ -32,6 +32,15 @@ def test_a_duration_ends_at_its_moment() -> None:
     assert {} == play.output("w")
 
 
+@pytest.mark.parametrize(
+    ("parameters", "seconds"),
+    [({"duration": "2 m"}, 120), ({}, 2**31 - 1), ({"duration": "0 s"}, 0)],
+)
+def test_clients_are_told_how_long_it_takes(parameters: dict[str, Any], seconds: int) -> None:
+    """As Conductor tells them: in whole seconds, the largest number where nobody knows."""
+    assert seconds == waiting(**parameters).task("w").callback_after_s
+
+
 def test_until_ends_at_its_moment() -> None:
     """A date in the future is waited for."""
     play = waiting(until="2024-01-01 00:00 UTC")
