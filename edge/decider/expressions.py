@@ -441,7 +441,7 @@ _TASK_FIELDS: Mapping[str, Callable[[_Seen], Any]] = {
     "subWorkflowId": lambda seen: workflow_uuid(seen[1].child) if seen[1].child else None,
     "retryCount": lambda seen: seen[1].attempt,
     "pollCount": lambda seen: seen[1].polls,
-    "iteration": lambda seen: seen[1].iteration,
+    "iteration": lambda seen: seen[1].shown_iteration,
     "correlationId": lambda seen: seen[0].workflow.correlation_id,
     "workflowInstanceId": lambda seen: workflow_uuid(seen[0].workflow.id),
     "scheduledTime": lambda seen: seen[1].scheduled_ms,

@@ -215,6 +215,11 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return self.ref.removesuffix(self.suffix) if self.suffix else self.ref
 
     @property
+    def shown_iteration(self) -> int:
+        """What clients read: of the loop around it; of a loop that stands in none, its own."""
+        return self.iteration or self.laps
+
+    @property
     def settled(self) -> bool:
         """Whether nothing more comes of it: it is finished, and so is what it led to.
 

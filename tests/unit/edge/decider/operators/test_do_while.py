@@ -39,6 +39,7 @@ def test_two_iterations() -> None:
     ] == play.rows()  # fmt: skip
     assert {"1": {"s": {"v": 1}}, "2": {"s": {"v": 2}}, "iteration": 2} == play.output("loop")
     assert (1, 2) == (play.task("s__1").iteration, play.task("s__2").iteration)
+    assert (2, 1, 0) == tuple(play.task(ref).shown_iteration for ref in ("loop", "s__1", "z"))
 
 
 def test_a_loop_without_a_body_fails() -> None:
