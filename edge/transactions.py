@@ -387,8 +387,9 @@ class Disk:
         except BatonError as error:
             refused = LaunchFailed(call.ordinal, error.told)
             return [(asking, self._step(connection, snapshot, refused).calls)]
-        answer = self._step(connection, snapshot, Launched(call.ordinal, started.workflow.id))
-        return [(asking, answer.calls), (started.workflow.id, calls)]
+        one = started.workflow
+        answer = self._step(connection, snapshot, Launched(call.ordinal, one.id, one.version))
+        return [(asking, answer.calls), (one.id, calls)]
 
     def _pull(self, connection: sqlite3.Connection, asking: bytes, call: Pull) -> Sequence[Call]:
         """Hand messages to a task; what it leads to may ask for more."""

@@ -276,7 +276,7 @@ def launched(draft: Draft, command: Launched) -> None:
     task = draft.snapshot.tasks[command.ordinal]
     take_over = operator_for(task.kind).launched
     if take_over is not None and not task.status.terminal:
-        take_over(draft, task, command.workflow_id)
+        take_over(draft, task, command)
 
 
 def launch_failed(draft: Draft, command: LaunchFailed) -> None:

@@ -167,6 +167,8 @@ class Launched(msgspec.Struct, frozen=True):
 
     ordinal: int
     workflow_id: bytes
+    version: int = 0
+    """Of its definition."""
 
 
 class LaunchFailed(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from edge.decider.draft import Draft, Visit
 from edge.model.calls import Launch
+from edge.model.decision import Launched
 from edge.model.definitions import JsonObject, WorkflowTask
 from edge.model.executions import Task
 
@@ -39,5 +40,5 @@ class Operator(NamedTuple):
     """All records inside an open record have settled; None = the type holds none."""
     launch: Callable[[Draft, Task], Launch] | None = None
     """The execution that a SCHEDULED record asks for; None = the type asks for none."""
-    launched: Callable[[Draft, Task, bytes], None] | None = None
-    """That execution has been started, under this id."""
+    launched: Callable[[Draft, Task, Launched], None] | None = None
+    """That execution has been started."""

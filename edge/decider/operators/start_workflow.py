@@ -14,6 +14,7 @@ from edge.decider.draft import Draft, Visit
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.calls import Launch
 from edge.model.coercion import converted
+from edge.model.decision import Launched
 from edge.model.definitions import JsonObject
 from edge.model.executions import EMPTY, Task, TaskStatus, workflow_uuid
 
@@ -80,11 +81,11 @@ def _launch(draft: Draft, task: Task) -> Launch:
     )
 
 
-def _launched(draft: Draft, task: Task, workflow_id: bytes) -> None:
+def _launched(draft: Draft, task: Task, command: Launched) -> None:
     draft.finish(
         task,
         TaskStatus.COMPLETED,
-        output=msgspec.json.encode({"workflowId": workflow_uuid(workflow_id)}),
+        output=msgspec.json.encode({"workflowId": workflow_uuid(command.workflow_id)}),
         started_ms=task.started_ms or draft.now_ms,
     )
 

@@ -15,6 +15,7 @@ from edge.decider.draft import Draft, Visit
 from edge.decider.java_text import java_text
 from edge.decider.operators.operator import Operator, Schedule
 from edge.model.calls import MAX_DEPTH, Launch
+from edge.model.decision import Launched
 from edge.model.definitions import JsonObject, SubWorkflowParams
 from edge.model.executions import Task, TaskStatus, workflow_uuid
 
@@ -120,12 +121,17 @@ def _launch(draft: Draft, task: Task) -> Launch:
     )
 
 
-def _launched(draft: Draft, task: Task, workflow_id: bytes) -> None:
+def _launched(draft: Draft, task: Task, command: Launched) -> None:
+    values = draft.snapshot.parsed(task.ordinal, "input")
+    if values["subWorkflowVersion"] is None and values["subWorkflowDefinition"] is None:
+        # Nobody had named one: which was the latest is told with the rest of the input.
+        values = {**values, "subWorkflowVersion": command.version}
+        task = draft.change(task, input=msgspec.json.encode(values))
     draft.change(
         task,
         status=TaskStatus.IN_PROGRESS,
-        child=workflow_id,
-        output=msgspec.json.encode({"subWorkflowId": workflow_uuid(workflow_id)}),
+        child=command.workflow_id,
+        output=msgspec.json.encode({"subWorkflowId": workflow_uuid(command.workflow_id)}),
         started_ms=task.started_ms or draft.now_ms,
         updated_ms=draft.now_ms,
         deliver_ms=0,

@@ -274,6 +274,12 @@ def test_versions_are_pinned_at_the_start_of_the_parent(tmp_path: Path) -> None:
         versions = [(await engine.workflow(await child_of(engine, one))).version for one in ids]
 
         assert [1, 2] == versions
+        # A name that is not known before is looked for then, and what was found is told.
+        await define(engine, "named", child(name="${workflow.input.name}"))
+        (task,) = (
+            await engine.execution(await start(engine, "named", input={"name": "child"}))
+        ).tasks
+        assert 2 == msgspec.json.decode(task.input)["subWorkflowVersion"]
 
     run(tmp_path, body)
 

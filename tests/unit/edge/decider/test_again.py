@@ -31,7 +31,9 @@ def ended_around(*others: list[Step]) -> Playbook:
 
 def ended(play: Playbook, ref: str, child: bytes) -> ChildEnded:
     """A child has failed."""
-    return ChildEnded(play.task(ref).ordinal, child, "child.1/id", WorkflowStatus.FAILED, b"{}", "why")
+    return ChildEnded(
+        play.task(ref).ordinal, child, "child.1/id", WorkflowStatus.FAILED, b"{}", "why"
+    )
 
 
 def test_what_was_cancelled_beside_a_child_goes_on_in_its_record() -> None:
