@@ -44,6 +44,7 @@ class LinkError(Exception):
     LinkError
     ├── BrokerUnreachable   try again later
     ├── BrokerRefused       it answers, and does not want us
+    ├── CredentialsUnusable a file that we would show it cannot be used
     └── NotTaken            what came over it could not be kept
     """
 
@@ -54,6 +55,10 @@ class BrokerUnreachable(LinkError):
 
 class BrokerRefused(LinkError):
     """The broker answers and refuses. Check credentials, certificates and the MQTT version."""
+
+
+class CredentialsUnusable(LinkError):
+    """A password or certificate cannot be used. Look at the file; it is read at each attempt."""
 
 
 class NotTaken(LinkError):
@@ -300,18 +305,7 @@ class Link:
             manual_ack=True,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
-        broker = self._broker
-        if broker.username is not None:
-            secret = broker.password_file
-            password = secret.read_text(encoding="utf-8").strip() if secret else None
-            client.username_pw_set(broker.username, password)
-        if broker.ca_file is not None:
-            certificate, key = broker.certificate_file, broker.key_file
-            client.tls_set(
-                ca_certs=str(broker.ca_file),
-                certfile=str(certificate) if certificate else None,
-                keyfile=str(key) if key else None,
-            )
+        self._identify(client)
         if will is not None:
             properties = None
             if five:
@@ -329,6 +323,23 @@ class Link:
         client.on_socket_register_write = self._on_register_write
         client.on_socket_unregister_write = self._on_unregister_write
         return client
+
+    def _identify(self, client: Client) -> None:
+        """Read password and certificates anew, as they may be renewed. Raises CredentialsUnusable."""
+        broker = self._broker
+        files = (broker.ca_file, broker.certificate_file, broker.key_file)
+        at = str(broker.password_file)
+        try:
+            if broker.username is not None:
+                secret = broker.password_file
+                password = secret.read_text(encoding="utf-8").strip() if secret else None
+                client.username_pw_set(broker.username, password)
+            if broker.ca_file is not None:
+                at = ", ".join(str(file) for file in files if file)
+                authority, certificate, key = (str(file) if file else None for file in files)
+                client.tls_set(authority, certificate, key)
+        except (OSError, ValueError) as error:
+            raise CredentialsUnusable(f"cannot use {at} for the broker: {error}") from error
 
     async def open(self) -> None:
         """Connect and greet the broker.

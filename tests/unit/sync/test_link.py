@@ -7,10 +7,11 @@ import random
 import socket
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 
-from sync.link import Backoff, Broker, Dialect, Link, LinkEvent, Lost
+from sync.link import Backoff, Broker, CredentialsUnusable, Dialect, Link, LinkEvent, Lost
 
 
 def test_waits_are_spread_and_bounded() -> None:
@@ -36,6 +37,25 @@ def test_the_first_wait_is_short_and_later_ones_grow() -> None:
 def test_a_broker_is_named_for_people() -> None:
     """Host and port, as one would type them."""
     assert "10.0.0.1:8883" == Broker(host="10.0.0.1", port=8883).address
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"half a certif", b"\xff\xfe"], ids=["gone", "half", "odd"]
+)
+def test_credentials_that_cannot_be_used_end_the_attempt_only(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    """A file that is missing or being renewed is a LinkError with its name: who tries goes on."""
+    file = tmp_path / "shown"
+    if content is not None:
+        file.write_bytes(content)
+    brokers = [Broker(ca_file=file), Broker(ca_file=file, certificate_file=file)]
+    if content != b"half a certif":
+        brokers.append(Broker(username="gate-7", password_file=file))
+
+    for broker in brokers:
+        with pytest.raises(CredentialsUnusable, match=r"cannot use .*/shown for the broker: "):
+            Link(broker, client_id="x", dialect=Dialect(broker), on_news=lambda: None)
 
 
 def make(seed: int) -> Backoff:
