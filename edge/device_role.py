@@ -22,7 +22,6 @@ from edge.api.house import House
 from edge.config import (
     ListenerSettings,
     Settings,
-    WrongValue,
     secret_key_file,
     shown,
 )
@@ -38,7 +37,7 @@ from edge.history_budget import HistoryBudget
 from edge.imports import installed
 from edge.journal import forget, keep_with
 from edge.journal_file import JournalFile
-from edge.listeners import Listeners, is_sink
+from edge.listeners import Listeners
 from edge.lookups import Lookups
 from edge.model.errors import (
     InvalidInput,
@@ -517,10 +516,5 @@ def _journal(settings: Settings, data: DataDir) -> JournalFile | None:
 
 
 def _listeners(settings: ListenerSettings) -> Listeners:
-    for name in ("workflow_sink", "task_sink"):
-        sink = getattr(settings, name)
-        if sink and not is_sink(sink):
-            raise WrongValue(
-                f"listener.{name}: {sink!r} is not mqtt:TOPIC, conductor:NAME or http(s)://HOST/..."
-            )
+    site.check_sinks(settings)
     return Listeners(settings.workflow_sink, settings.task_sink)

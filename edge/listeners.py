@@ -13,7 +13,7 @@ import structlog
 from edge.model import decision as model
 from edge.model.decision import Command, Decision, Publication
 from edge.model.definitions import JsonObject
-from edge.model.events import CONDUCTOR, HTTP, MQTT, PAYLOAD_BYTES, may_be_published_to
+from edge.model.events import PAYLOAD_BYTES, is_sink
 from edge.model.executions import (
     Task,
     Workflow,
@@ -37,13 +37,6 @@ _BY_COMMAND = {
     model.Pause: "PAUSED",
     model.Resume: "RESUMED",
 }
-
-
-def is_sink(sink: str) -> bool:
-    """Whether listeners can be told there."""
-    if sink.startswith(MQTT):
-        return may_be_published_to(sink.removeprefix(MQTT))
-    return sink.startswith((CONDUCTOR, *HTTP)) and sink not in (CONDUCTOR, *HTTP)
 
 
 class Listeners:

@@ -1,4 +1,4 @@
-"""What the files of a site name, held against each other: devices, triggers, bundled workflows.
+"""What the files of a site name, held against each other: devices, triggers, workflows, workers.
 
 Nothing is opened or registered here. The daemon begins with it, and ``baton check`` ends with it.
 """
@@ -12,8 +12,9 @@ import msgspec
 
 from devices.capabilities import Surroundings
 from devices.inventory import Inventory
-from edge.config import Settings, WrongValue
+from edge.config import ListenerSettings, Settings, WrongValue
 from edge.model.errors import InvalidInput, ValidationFailed
+from edge.model.events import is_sink
 from edge.model.validation import parse_task_definition, parse_workflow_definition
 from workflows.catalog import BundledWorkflow, catalog
 
@@ -24,9 +25,12 @@ def check(settings: Settings) -> None:
     Drivers are imported for it, but no device is opened; handlers of workflows are not imported.
 
     Raises:
-        WrongValue: a trigger, a folder of workflows or a definition is wrong.
+        WrongValue: a trigger, a folder of workflows, a definition or a sink is wrong, or a file
+            cannot be read.
         DeviceError: the inventory or the settings of a device are.
     """
+    _check_files(settings)
+    check_sinks(settings.listener)
     inventory = inventory_of(settings, lambda: 0, lambda: 0.0)
     check_triggers(settings, inventory)
     for bundle in bundles_of(settings):
@@ -45,6 +49,41 @@ def check(settings: Settings) -> None:
             raise WrongValue(
                 f"trigger[{index}].device: {trigger.device!r} reports nothing that happens "
                 f"(driver {driver!r}); name a camera"
+            )
+
+
+def _check_files(settings: Settings) -> None:
+    """Look whether the files that the configuration names by itself can be read."""
+    named = {
+        f"{section}.{key}": getattr(settings_of, key)
+        for section, settings_of in (("sync", settings.sync), ("events", settings.events))
+        for key in ("password_file", "ca_file", "certificate_file", "key_file")
+    }
+    named["secrets.key_file"] = settings.secrets.key_file
+    named["cloud.mail_password_file"] = settings.cloud.mail_password_file
+    for index, worker in enumerate(settings.worker):
+        named[f"worker[{index}].python"] = worker.python
+        if worker.module.endswith(".py"):
+            named[f"worker[{index}].module"] = worker.module
+    for key, path in named.items():
+        try:
+            if path:
+                Path(path).open("rb").close()
+        except OSError as error:
+            raise WrongValue(f"{key}: {path} cannot be read: {error.strerror}") from error
+
+
+def check_sinks(settings: ListenerSettings) -> None:
+    """Look whether listeners can be told where the configuration says.
+
+    Raises:
+        WrongValue: they cannot.
+    """
+    for name in ("workflow_sink", "task_sink"):
+        sink = getattr(settings, name)
+        if sink and not is_sink(sink):
+            raise WrongValue(
+                f"listener.{name}: {sink!r} is not mqtt:TOPIC, conductor:NAME or http(s)://HOST/..."
             )
 
 

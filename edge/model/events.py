@@ -251,6 +251,13 @@ def may_be_published_to(topic: str) -> bool:
     return not set("+#\0") & set(topic)
 
 
+def is_sink(sink: str) -> bool:
+    """Whether listeners can be told there."""
+    if sink.startswith(MQTT):
+        return may_be_published_to(sink.removeprefix(MQTT))
+    return sink.startswith((CONDUCTOR, *HTTP)) and sink not in (CONDUCTOR, *HTTP)
+
+
 def is_for(event: str, handled: str) -> bool:
     """Whether a message of an event meets a handler.
 

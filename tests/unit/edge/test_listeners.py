@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from edge.engine import Engine
-from edge.listeners import Listeners, is_sink
-from edge.model.events import EventHandler
+from edge.listeners import Listeners
+from edge.model.events import EventHandler, is_sink
 from edge.model.executions import TaskStatus
 from edge.store import events as store
 from edge.store import outbox

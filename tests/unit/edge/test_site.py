@@ -72,6 +72,12 @@ def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str, words: str
         ('[workflows]\nfolders = ["nowhere"]\n', "there is no folder .*nowhere"),
         ('[workflows]\nfolders = ["."]\n', "holds no workflow; one is a folder with"),
         ('[devices]\nfile = "missing.toml"\n', "missing.toml cannot be read"),
+        ('[sync]\nca_file = "ca.pem"\n', r"^sync\.ca_file: .*/ca\.pem cannot be read: No such"),
+        ('[events]\nbroker = "mqtt://b"\npassword_file = "."\n', r"^events\.password_file: .*Is a"),
+        ('[secrets]\nkey_file = "key"\n', r"^secrets\.key_file: .*/key cannot be read"),
+        ('[[worker]]\nmodule = "greet.py"\n', r"^worker\[0\]\.module: .*/greet\.py cannot be read"),
+        ('[[worker]]\nmodule = "m"\npython = "python9"\n', r"^worker\[0\]\.python: .*/python9 can"),
+        ('[listener]\ntask_sink = "ftp://x"\n', r"^listener\.task_sink: 'ftp://x' is not mqtt:"),
     ],
 )
 def test_what_is_not_there_is_named(tmp_path: Path, text: str, words: str) -> None:
