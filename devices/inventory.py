@@ -270,6 +270,10 @@ def _checked(entry: Entry) -> tuple[Any, msgspec.Struct]:
             "if a package is missing, install the extra that brings it, such as baton[vision]"
         )
         raise Refused(message) from error
+    except Exception as error:  # A driver may be anybody's.
+        what = f"{type(error).__name__}: {error}"
+        message = f"device {entry.name!r}: driver {entry.driver!r} cannot be loaded ({what})"
+        raise Refused(message) from error
     settings_type = getattr(driver_class, "settings_type", None)
     if not (isinstance(settings_type, type) and issubclass(settings_type, msgspec.Struct)):
         message = f"{where}: {entry.target} is no driver, it has no settings_type"

@@ -152,6 +152,35 @@ def test_a_driver_that_cannot_be_imported_names_the_extra(tmp_path: Path) -> Non
         inventory.open("front")
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("x = = 1", "SyntaxError: invalid syntax"), ("y = nothing", "NameError: name 'nothing'")],
+)
+def test_a_driver_with_a_fault_in_its_module_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, words: str
+) -> None:
+    """A site's own module may be anything; what is wrong with it is told with the device."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "faulty_driver.py").write_text(code)
+
+    with pytest.raises(Refused, match=rf"'scale'.*cannot be loaded \({words}"):
+        _load(tmp_path, '[scale]\ndriver = "faulty_driver:Scale"').check("scale")
+
+
+def test_a_driver_as_the_pages_show_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of docs/devices.md is a driver: it opens, and tells how it is."""
+    monkeypatch.syspath_prepend(tmp_path)
+    page = Path(__file__).parents[3].joinpath("docs/devices.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].partition("```")[0]
+    (tmp_path / "scale.py").write_text(code)
+    entry = page.split("```toml\n[scale]")[1].partition("```")[0]
+
+    scale = _load(tmp_path, f"[scale]{entry}").open("scale")
+
+    assert "reads /dev/ttyS0" == scale.status().message
+    assert 71.5 == scale.weigh()
+
+
 def test_a_device_that_fails_to_connect_can_be_asked_why(tmp_path: Path) -> None:
     """A camera with a wrong source stays in the inventory, broken, with the reason."""
     inventory = _load(tmp_path, '[front]\ndriver = "camera"\nsource = "nowhere.mp4"\n')
