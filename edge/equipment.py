@@ -19,7 +19,7 @@ import structlog
 from devices.errors import DeviceError, Unreachable
 from devices.inventory import Inventory
 from edge.cores import HOME
-from edge.model.errors import IllegalState, NotFound
+from edge.model.errors import NoPicture, NotFound
 
 _log = structlog.get_logger(__name__)
 
@@ -90,7 +90,7 @@ class Equipment:
 
         Raises:
             NotFound: there is no such device, or it has no picture by its nature.
-            IllegalState: it has none at present.
+            NoPicture: it has none at present.
         """
         if name not in self._inventory:
             raise NotFound(f"There is no device {name[:80]!r}")
@@ -100,7 +100,7 @@ class Equipment:
         frame = None if device is None else device.snapshot()
         if frame is None:
             reason = self._status(name).get("message") or "no frame has arrived"
-            raise IllegalState(f"The camera {name!r} has no picture now: {reason}")
+            raise NoPicture(f"The camera {name!r} has no picture now: {reason}")
         return await asyncio.to_thread(_jpeg, frame.image)
 
     async def _open_one(self, name: str) -> None:

@@ -20,6 +20,7 @@ No text of an answer is built elsewhere, and no transport is named here.
     ├── RowDamaged              500
     ├── Overloaded              429
     ├── RateLimited             429
+    ├── NoPicture               503
     └── StorageUnavailable      503
         └── StorageFull         507
 """
@@ -191,6 +192,14 @@ class RateLimited(BatonError):
 
     code = "rate_limited"
     status = 429
+    retryable = True
+
+
+class NoPicture(BatonError):
+    """The camera delivers nothing at present. Look at how it is, then ask again."""
+
+    code = "no_picture"
+    status = 503
     retryable = True
 
 

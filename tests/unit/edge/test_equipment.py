@@ -17,7 +17,7 @@ from devices.errors import Refused
 from devices.inventory import Entry, Inventory
 from edge import equipment
 from edge.equipment import Equipment
-from edge.model.errors import IllegalState, NotFound
+from edge.model.errors import NoPicture, NotFound
 
 
 class NoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,9 +139,9 @@ def test_one_broken_device_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) ->
         )
         with pytest.raises(NotFound):
             await rooms.snapshot("nobody")
-        with pytest.raises(IllegalState, match="cable out"):
+        with pytest.raises(NoPicture, match="cable out"):
             await rooms.snapshot("front")
-        with pytest.raises(IllegalState, match="names no file"):
+        with pytest.raises(NoPicture, match="names no file"):
             await rooms.snapshot("bad")
         await rooms.close()
 
