@@ -16,7 +16,8 @@ from edge.model.errors import Overloaded
 from edge.model.requests import Changed
 
 _HEARTBEAT_S = 15.0
-"""Seconds of silence before a comment is sent, so that both ends notice a dead connection."""
+"""Seconds of silence before the stream says that it is still there: a dead connection is noticed by
+the writing at this end, and at the other, where a comment would not be seen, by the silence."""
 
 _MAX_WAITING = 256
 """Executions with an unsent hint, per client; beyond that the stream ends, the browser comes back,
@@ -106,7 +107,7 @@ class Streams:
                 await hints.wait(heartbeat_s)
                 if hints.overflowed:
                     return
-                yield hints.take() or b": still here\n\n"
+                yield hints.take() or b"event: still\ndata: {}\n\n"
         finally:
             self._open.discard(hints)
             unsubscribe()

@@ -15,6 +15,7 @@ const FIGURES_EVERY_MS = 5000;
 const DEVICES_EVERY_MS = 2000;
 const PICTURE_EVERY_MS = 1000;
 const PICTURE_RETRY_MS = 5000;
+const PICTURE_WAIT_MS = 30_000;
 const LANES = ["control", "urgent", "history", "bulk"];
 
 const isWorkflow = (change) => change.name === "workflow";
@@ -86,8 +87,16 @@ function usePicture(name) {
     const ask = () => {
       if (document.hidden) return next(null);
       const loading = new Image();
-      loading.onload = () => next({ url: loading.src, failed: false });
-      loading.onerror = () => next({ url: "", failed: true }, PICTURE_RETRY_MS);
+      const arrived = (state, pauseMs) => {
+        loading.onload = loading.onerror = null;
+        clearTimeout(timer);
+        next(state, pauseMs);
+      };
+      const none = () => arrived({ url: "", failed: true }, PICTURE_RETRY_MS);
+      loading.onload = () => arrived({ url: loading.src, failed: false });
+      loading.onerror = none;
+      // On a link that swallows what is sent, an old picture would pass for a live one.
+      timer = setTimeout(none, PICTURE_WAIT_MS);
       loading.src = snapshotUrl(name, Date.now());
     };
     ask();

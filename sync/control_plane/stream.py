@@ -20,8 +20,9 @@ STREAM_LIMIT = 200
 _SLICE_S = 1.0
 """How long one wait for a change lasts: also how long a stopping server waits for its streams."""
 
-_KEEPALIVE_SLICES = 15
-"""A comment each 15 s, so that proxies keep an idle stream and dead ones are noticed."""
+_KEEPALIVE_S = 15.0
+"""So often a silent stream says that it is still there: proxies keep it, and a dead one is noticed at
+both ends; a comment would not be seen by a page."""
 
 _PAUSE_S = 0.2
 """Between two batches: a burst of a thousand changes becomes five a second."""
@@ -85,24 +86,25 @@ class Streams:
             cursor = newest if last_seen is None else min(last_seen, newest)
             # The id is sent at once, so that a page that lost the link early can resume too.
             yield f"retry: 1000\nid: {cursor}\nevent: hello\ndata: {{}}\n\n".encode()
-            idle_slices = 0
+            silent_s = 0.0
             while not self._closing:
                 if admitted is not None and not await admitted():
                     return
-                if not await self._feed.wait_for_change(cursor, timeout_s=_SLICE_S):
-                    idle_slices += 1
-                    if idle_slices % _KEEPALIVE_SLICES == 0:
-                        yield b": keepalive\n\n"
-                    continue
-                idle_slices = 0
-                newest = await self._feed.newest_change()
-                changes = await self._feed.changes_after(cursor, _CHANGES_AT_ONCE)
-                # A change may have been overtaken by a rebuild and have no row; it is passed over.
-                cursor = changes[-1].cursor if changes else newest
-                told = b"".join(_event(c) for c in changes if c.tenant == tenant)
-                if told:
-                    yield told
-                await asyncio.sleep(_PAUSE_S)
+                if await self._feed.wait_for_change(cursor, timeout_s=_SLICE_S):
+                    newest = await self._feed.newest_change()
+                    changes = await self._feed.changes_after(cursor, _CHANGES_AT_ONCE)
+                    # A change may have been overtaken by a rebuild and have no row: passed over.
+                    cursor = changes[-1].cursor if changes else newest
+                    told = b"".join(_event(c) for c in changes if c.tenant == tenant)
+                    if told:
+                        yield told
+                    silent_s = 0.0 if told else silent_s + _PAUSE_S
+                    await asyncio.sleep(_PAUSE_S)
+                else:
+                    silent_s += _SLICE_S
+                if silent_s >= _KEEPALIVE_S:
+                    yield b"event: still\ndata: {}\n\n"
+                    silent_s = 0.0
         finally:
             self.open -= 1
 

@@ -39,33 +39,62 @@ export function speakAs(given) {
   session = given;
 }
 
+// A link that swallows what is sent tells nobody: only the time that passes does.
+const ANSWER_MS = 30_000;
+const BODY_MS = 120_000;
+
+/** What is said of a request that was given up. */
+function silence(method, millis) {
+  const doubt = method === "GET" ? "Check the link, then try again."
+    : "Whether it was done is not known: look before it is tried again.";
+  return new Problem(0, `No answer for ${millis / 1000} s. ${doubt}`);
+}
+
 async function request(method, path, body, abort, again = false) {
-  const options = {
-    method, signal: abort, headers: { Accept: "application/json, text/plain", ...session.headers() },
-  };
-  if (body !== undefined) {
-    options.headers["Content-Type"] = "application/json";
-    options.body = JSON.stringify(body);
-  }
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem(0, "No answer. Check that the daemon is running and reachable.");
-  }
-  noteServerClock(response);
+  const { response, text } = await exchange(method, path, body, abort);
   if (response.status === 401 && session.ask && !again) {
     await session.ask();
     return request(method, path, body, abort, true);
   }
-  const text = await response.text();
   const parsed = parseBody(text, response.headers.get("content-type") ?? "");
   if (!response.ok) {
     const message = parsed?.message ?? (text.slice(0, 300) || response.statusText);
     throw new Problem(response.status, String(message));
   }
   return parsed;
+}
+
+/** One request and its answer, `{response, text}`, neither of which is waited for without end. */
+async function exchange(method, path, body, abort) {
+  const options = { method, headers: { Accept: "application/json, text/plain", ...session.headers() } };
+  if (body !== undefined) {
+    options.headers["Content-Type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  const ending = new AbortController();
+  const end = () => ending.abort();
+  if (abort?.aborted) end();
+  abort?.addEventListener("abort", end);
+  let silent = null;
+  const giveUpAfter = (millis) => setTimeout(() => {
+    silent = silence(method, millis);
+    end();
+  }, millis);
+  let timer = giveUpAfter(ANSWER_MS);
+  try {
+    const response = await fetch(path, { ...options, signal: ending.signal });
+    clearTimeout(timer);
+    timer = giveUpAfter(BODY_MS);
+    noteServerClock(response);
+    return { response, text: await response.text() };
+  } catch (error) {
+    if (silent) throw silent;
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "No answer. Check that the daemon is running and reachable.");
+  } finally {
+    clearTimeout(timer);
+    abort?.removeEventListener("abort", end);
+  }
 }
 
 function parseBody(text, type) {
@@ -94,6 +123,9 @@ export function withQuery(path, values) {
 const listeners = new Set();
 const RETRY_FIRST_MS = 1000;
 const RETRY_CAP_MS = 15_000;
+// The server says each 15 s that it is still there.
+const SILENT_MS = 40_000;
+const LISTEN_EVERY_MS = 5000;
 
 /** Tell every component that shows something of this change; `null` = anything may have changed. */
 export function announce(change) {
@@ -104,35 +136,52 @@ export function announce(change) {
  * Follow the server's stream for as long as the page is open.
  *
  * The browser resumes by itself and sends Last-Event-ID. When the server refuses for a while
- * (a restart behind a proxy), a new stream is opened and the id goes along as a query instead.
- * Nor can it send a header: what says whose changes are meant stands in `query`, too.
+ * (a restart behind a proxy), or is not heard any more (a link that has died without a word), a
+ * new stream is opened and the id goes along as a query instead. Nor can it send a header: what
+ * says whose changes are meant stands in `query`, too.
  */
 export function followStream(path, names, query = {}) {
   let delayMs = RETRY_FIRST_MS;
   let lastId = "";
+  let heardMs = Date.now();
+  let source = null;
   const open = () => {
-    const source = new EventSource(withQuery(path, { ...query, lastEventId: lastId }));
-    source.onopen = () => {
+    source = new EventSource(withQuery(path, { ...query, lastEventId: lastId }));
+    const mine = source;
+    heardMs = Date.now();
+    const heard = (event) => {
+      heardMs = Date.now();
+      if (event.lastEventId) lastId = event.lastEventId;
+    };
+    mine.onopen = () => {
+      heardMs = Date.now();
       delayMs = RETRY_FIRST_MS;
       streamState.value = "live";
       // Hints may have been missed while away: everything on the screen is asked for again.
       announce(null);
     };
-    source.onerror = () => {
+    mine.onerror = () => {
       streamState.value = "lost";
-      if (source.readyState !== EventSource.CLOSED) return;
+      if (mine.readyState !== EventSource.CLOSED) return;
       setTimeout(open, delayMs);
       delayMs = Math.min(delayMs * 2, RETRY_CAP_MS);
     };
+    mine.addEventListener("still", heard);
     // A server that had to drop hints says so instead.
-    source.addEventListener("resync", () => announce(null));
+    mine.addEventListener("resync", () => announce(null));
     for (const name of names) {
-      source.addEventListener(name, (event) => {
-        if (event.lastEventId) lastId = event.lastEventId;
+      mine.addEventListener(name, (event) => {
+        heard(event);
         announce({ name, ...JSON.parse(event.data) });
       });
     }
   };
+  setInterval(() => {
+    if (source.readyState === EventSource.CLOSED || Date.now() - heardMs < SILENT_MS) return;
+    streamState.value = "lost";
+    source.close();
+    open();
+  }, LISTEN_EVERY_MS);
   open();
 }
 

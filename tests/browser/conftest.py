@@ -6,6 +6,7 @@ No behaviour of a page is tested here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import threading
@@ -76,6 +77,16 @@ class Served:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something in the server's loop and wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=20)
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Neither answer nor hang up, as on a link that swallows everything."""
+        over = threading.Event()
+        self._loop.call_soon_threadsafe(over.wait)
+        try:
+            yield
+        finally:
+            over.set()
 
     def stop(self) -> None:
         """End the server."""

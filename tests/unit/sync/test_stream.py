@@ -59,10 +59,19 @@ def change(cursor: int, tenant: str = "default") -> Change:
 
 
 def test_a_silent_stream_is_kept_alive() -> None:
-    """A comment each fifteen silent seconds, and nothing else."""
+    """A word each fifteen silent seconds, which a page can hear, and nothing else."""
     feed = ScriptedFeed(waits=[False] * 31, newest=[4], changes=lambda _: [])
 
-    assert [": keepalive\n\n"] * 2 == told_by(feed)[1:]
+    assert ["event: still\ndata: {}\n\n"] * 2 == told_by(feed)[1:]
+
+
+def test_a_stream_is_kept_alive_while_others_are_busy() -> None:
+    """Changes of another tenant are no sign of life for this one's page."""
+    feed = ScriptedFeed(
+        waits=[False, True] * 13, newest=[4], changes=lambda cursor: [change(cursor + 1, "other")]
+    )
+
+    assert ["event: still\ndata: {}\n\n"] == told_by(feed)[1:]
 
 
 def test_a_change_without_a_row_is_passed_over() -> None:

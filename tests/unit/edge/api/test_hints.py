@@ -32,7 +32,7 @@ def test_a_change_is_heard_and_the_stream_ends_with_the_daemon(tmp_path: Path) -
         assert b"retry: 2000\n\n" == hello
         assert b"event: workflow\ndata: " in heard
         assert workflow_id.encode() in heard
-        assert [b": still here\n\n"] == rest[:1] or [] == rest
+        assert [b"event: still\ndata: {}\n\n"] == rest[:1] or [] == rest
         assert 0 == len(streams)
 
     run(tmp_path, body)
@@ -61,7 +61,7 @@ def test_silence_is_filled_with_heartbeats(tmp_path: Path) -> None:
         events = device.house.streams.open(device.house.engine, heartbeat_s=0.001)
         await anext(events)
 
-        assert b": still here\n\n" == await anext(events)
+        assert b"event: still\ndata: {}\n\n" == await anext(events)
         device.house.streams.close()
 
     run(tmp_path, body)
