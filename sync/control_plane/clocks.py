@@ -50,7 +50,7 @@ SELECT at_ms, offset_ms, error_ms, jumps FROM clock WHERE device_id = :device_id
 
 # Those between the measurements around a new one, and those in jumps that it tells of.
 _BEGAN = """
-SELECT execution_id, created_ms, came_ms, began_ms FROM execution
+SELECT execution_id, created_ms, came_ms, began_ms, workflow_id FROM execution
 WHERE device_id = :device_id AND created_ms BETWEEN :from_ms AND :to_ms AND came_ms > 0
 ORDER BY created_ms DESC, execution_id DESC
 LIMIT :limit
@@ -169,23 +169,27 @@ def note(connection: Connection, seen: Sequence[Seen]) -> None:
     )
 
 
-def place(connection: Connection, seen: Sequence[Seen]) -> None:
-    """Put executions where they belong by what is known now, after `note`."""
+def place(connection: Connection, seen: Sequence[Seen]) -> dict[tuple[int, str], int]:
+    """Put executions where they belong by what is known now, after `note`.
+
+    Returns:
+        Of those that were put elsewhere, by device and workflow id, when they began before.
+    """
+    moved: dict[tuple[int, str], int] = {}
     for device_id in sorted({one.device_id for one in seen}):
         known = of_device(connection, device_id)
         told = [one.told for one in seen if one.device_id == device_id]
         for from_ms, to_ms in known.reach_of(told):
             keys = {"device_id": device_id, "from_ms": from_ms, "to_ms": to_ms}
             rows = connection.execute(_BEGAN, keys | {"limit": PLACED_AT_ONCE}).fetchall()
-            placed = [(row[0], known.began(row[1], row[2]), row[3]) for row in rows]
-            connection.executemany(
-                _PUT_BEGAN,
-                [
-                    {"execution_id": execution_id, "began_ms": began_ms}
-                    for execution_id, began_ms, before_ms in placed
-                    if began_ms != before_ms
-                ],
-            )
+            placed = []
+            for execution_id, created_ms, came_ms, before_ms, workflow_id in rows:
+                began_ms = known.began(created_ms, came_ms)
+                if began_ms != before_ms:
+                    placed.append({"execution_id": execution_id, "began_ms": began_ms})
+                    moved.setdefault((device_id, workflow_id), before_ms)
+            connection.executemany(_PUT_BEGAN, placed)
+    return moved
 
 
 def read(connection: Connection, *, tenant: str, device: str) -> Correction:

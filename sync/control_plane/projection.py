@@ -455,7 +455,7 @@ class _Batch:
         )
         if self._clocks:
             clocks.note(connection, self._clocks)
-            clocks.place(connection, self._clocks)
+            tally.move(connection, clocks.place(connection, self._clocks))
         if self._fetched or self._parts:
             fetches.note(connection, self._fetched, self._parts)
         if self._shed:

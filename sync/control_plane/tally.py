@@ -2,13 +2,14 @@
 
 Counting two million rows for a page would take a fifth of a second; these are kept as executions
 change. Like all of the projection they do not depend on the order of the segments, because they are
-the difference between what the executions were before a step and what they are after it.
+the difference between what the executions were before a step and what they are after it. The hour is
+that in which one began on our clock: by its own, a device in 1970 would never do anything today.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,15 +17,17 @@ from sync.control_plane.dialect import Connection
 
 HOUR_MS = 3_600_000
 ALL_HOURS = -1
-"""Stands for all of them; the hour 0 is that of devices that have lost their clocks."""
+"""Stands for all of them."""
 FAILURES = frozenset({"FAILED", "TIMED_OUT"})
 _KEYS_AT_ONCE = 200
+_FILLED = 2
+"""How `fill` counts at present; what was counted by the devices' own clocks (1) is counted anew."""
 
 # CROSS JOIN is what SQLite is told by not to begin with the executions, of which there are millions.
 _FOUND = """
 WITH wanted (device_id, workflow_id) AS (VALUES {places})
 SELECT execution.device_id, execution.workflow_id, execution.name, execution.status,
-       execution.created_ms, device.tenant
+       execution.began_ms, device.tenant
 FROM wanted CROSS JOIN execution
 JOIN device ON device.device_id = execution.device_id
 WHERE execution.device_id = wanted.device_id AND execution.workflow_id = wanted.workflow_id
@@ -55,7 +58,7 @@ GROUP BY 1, 2, 3, 4
 
 _FILL_HOURS = """
 INSERT INTO device_hour (device_id, hour_ms, executions, failures)
-SELECT device_id, created_ms - created_ms % 3600000, COUNT(*),
+SELECT device_id, began_ms - began_ms % 3600000, COUNT(*),
        SUM(CASE WHEN status IN ('FAILED', 'TIMED_OUT') THEN 1 ELSE 0 END)
 FROM execution
 GROUP BY 1, 2
@@ -107,6 +110,7 @@ class Standing(NamedTuple):
     """What an execution counts as."""
 
     device_id: int
+    workflow_id: str
     tenant: str
     name: str
     status: str
@@ -121,8 +125,8 @@ def standings(connection: Connection, keys: Collection[Key]) -> list[Standing]:
         statement = _FOUND.format(places=places)
         rows = connection.execute(statement, tuple(part for key in together for part in key))
         found += [
-            Standing(device_id, tenant, name, status, created_ms - created_ms % HOUR_MS)
-            for device_id, _, name, status, created_ms, tenant in rows
+            Standing(device_id, workflow_id, tenant, name, status, began_ms - began_ms % HOUR_MS)
+            for device_id, workflow_id, name, status, began_ms, tenant in rows
         ]
     return found
 
@@ -156,12 +160,29 @@ def count(connection: Connection, before: Iterable[Standing], after: Iterable[St
     )
 
 
+def move(connection: Connection, began: Mapping[Key, int]) -> None:
+    """Count executions in another hour, after they were put into it.
+
+    Args:
+        connection: to the ledger.
+        began: when each of them began by what was known before.
+    """
+    now = standings(connection, began)
+    before = [began[one.device_id, one.workflow_id] for one in now]
+    then = [one._replace(hour_ms=ms - ms % HOUR_MS) for one, ms in zip(now, before, strict=True)]
+    count(connection, then, now)
+
+
 def fill(connection: Connection) -> None:
-    """Count what an older release has projected without counting it; once for each ledger."""
-    if connection.execute("SELECT 1 FROM progress WHERE name = 'tally'").fetchone():
+    """Count what an older release has counted otherwise, or not at all; once for each ledger."""
+    filled = connection.execute("SELECT value FROM progress WHERE name = 'tally'").fetchone()
+    if filled is not None and filled[0] >= _FILLED:
         return
-    connection.execute("INSERT INTO progress (name, value) VALUES ('tally', 1)")
-    for hour in ("-1", "execution.created_ms - execution.created_ms % 3600000"):
+    for table in ("tally", "device_hour"):
+        connection.execute(f"DELETE FROM {table}")
+    connection.execute("DELETE FROM progress WHERE name = 'tally'")
+    connection.execute("INSERT INTO progress (name, value) VALUES ('tally', ?)", (_FILLED,))
+    for hour in ("-1", "execution.began_ms - execution.began_ms % 3600000"):
         connection.execute(_FILL_TALLY.format(hour=hour))
     connection.execute(_FILL_HOURS)
 
