@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from sync.control_plane.ledger import Ledger
 from sync.records import Body, ClockRecord, Lane
 from tests.browser.conftest import Fleet, OpenTab, wall_ms
+from tests.browser.dash_world import call
 from tests.browser.diagrams import step
 from tests.browser.fleet_seed import SeededDevice, json_text, task, workflow
 
@@ -27,6 +28,10 @@ _OVER = """() => [...document.querySelectorAll(".diagram .step")].flatMap((step)
 })"""
 _CROWDED = """() => [...document.querySelectorAll("tbody td")].filter((cell) =>
   cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent)"""
+_SQUEEZED = """() => [...document.querySelectorAll("tbody td:not(.num)")].filter((cell) =>
+  cell.clientWidth < 75 || cell.clientHeight > 260).map((cell) => cell.textContent.slice(0, 80))"""
+_CUT_OFF = """() => [...document.querySelectorAll(".panel table")].filter((table) =>
+  table.getBoundingClientRect().right > table.closest(".panel").getBoundingClientRect().right + 1).length"""
 _FEET = """all => all.map((one) => {
   const range = document.createRange();
   range.selectNodeContents(one.lastChild);
@@ -67,6 +72,24 @@ def test_long_names_stay_in_their_boxes(fleet: Fleet, open_tab: OpenTab) -> None
     row = page.locator(".timeline .name").evaluate("text => text.getBoundingClientRect().right")
     bar = page.locator(".timeline .solid").evaluate("bar => bar.getBoundingClientRect().left")
     assert row <= bar
+
+
+@pytest.mark.parametrize("width", [768, 1000, 1280])
+def test_long_names_and_tags_squeeze_no_other_column(
+    fleet: Fleet, open_tab: OpenTab, width: int
+) -> None:
+    """On a tablet and on a desk: no column is a letter wide, no table ends behind its panel."""
+    call(fleet, "POST", "devices", {"device": "never-seen-" + "y" * 50, "tags": ["spare"]})
+    call(fleet, "PUT", "devices/gate-7/tags", {"tags": ["camera", "long-" + "x" * 90]})
+    call(fleet, "PUT", "groups/cameras", {"query": "tag:camera", "description": "All that " * 40})
+    tab = open_tab(fleet.url, width=width)
+
+    for address in ("devices", "groups", "groups/cameras", "executions"):
+        page = tab.open(address)
+        expect(page.locator("tbody tr").first).to_be_visible()
+        squeezed = page.evaluate(_SQUEEZED) if width >= 1000 else []
+        wider = page.evaluate("document.documentElement.scrollWidth")
+        assert ([], 0, width) == (squeezed, page.evaluate(_CUT_OFF), wider), address
 
 
 def test_executions_of_one_minute_are_told_apart(fleet: Fleet, open_tab: OpenTab) -> None:

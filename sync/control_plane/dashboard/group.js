@@ -36,7 +36,7 @@ export function Page({ group: name, query }) {
       <${Panel} title="The group"><${Facts} facts=${[
         ["Kind", group.query === null ? "a list" : "a query"], ["Devices", count(group.devices)],
         group.query !== null && ["Query", html`<code>${group.query}</code>`],
-        group.description && ["Description", group.description],
+        group.description && ["Description", html`<p>${group.description}</p>`],
       ]} /><//>
       <${Members} name=${name} group=${group} query=${query} open=${setBox} changed=${found.reload} />`}<//>
     ${box === "change" && html`<${GroupBox} group=${group} done=${found.reload} close=${() => setBox("")} />`}
