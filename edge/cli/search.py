@@ -85,14 +85,15 @@ def search(
     your own time zone.
     """
     now_ms = SystemClock().now_ms()
-    terms = [f"({query})"] if query else []
-    terms += [f"status IN ({','.join(statuses)})"] if statuses else []
+    terms = [f"status IN ({','.join(statuses)})"] if statuses else []
     terms += [f"workflowType IN ({','.join(map(_quoted, names))})"] if names else []
     terms += [f"correlationId = {_quoted(correlation_id)}"] if correlation_id else []
     if since:
         terms.append(f"startTime > {inputs.moment_ms(since, now_ms=now_ms, hint='--since')}")
     if until:
         terms.append(f"startTime < {inputs.moment_ms(until, now_ms=now_ms, hint='--until')}")
+    # Alone it stays as it was typed: what is wrong with it is told by its characters.
+    terms = [f"({query})" if terms else query, *terms] if query.strip() else terms
     asked = {
         "query": " AND ".join(terms),
         "freeText": text or "*",

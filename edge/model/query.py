@@ -30,19 +30,21 @@ _SHOWN = 200
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _OPERATOR = re.compile(r"!=|<=|>=|=|<|>|(?:IN|BETWEEN|IS|STARTS_WITH)(?=[\s(\"']|$)")
-_WORD_NOT = re.compile(r"NOT(?=[\s(]|$)")
-_JOINED = re.compile(r"(AND|OR)(?=[\s(]|$)")
-_BARE = re.compile(r"(?:(?!\s(?:AND|OR)(?:[\s(]|$))(?:[^()\"']|(?<=\w)'(?=\w)))*")
+_WORD_NOT = re.compile(r"NOT(?=[\s()]|$)")
+_JOINED = re.compile(r"(AND|OR)(?=[\s()]|$)")
+_BARE = re.compile(r"(?:(?!\s(?:AND|OR)(?:[\s()]|$))(?:[^()\"']|(?<=\w)'(?=\w)))*")
 """A value without quotes: up to an AND or OR, a parenthesis or a quotation mark, but for the one in
 a name such as O'Brien. One blank is looked at before the word, not many: a text of blanks must not
 cost a time that grows with its square."""
-_BARE_IN_LIST = re.compile(r"(?:(?!\s(?:AND|OR)(?:[\s(]|$))(?:[^()\"',]|(?<=\w)'(?=\w)))*")
-_CLOSED = re.compile(r"[\s),]|$|(?:AND|OR)[\s(]")
+_BARE_IN_LIST = re.compile(r"(?:(?!\s(?:AND|OR)(?:[\s()]|$))(?:[^()\"',]|(?<=\w)'(?=\w)))*")
+_COMPARED = re.compile(r"\s([A-Za-z_]\w*)\s*[!=<>]")
+"""Inside a value without quotes: where that is a field, a word is missing before it."""
+_CLOSED = re.compile(r"[\s),]|$|(?:AND|OR)[\s()]")
 """What stands behind a quotation mark that closes a value. Any other is one of the value's own, for
 clients put marks around values without a look into them."""
 _NULL = re.compile(r"(NOT\s+)?NULL(?=[\s)]|$)", re.IGNORECASE)
-_LEFT_OUT = re.compile(r"(?:AND|OR)(?:[\s(]|$)")
-"""No value at all: the term is compared with the empty text."""
+_LEFT_OUT = re.compile(r"(?:AND|OR)(?:[\s()]|$)")
+"""No value at all: behind an equals sign that is the empty text, elsewhere it says nothing."""
 
 
 class Operator(enum.StrEnum):
@@ -262,17 +264,25 @@ class _Reader:
                 kind = Operator.IN if listed else Operator.EQUALS
                 return kind, values, operator == "!="
             case _:
-                return Operator(operator), (self._value(_BARE),), False
+                return Operator(operator), (self._said(),), False
 
     def _ends(self) -> tuple[str, str]:
-        low = self._value(_BARE)
+        low = self._said()
         self._blanks()
         match = _JOINED.match(self._text, self._at)
         if match is None or match[1] != "AND":
             raise self._wrong("expected BETWEEN x AND y")
         self._at = match.end()
         self._blanks()
-        return low, self._value(_BARE)
+        return low, self._said()
+
+    def _said(self) -> str:
+        """A value that may not be left out, though it may be the empty text in quotes."""
+        began = self._at
+        value = self._value(_BARE)
+        if self._at == began:
+            raise self._wrong("expected a value")
+        return value
 
     def _null(self) -> bool:
         match = _NULL.match(self._text, self._at)
@@ -308,8 +318,20 @@ class _Reader:
         value = "" if match is None else match[0].strip()
         if value[:1] in ("=", "<", ">", "!"):
             raise self._wrong("expected a value; one that begins with a sign needs quotes")
+        if match is not None:
+            self._refuse_a_term(match)
         self._at = self._at if match is None else match.end()
         return value
+
+    def _refuse_a_term(self, bare: re.Match[str]) -> None:
+        """Nobody looks for ``FAILED version > 3``: an AND is missing, or is written in small letters."""
+        for found in _COMPARED.finditer(bare[0]):
+            if self._knows(found[1]):
+                self._at += found.start(1)
+                raise self._wrong(
+                    f"expected AND or OR, in capitals, before {found[1]}; a value that holds such a "
+                    "text needs quotes"
+                )
 
     def _quoted(self, quote: str) -> str:
         """Up to the same quotation mark; a backslash, or another mark, makes one a part of it."""

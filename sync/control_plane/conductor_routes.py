@@ -45,9 +45,10 @@ _OPEN_STATUSES = ("RUNNING", "PAUSED")
 
 _CONDITION = re.compile(
     r"\s*(\w+)\s*(?:(=|:|<=|>=|<|>)\s*('(?:[^']*)'|\"(?:[^\"]*)\"|[^\s()]+)"
-    r"|\s+IN\s*\(([^)]*)\))\s*(?:AND\b|$)",
+    r"|\s+IN\s*\(([^)]*)\))\s*(AND\b|$)",
     re.IGNORECASE,
 )
+_LISTED = re.compile(r"\s*('[^']*'|\"[^\"]*\"|[^,\s][^,]*?)\s*(?:,|$)")
 _SEARCHED = {
     "workflowtype": "workflow", "workflowname": "workflow", "status": "status",
     "workflowid": "id", "correlationid": "correlation", "version": "version",
@@ -394,15 +395,18 @@ def search_terms(query: str) -> list[Term]:
                 f"query: {query[place : place + 60]!r} is no condition such as status='FAILED' or "
                 "workflowType IN (a,b), with AND between"
             )
-        name, operator, value, values = match.groups()
+        name, operator, value, values, joined = match.groups()
         field = _SEARCHED.get(name.lower())
         if field is None:
             raise QueryError(f"query: {name} cannot be searched by; {', '.join(_SEARCHED)} can")
-        texts = [
-            one.strip().strip("'\"") for one in (value if values is None else values).split(",")
-        ]
-        terms.append(_term(field, operator or "=", texts))
+        # A comma within quotes is one of the value's own.
+        texts = [value] if values is None else _LISTED.findall(values)
+        if not texts:
+            raise QueryError(f"query: {name} IN () names no value")
+        terms.append(_term(field, operator or "=", [one.strip("'\"") for one in texts]))
         place = match.end()
+        if joined and not query[place:].strip():
+            raise QueryError(f"query: a condition is missing behind the last {joined}")
     return terms
 
 

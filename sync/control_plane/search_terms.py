@@ -28,6 +28,10 @@ MAX_CHARACTERS = 1_000
 _WORD = re.compile(r'\s*(-?)((?:[^\s"]|"(?:[^"\\]|\\.)*"?)+)')
 _FIELD = re.compile(r"([A-Za-z]+):(?:(eq|ne|has|starts|lt|le|gt|ge|older|newer):)?")
 _VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,"]+)')
+_ONE = r'(?:"(?:[^"\\]|\\.)*(?:"|$)|[^,"]+)'
+_VALUES = re.compile(rf"{_ONE}(?:,{_ONE})*")
+_JOINING = ("AND", "OR", "NOT")
+"""Words of another grammar: as texts they would find nothing, and nobody would know why."""
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d|w)")
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _UNITS_MS = {
@@ -141,6 +145,11 @@ def duration_ms(text: str) -> int | None:
 def _term(word: str, fields: Mapping[str, Field], *, negated: bool, now_ms: int) -> Term:
     match = _FIELD.match(word)
     if match is None:
+        if word in _JOINING:
+            raise QueryError(
+                f"q: {word} is no term: all terms must hold, a comma between values is an or, and a "
+                f'- before a term a not; the text itself is found with "{word}"'
+            )
         return Term("", Op.HAS, [_unquoted(word)], [], negated)
     name = match[1]
     if name not in fields:
@@ -155,8 +164,10 @@ def _term(word: str, fields: Mapping[str, Field], *, negated: bool, now_ms: int)
         re.sub(r"\\(.)", r"\1", quoted) if quoted or not plain else plain
         for quoted, plain in _VALUE.findall(word[match.end() :])
     ]
-    if not texts or len(texts) > MAX_VALUES:
-        raise QueryError(f"q: {name} needs 1 to {MAX_VALUES} values in {word!r}")
+    if not texts or len(texts) > MAX_VALUES or not _VALUES.fullmatch(word, match.end()):
+        raise QueryError(
+            f"q: {name} needs 1 to {MAX_VALUES} values, with commas between, in {word!r}"
+        )
     if field.words and not set(texts) <= set(field.words):
         raise QueryError(f"q: {name} is one of {', '.join(field.words)}, not {texts[0]!r}")
     numbers = [] if field.sort in (Sort.TEXT, Sort.WORD, Sort.SET) else [

@@ -47,6 +47,16 @@ def test_filters_narrow_the_whole_query(type_: Type) -> None:
     assert "" == type_("search", "--name", "waiting,hello", "--ids").stdout
 
 
+def test_a_query_that_ends_in_an_operator_is_refused(type_: Type) -> None:
+    """As it was typed, with the place; also where other options narrow it."""
+    alone = type_("search", "status = FAILED AND")
+    narrowed = type_("search", "status = FAILED AND", "--name", "hello")
+
+    assert (1, 1) == (alone.exit_code, narrowed.exit_code)
+    assert "status = FAILED AND (expected the name of a field, at character 20)" in alone.stderr
+    assert "expected the name of a field" in narrowed.stderr
+
+
 def test_a_wrong_sort_is_refused(type_: Type) -> None:
     """With all that there are; the daemon would leave it out, and the order be another one."""
     unknown = type_("search", "--sort", "foo")

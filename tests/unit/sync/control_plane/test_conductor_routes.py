@@ -108,7 +108,9 @@ def test_a_device_that_is_not_there_gets_orders(where: Path | str) -> None:
         ("colour=1", "cannot be searched by"), ("status", "no condition"),
         ("status='LOST'", "status is one of"), ("status>FAILED", "cannot be compared"),
         ("startTime=5", "cannot be compared"), ("version=x", "whole numbers"),
-        ("status=FAILED OR status=RUNNING", "no condition"), ("status IN ()", "status is one of"),
+        ("status=FAILED OR status=RUNNING", "no condition"), ("status IN ()", "names no value"),
+        ("status=FAILED AND", "missing behind the last AND"), ("AND status=FAILED", "no condition"),
+        ("status=FAILED workflowType=a", "no condition"), ("version=", "no condition"),
     ],
 )  # fmt: skip
 def test_queries_that_cannot_be_asked_are_named(query: str, told: str) -> None:
@@ -126,6 +128,9 @@ def test_queries_become_terms() -> None:
         ("started", Op.GE, ["7"], [7]),
     ]  # fmt: skip
     assert expected == [(one.field, one.op, one.texts, one.numbers) for one in terms]
+    (one,) = search_terms("correlationId='a,b'")
+    (several,) = search_terms("correlationId IN ('a,b', \"c\" , O'Neill)")
+    assert (["a,b"], ["a,b", "c", "O'Neill"]) == (one.texts, several.texts)
 
 
 def test_registrations_and_pushes_are_numbered_together(where: Path | str) -> None:
