@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from sync.control_plane.access_routes import AccessApi
 from sync.control_plane.alert_routes import AlertApi
 from sync.control_plane.answers import REFUSALS, Rim, refuse
-from sync.control_plane.calls import Call, Operation
+from sync.control_plane.calls import Call, Operation, refuse_unread
 from sync.control_plane.conductor_routes import ConductorApi
 from sync.control_plane.dashboard import DASHBOARD_FOLDER
 from sync.control_plane.device_routes import DeviceApi
@@ -72,6 +72,7 @@ def build_app(
     def routed(operation: Operation) -> Route:
         async def answer(request: Request) -> Response:
             caller = await guard.admit(request, operation)
+            refuse_unread(request, operation)
             return await operation.endpoint(Call(request, caller, tenant))
 
         return Route(operation.path, answer, methods=[operation.method])

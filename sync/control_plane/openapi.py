@@ -18,7 +18,6 @@ from typing import Any, get_args
 import msgspec
 from starlette.responses import Response
 
-from sync.control_plane.access import Area
 from sync.control_plane.calls import Call, Operation
 
 Json = dict[str, Any]
@@ -137,7 +136,7 @@ def _operation(one: Operation, shapes: list[tuple[Any, Json]]) -> Json:
         "description": f"{words} {need}",
         "parameters": [
             *(_parameter(name, "path") for name in _PLACE.findall(one.path)),
-            *(_parameter(name, "query") for name in _query(one)),
+            *(_parameter(name, "query") for name in one.parameters),
         ],
         "security": [] if one.area is None else [{"token": []}, {"bearer": []}],
         "responses": {
@@ -154,12 +153,6 @@ def _operation(one: Operation, shapes: list[tuple[Any, Json]]) -> Json:
         content = {_JSON: {"schema": _schema(one.body, shapes)}}
         found["requestBody"] = {"required": True, "content": content}
     return found
-
-
-def _query(one: Operation) -> tuple[str, ...]:
-    """Its parameters of the query; all that is of one tenant can be asked of another's."""
-    of_tenant = one.area not in (None, Area.ACCESS, Area.AUDIT)
-    return (*one.query, "tenant") if of_tenant and "tenant" not in one.query else one.query
 
 
 def _short(one: Operation) -> str:

@@ -64,3 +64,25 @@ def test_figures_for_prometheus(where: Path | str) -> None:
             assert line in lines
 
     in_world(where, play)
+
+
+def test_parameters_that_nobody_reads_are_refused(tmp_path: Path) -> None:
+    """By every operation of our own API: a filter that is misspelt, or is given twice, shows all."""
+
+    async def play(world: World) -> None:
+        table: list[Operation] = world.app.state.operations
+        for one in table:
+            path = re.sub(r"\{\w+(:path)?\}", "x", one.path)
+            if path.startswith("/api/v1/"):
+                refused = await world.ask(one.method, f"{path}?devcie=x", status=400)
+                assert refused["message"].startswith("devcie: there is no such parameter here")
+        refused = await world.ask("GET", "/api/v1/orders?opne=true", status=400)
+        told = "opne: there is no such parameter here; there is: "
+        assert told + "after, ended, kind, limit, open, tenant" == refused["message"]
+        twice = "/api/v1/executions?status=FAILED&status=TIMED_OUT"
+        assert (await world.ask("GET", twice, status=400))["message"].startswith("status: give it")
+        # What is Conductor's, and what probes ask, goes on as there.
+        await world.ask("GET", "/api/devices/x/conductor/api/workflow/search?devcie=x")
+        await world.ask("GET", "/health?devcie=x")
+
+    in_world(tmp_path / "ledger.db", play)
