@@ -9,7 +9,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -21,6 +21,8 @@ from edge.config import Settings
 
 _LISTEN = "127.0.0.1:8090"
 _ELSEWHERE = -1
+
+T = TypeVar("T")
 
 _DATABASE = click.option(
     "--database",
@@ -257,37 +259,94 @@ def remove_tenant(
     One that has devices is refused: their history is kept. The control plane may run meanwhile.
     """
     settings = _existing(cloud_settings(config, data_dir, database))
-    from edge.clock import SystemClock
     from sync.control_plane import access
 
+    try:
+        removed = _removed(
+            settings, "tenant.remove", tenant, tenant,
+            lambda connection, now_ms: access.remove_tenant(connection, tenant, now_ms=now_ms),
+        )  # fmt: skip
+    except access.TenantHasDevices as error:
+        raise click.ClickException(str(error)) from error
+    if removed is None:
+        raise click.ClickException(f"there is no tenant {tenant}")
+    click.echo(f"The tenant {tenant} is removed.")
+
+
+@cloud.command(
+    name="remove-device",
+    epilog=output.examples("baton cloud remove-device gate-7 --data-dir /var/lib/baton-cloud"),
+)
+@click.argument("device")
+@click.option("--tenant", help="Whose it is; the tenant under [sync] else.")
+@place_options
+@_DATABASE
+def remove_device(
+    *,
+    device: str,
+    tenant: str | None,
+    data_dir: str | None,
+    config: Path | None,
+    database: str | None,
+) -> None:
+    """Remove a device that is not connected, for good, with its history and its orders.
+
+    One that speaks again shows up anew, with what it still holds. The control plane may run meanwhile.
+    """
+    settings = _existing(cloud_settings(config, data_dir, database))
+    from sync.control_plane import removal
+
+    of = tenant or settings.sync.tenant
+    try:
+        removed = _removed(
+            settings, "device.remove", of, device,
+            lambda connection, now_ms: removal.remove(connection, of, device, now_ms=now_ms),
+        )  # fmt: skip
+    except removal.DeviceConnected as error:
+        raise click.ClickException(str(error)) from error
+    if removed is None:
+        raise click.ClickException(f"there is no device {device} of the tenant {of}")
+    click.echo(
+        f"The device {device} is removed, with {removed.records} records, "
+        f"{removed.executions} executions and {removed.orders} orders."
+    )
+
+
+def _removed(
+    settings: Settings,
+    action: str,
+    tenant: str,
+    target: str,
+    remove: Callable[[Any, int], T | None],
+) -> T | None:
+    """Remove something and write that into the audit, in one transaction; None = it is not there."""
+    from edge.clock import SystemClock
+
     now_ms = SystemClock().now_ms()
+    found: list[T | None] = []
 
     async def main() -> None:
         from edge.cloud_role import open_ledger
         from sync.control_plane import audit
         from sync.control_plane.dialect import Connection
 
-        def remove(connection: Connection) -> bool:
-            removed = access.remove_tenant(connection, tenant, now_ms=now_ms)
+        def step(connection: Connection) -> T | None:
+            removed = remove(connection, now_ms)
             if removed is not None:
                 audit.append(
                     connection, at_ms=now_ms, tenant=tenant, actor="command line",
-                    action="tenant.remove", target=tenant, detail=removed,
+                    action=action, target=target, detail=removed,
                 )  # fmt: skip
-            return removed is not None
+            return removed
 
         ledger = await open_ledger(settings)
         try:
-            if not await ledger.write(remove):
-                raise click.ClickException(f"there is no tenant {tenant}")
+            found.append(await ledger.write(step))
         finally:
             await ledger.close()
 
-    try:
-        _attempt(main)
-    except access.TenantHasDevices as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(f"The tenant {tenant} is removed.")
+    _attempt(main)
+    return found[0]
 
 
 @cloud.command(name="verify-audit", epilog=output.examples("baton cloud verify-audit --json"))

@@ -166,7 +166,7 @@ class TenantHasDevices(Exception):
         many = "1 device, whose" if devices == 1 else f"{devices} devices, whose"
         super().__init__(
             f"tenant: {tenant} has {many} history is kept; only one without devices can be removed. "
-            "To shut people out, revoke its tokens"
+            "Remove them first; to shut people out, revoke its tokens"
         )
 
 

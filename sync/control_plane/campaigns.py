@@ -33,7 +33,7 @@ VALUES (:campaign_id, :tenant, :title, :kind, :body, :condition, :query, :member
 
 _COLUMNS = """
 SELECT campaign_id, tenant, title, kind, body, condition, query, members, per_minute, created_ms,
-       created_by, expires_ms, state, given
+       created_by, expires_ms, state, given, removed
 FROM campaign
 """
 
@@ -109,7 +109,14 @@ class Campaign(msgspec.Struct, frozen=True):
     state: str
     """``running``, ``stopped`` or ``finished``: whether orders are still to be given."""
     given: int
-    """Orders that were given."""
+    """Places up to which orders were given."""
+    removed: int = 0
+    """Devices among the members that are removed since."""
+
+    @property
+    def devices(self) -> int:
+        """Members that are still there."""
+        return self.members - self.removed
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -360,7 +367,7 @@ def progress(connection: Connection, campaign: Campaign) -> Progress:
             counts[ended] = int(many)
         else:
             counts["sent"], counts["queued"] = int(sent), int(many) - int(sent)
-    counts["waiting"] = campaign.members - sum(counts.values())
+    counts["waiting"] = campaign.devices - sum(counts.values())
     return Progress(**counts)
 
 

@@ -1,4 +1,4 @@
-"""Endpoints for what a page about devices asks beside the list: how one stands, tags of many.
+"""Endpoints for what a page about devices asks beside the list: how one stands, tags of many, removal.
 
 No SQL stands here.
 """
@@ -12,7 +12,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from sync.control_plane import clocks, fleet
+from sync.control_plane import clocks, fleet, removal
 from sync.control_plane.access import Area, Role
 from sync.control_plane.access_routes import note
 from sync.control_plane.answers import json_answer
@@ -21,6 +21,7 @@ from sync.control_plane.dialect import Connection
 from sync.control_plane.fleet import TAGS_LIMIT
 from sync.control_plane.fleet_routes import Tag, known
 from sync.control_plane.ledger import Ledger
+from sync.control_plane.removal import DeviceConnected, Removed
 from sync.control_plane.search_terms import Op, QueryError, Term
 
 _TAGGED_LIMIT = 500
@@ -62,7 +63,7 @@ class Tagged(msgspec.Struct, frozen=True):
 
 
 class DeviceApi:
-    """How a device stands, and the tags of many."""
+    """How a device stands, its removal, and the tags of many."""
 
     def __init__(self, ledger: Ledger, now_ms: Callable[[], int]) -> None:
         self._ledger = ledger
@@ -74,6 +75,8 @@ class DeviceApi:
         return [
             Operation("GET", "/api/v1/devices/{device}/standing", self.standing, area,
                       answer=DeviceStanding),
+            Operation("DELETE", "/api/v1/devices/{device}", self.remove, area, Role.ADMIN,
+                      answer=Removed),
             Operation("PATCH", "/api/v1/tags", self.change_tags, area, Role.OPERATOR,
                       body=TagChange, answer=Tagged),
         ]  # fmt: skip
@@ -92,6 +95,25 @@ class DeviceApi:
             return DeviceStanding(groups, clock, fleet.takes_orders(connection, row.device_id))
 
         return json_answer(await self._ledger.read(read))
+
+    async def remove(self, call: Call) -> Response:
+        """Remove a device that is not connected, for good, with its history and its orders.
+
+        The audit keeps what it says. One that speaks again shows up anew, with what it still holds.
+        """
+        tenant, device, now_ms = call.tenant, call.part("device"), self._now_ms()
+
+        def remove(connection: Connection) -> Removed:
+            removed = removal.remove(connection, tenant, device, now_ms=now_ms)
+            if removed is None:
+                raise HTTPException(404, f"no device {device[:100]} has been heard of")
+            note(connection, call, "device.remove", device, removed, at_ms=now_ms)
+            return removed
+
+        try:
+            return json_answer(await self._ledger.write(remove))
+        except DeviceConnected as error:
+            raise HTTPException(409, str(error)) from error
 
     async def change_tags(self, call: Call) -> Response:
         """Give tags to many devices and take others from them: all or none."""

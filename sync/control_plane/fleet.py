@@ -220,6 +220,15 @@ def _count(
     )
 
 
+def leave_out(connection: Connection, device_id: int) -> None:
+    """Count a device no longer; it is about to go."""
+    row = connection.execute(
+        "SELECT tenant, state, version FROM fleet WHERE device_id = ?", (device_id,)
+    ).fetchone()
+    if row is not None:
+        _count(connection, [row], [])
+
+
 def forget(connection: Connection) -> None:
     """Throw the list away; `refresh` makes it again."""
     connection.execute("DELETE FROM fleet")

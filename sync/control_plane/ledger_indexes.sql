@@ -13,3 +13,6 @@ CREATE INDEX IF NOT EXISTS execution_by_name_began ON execution (name, began_ms,
 -- Serves how far the orders of a campaign have come.
 CREATE INDEX IF NOT EXISTS device_order_of_campaign ON device_order (campaign_id, ended, cseq)
 WHERE campaign_id IS NOT NULL;
+-- Serve the removal of a device: what leads to a segment is looked for with each one that goes.
+CREATE INDEX IF NOT EXISTS evidence_in_segment ON evidence (segment_id);
+CREATE INDEX IF NOT EXISTS fetched_part_in_segment ON fetched_part (segment_id);

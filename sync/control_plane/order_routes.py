@@ -546,7 +546,7 @@ def _shown_campaign(connection: Connection, campaign: Campaign) -> ShownCampaign
         body=msgspec.Raw(bytes(fresh.body)),
         condition=msgspec.Raw(bytes(fresh.condition) or b"null"),
         query=fresh.query,
-        members=fresh.members,
+        members=fresh.devices,
         per_minute=fresh.per_minute,
         created_ms=fresh.created_ms,
         created_by=fresh.created_by,

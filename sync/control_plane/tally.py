@@ -48,11 +48,22 @@ ON CONFLICT (device_id, hour_ms) DO UPDATE SET
   failures = device_hour.failures + :failures
 """
 
+_HOURS_OF_EACH = ("-1", "execution.began_ms - execution.began_ms % 3600000")
+"""Under which an execution is counted."""
+
 _FILL_TALLY = """
 INSERT INTO tally (tenant, hour_ms, name, status, executions)
 SELECT device.tenant, {hour}, execution.name, execution.status, COUNT(*)
 FROM execution
 JOIN device ON device.device_id = execution.device_id
+GROUP BY 1, 2, 3, 4
+"""
+
+_OF_DEVICE = """
+SELECT device.tenant, {hour}, execution.name, execution.status, COUNT(*)
+FROM execution
+JOIN device ON device.device_id = execution.device_id
+WHERE execution.device_id = :device_id
 GROUP BY 1, 2, 3, 4
 """
 
@@ -182,9 +193,27 @@ def fill(connection: Connection) -> None:
         connection.execute(f"DELETE FROM {table}")
     connection.execute("DELETE FROM progress WHERE name = 'tally'")
     connection.execute("INSERT INTO progress (name, value) VALUES ('tally', ?)", (_FILLED,))
-    for hour in ("-1", "execution.began_ms - execution.began_ms % 3600000"):
+    for hour in _HOURS_OF_EACH:
         connection.execute(_FILL_TALLY.format(hour=hour))
     connection.execute(_FILL_HOURS)
+
+
+def leave_out(connection: Connection, device_id: int) -> None:
+    """Count the executions of a device no longer; they are about to go."""
+    for hour in _HOURS_OF_EACH:
+        found = connection.execute(
+            _OF_DEVICE.format(hour=hour), {"device_id": device_id}
+        ).fetchall()
+        connection.executemany(
+            _ADD,
+            [
+                {
+                    "tenant": tenant, "hour_ms": hour_ms, "name": name, "status": status,
+                    "executions": -many,
+                }
+                for tenant, hour_ms, name, status, many in found
+            ],
+        )  # fmt: skip
 
 
 def statuses(connection: Connection, *, tenant: str | None) -> dict[str, int]:

@@ -45,6 +45,8 @@ _ADDED_COLUMNS = (
     ("execution", "began_ms", "INTEGER NOT NULL DEFAULT 0"),
     # Whose it is, so that the orders of a campaign are counted without looking each of them up.
     ("device_order", "campaign_id", "TEXT"),
+    # Devices of a campaign that were removed; their places stay empty.
+    ("campaign", "removed", "INTEGER NOT NULL DEFAULT 0"),
 )
 
 # What an older release has projected is sorted by the time that the device wrote.

@@ -183,6 +183,30 @@ def test_a_tenant_without_devices_is_removed(guarded: Fleet, open_tab: OpenTab) 
     _wanted(tab, "401")
 
 
+def test_a_device_is_removed(guarded: Fleet, open_tab: OpenTab) -> None:
+    """Offered to an administrator, of one that is not connected; asked about first, with what goes."""
+    tab = open_tab(guarded.url)
+    page = _signed_in(tab, _token(guarded, Role.ADMIN), "devices?q=state:online,lagging")
+    table = page.get_by_role("table", name="Devices")
+    table.locator("tbody tr a").first.click()
+    expect(page.get_by_role("button", name="Edit tags")).to_be_visible()
+    expect(page.get_by_role("button", name="Remove")).to_have_count(0)
+    page.goto(f"{tab.url}/#/devices?q=state:offline")
+    gone = table.locator("tbody tr a").first.inner_text()
+    table.locator("tbody tr a").first.click()
+    page.get_by_role("button", name="Remove").click()
+    box = page.get_by_role("dialog", name=f"Remove {gone}?")
+    expect(box).to_contain_text("If it speaks again it shows up anew")
+    assert [] == tab.audit()
+    box.get_by_role("button", name="Remove").click()
+
+    expect(page.get_by_role("status").filter(has_text=f"{gone} is removed")).to_be_visible()
+    expect(page.get_by_role("heading", name="Devices")).to_be_visible()
+    page.goto(f"{tab.url}/#/devices/{gone}")
+    expect(page.locator("main")).to_contain_text(f"no device {gone} has been heard of")
+    _wanted(tab, "401", "404")
+
+
 def test_a_tenant_is_made_and_looked_at(guarded: Fleet, open_tab: OpenTab) -> None:
     """Who may see all of them chooses one; the address carries it, and every link of the page."""
     tab = open_tab(guarded.url)

@@ -12,7 +12,7 @@ import { Status } from "./web/status.js";
 
 const AREAS = ["devices", "executions", "orders", "logs", "alerts", "access", "audit"];
 const ROLES = [["viewer", "Viewer: looks"], ["operator", "Operator: also gives orders, tags, groups"],
-  ["admin", "Admin: also tokens, tenants, rules, audit"]];
+  ["admin", "Admin: also tokens, tenants, rules, audit, removal"]];
 const DAY_MS = 86_400_000;
 const ENDS = [["30", "In 30 days"], ["1", "In a day"], ["7", "In a week"], ["365", "In a year"], ["0", "Never"]];
 
@@ -129,8 +129,8 @@ function Tenants() {
       onClick=${() => setEdited({ tenant: "", title: "" })}>New tenant</button>`}>
     <${Waiting} resource=${found}>${() => (found.data.tenants.length
       ? html`<${Table} label="Tenants" columns=${columns} rows=${found.data.tenants} keyOf=${(row) => row.tenant} />
-        ${all && html`<p class="soft small">One that has devices cannot be removed, because
-          their history is kept; nor can the one that is looked at.</p>`}`
+        ${all && html`<p class="soft small">One that has devices cannot be removed before
+          they are; nor can the one that is looked at.</p>`}`
       : html`<p class="soft">None was made, and no device has spoken of one.</p>`)}<//><//>
     ${edited && html`<${TenantBox} edited=${edited} done=${changed} close=${() => setEdited(null)} />`}`;
 }

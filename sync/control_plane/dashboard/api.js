@@ -19,6 +19,7 @@ export const getDevice = (device, abort) => getJson(`api/v1/devices/${id(device)
 export const getOfDevice = (device, what, asked, abort) =>
   getJson(withQuery(`api/v1/devices/${id(device)}/${what}`, asked), abort);
 export const registerDevice = (device, tags) => send("POST", "api/v1/devices", { device, tags });
+export const removeDevice = (device) => send("DELETE", `api/v1/devices/${id(device)}`);
 export const getTags = (abort) => getJson("api/v1/tags", abort);
 export const changeTags = (devices, add, remove) => send("PATCH", "api/v1/tags", { devices, add, remove });
 

@@ -1,17 +1,17 @@
 // One device: how it is, what it runs, what it was told, what it is meant to have, what is missing.
 
-import { changeTags, getDevice, getExecutions, getNotices, getOfDevice } from "./api.js";
+import { changeTags, getDevice, getExecutions, getNotices, getOfDevice, removeDevice } from "./api.js";
 import { executionColumns } from "./execution_columns.js";
 import { Fetched } from "./fetched.js";
-import { ActionLink, Field, FormBox, Head, Tags, listOf } from "./kit.js";
+import { ActionLink, Field, FormBox, Head, Tags, attempt, listOf } from "./kit.js";
 import { orderColumns } from "./order_parts.js";
 import { quoted } from "./searchbox.js";
 import { may } from "./session.js";
 import { html, useState } from "./web/dom.js";
 import { count, dateTime, duration } from "./web/format.js";
 import { useResource } from "./web/live.js";
-import { Ago, Facts, Panel, Table, Waiting, tell } from "./web/parts.js";
-import { link } from "./web/router.js";
+import { Ago, Facts, Panel, Table, Waiting, ask, tell } from "./web/parts.js";
+import { go, link } from "./web/router.js";
 import { Status } from "./web/status.js";
 
 const ROWS = 10;
@@ -23,10 +23,16 @@ export function Page({ device }) {
   const standing = useResource((abort) => getOfDevice(device, "standing", {}, abort), device, mine);
   const [tagging, setTagging] = useState(false);
   const state = found.data;
+  const remove = async () => {
+    const yes = await ask({ title: `Remove ${device}?`, action: "Remove", danger: true, text: removalText(state) });
+    if (yes && await attempt(() => removeDevice(device), `The device ${device} is removed`)) go(["devices"]);
+  };
   return html`<${Head} title=${device} path=${html`<a href=${link(["devices"])}>Devices</a>`}
       beside=${state && html`<${Status} value=${state.state} />`}>
       ${state && may("devices", "operator") && html`<button type="button"
         onClick=${() => setTagging(true)}>Edit tags</button>`}
+      ${state && !state.online && may("devices", "admin") && html`<button type="button"
+        onClick=${remove}>Remove</button>`}
       ${state && may("orders", "operator") && html`<${ActionLink} primary
         href=${link(["orders", "new"], { to: "devices", devices: device })}>Start a workflow<//>`}
     <//>
@@ -43,6 +49,13 @@ export function Page({ device }) {
       </div></div>`}<//>
     ${tagging && html`<${TagsBox} device=${device} tags=${state.tags} done=${found.reload}
       close=${() => setTagging(false)} />`}`;
+}
+
+/** What goes with a device; of one that has told something also what comes when it speaks again. */
+function removalText({ records, lastSeenMs }) {
+  if (!lastSeenMs) return "It was never heard of. Its tags and its orders go with it, for good.";
+  return `Its history goes with it, for good: ${count(records)} records of its present epoch and all before, with `
+    + "their executions, files and orders. If it speaks again it shows up anew, with what it still holds.";
 }
 
 /** What is known of a device's clock, in words. */

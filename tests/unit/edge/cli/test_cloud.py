@@ -114,6 +114,30 @@ def test_a_tenant_is_removed_here_too(tmp_path: Path) -> None:
     assert "1 entries, all as written" in verified.output
 
 
+def test_a_device_is_removed_here_too(tmp_path: Path) -> None:
+    """With what it is said to take along; one that is connected, or is not there, is named."""
+    fill(tmp_path / "ledger.db", 1)
+    place = ["--data-dir", str(tmp_path)]
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as disk:
+        ((device,),) = disk.execute("SELECT device FROM device").fetchall()
+        disk.execute("INSERT INTO device VALUES (9, 'acme', 'up', 0, 0, '', 1, 1, 1, 1, 1, 1, 0)")
+        disk.commit()
+
+    removed, gone, other, connected = (
+        CliRunner().invoke(main, ["cloud", "remove-device", *words, *place])
+        for words in (
+            [device], [device], ["up"], ["up", "--tenant", "acme"],
+        )
+    )  # fmt: skip
+
+    assert (0, True) == (removed.exit_code, "is removed, with 1 records, 1 exe" in removed.output)
+    assert (1, True) == (gone.exit_code, f"no device {device} of the tenant d" in gone.output)
+    assert (1, True) == (other.exit_code, "no device up of the tenant default" in other.output)
+    assert (1, True) == (connected.exit_code, "up is connected" in connected.output)
+    verified = CliRunner().invoke(main, ["cloud", "verify-audit", *place])
+    assert "1 entries, all as written" in verified.output
+
+
 def test_options_before_the_verb_are_refused(tmp_path: Path) -> None:
     """They would be those of the control plane itself, and without effect."""
     result = CliRunner().invoke(main, ["cloud", "--data-dir", str(tmp_path), "rebuild"])
@@ -122,10 +146,10 @@ def test_options_before_the_verb_are_refused(tmp_path: Path) -> None:
     assert "stand behind `rebuild`" in result.output
 
 
-@pytest.mark.parametrize("verb", ["rebuild", "verify-audit", "remove-tenant"])
+@pytest.mark.parametrize("verb", ["rebuild", "verify-audit", "remove-tenant", "remove-device"])
 def test_a_ledger_that_is_not_there_is_not_made(tmp_path: Path, verb: str) -> None:
     """A new one would be as good as none, and all would seem well."""
-    words = [verb, "acme"] if verb == "remove-tenant" else [verb]
+    words = [verb, "acme"] if verb.startswith("remove-") else [verb]
     result = CliRunner().invoke(main, ["cloud", *words, "--data-dir", str(tmp_path / "typo")])
 
     assert 1 == result.exit_code
