@@ -168,7 +168,7 @@ class Home:
             # Not Linux, or one that does not let us.
             _log.info("cores_not_shared", reason=str(error))
         finally:
-            self._leave()
+            self._let_go()
 
     async def _keep(self, on_writer: OnWriter) -> None:
         loop = asyncio.get_running_loop()
@@ -184,12 +184,16 @@ class Home:
     @contextlib.contextmanager
     def abroad(self) -> Iterator[None]:
         """The calling thread may run wherever the process may, and so may what it makes."""
-        if self._core is not None:
-            self._put(_CALLER, self._everywhere)
+        self.leave()
         try:
             yield
         finally:
             self._come_home()
+
+    def leave(self) -> None:
+        """The calling thread, which may have been made here, lives elsewhere for good."""
+        if self._core is not None:
+            self._put(_CALLER, self._everywhere)
 
     def look(self, now_s: float, choice: frozenset[int]) -> None:
         """Move to another core when others keep this one busy and that one less.
@@ -214,7 +218,7 @@ class Home:
                 self._put(thread, frozenset({best}))
             _log.info("core_changed", core=best, before=core)
 
-    def _leave(self) -> None:
+    def _let_go(self) -> None:
         core, self._core, self._last = self._core, None, None
         if core is not None:
             for thread in self._machine.threads_on(core):

@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from edge.config import ConfigError, Settings, address_of
+from edge.cores import HOME
 from edge.data_dir import DataDir
 from edge.model.errors import Overloaded, StorageUnavailable
 from edge.sockets import HttpServer, Supervisor, listen, url_of
@@ -137,6 +139,9 @@ def _run(settings: Settings, module: str) -> None:
 
 def _run_once(settings: Settings, module: str, data: DataDir, listener: socket.socket) -> None:
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        # Files are read, hashed and packed there, most of the time without the interpreter.
+        files = ThreadPoolExecutor(thread_name_prefix="files", initializer=HOME.leave)
+        runner.get_loop().set_default_executor(files)
         open_role: OpenRole = import_module(module).open_role
         runner.run(_main(open_role, settings, data, listener))
 

@@ -184,8 +184,8 @@ def _ask(what: str, call: Callable[[], Any]) -> asyncio.Future[Any]:
         result, error = None, None
         try:
             # A camera films on threads that come from here.
-            with HOME.abroad():
-                result = call()
+            HOME.leave()
+            result = call()
         except Exception as raised:  # noqa: BLE001 - a rim: it is raised where it is awaited
             error = raised
         # Who answers after the loop has ended is not heard any more.

@@ -219,6 +219,10 @@ async def _live_together() -> None:
         async def on_writer(function: Callable[[], None]) -> None:
             await loop.run_in_executor(writer, function)
 
+        def gone() -> set[int]:
+            home.leave()
+            return os.sched_getaffinity(0)
+
         def abroad() -> set[int]:
             with home.abroad():
                 return os.sched_getaffinity(0)
@@ -231,6 +235,7 @@ async def _live_together() -> None:
             assert await loop.run_in_executor(handlers, abroad) == everywhere
             assert await loop.run_in_executor(handlers, os.sched_getaffinity, 0) == here
             home.look(loop.time(), frozenset(everywhere))
+            assert await loop.run_in_executor(handlers, gone) == everywhere
         assert os.sched_getaffinity(0) == everywhere
         assert await loop.run_in_executor(writer, os.sched_getaffinity, 0) == everywhere
         assert await loop.run_in_executor(handlers, os.sched_getaffinity, 0) == everywhere
