@@ -75,7 +75,8 @@ def _terms(name: str, definition: TaskDefinition | None) -> Terms:
     run_s = 0 if definition.timeout_policy == "ALERT_ONLY" else definition.timeout_seconds
     return Terms(
         limit,
-        definition.response_timeout_seconds * 1000,
-        run_s * 1000,
+        # Definitions that a step brings along are held against no rule.
+        max(0, definition.response_timeout_seconds) * 1000,
+        max(0, run_s) * 1000,
         tuple(definition.runtime_metadata or ()),
     )

@@ -356,10 +356,9 @@ def _step_faults(
         yield FieldError(path, message)
     yield from _wide_integers(task, path)
     if task.task_definition is not None:
-        # An embedded definition needs no name and no owner: it has those of its surroundings.
-        yield from _task_faults(
-            task.task_definition, f"{path}.taskDefinition", owner_required=False
-        )
+        # Conductor holds an embedded definition against no rule, and executions show ones that a
+        # registered one could not be: what a client has read there it may post again.
+        yield from _wide_integers(task.task_definition, f"{path}.taskDefinition")
 
 
 def _name_faults(path: str, task: WorkflowTask) -> Iterator[FieldError]:

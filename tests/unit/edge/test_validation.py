@@ -225,6 +225,9 @@ def test_each_type_brings_along_what_it_needs(step: dict[str, Any], expected: st
         simple(inputParameters={"x": "$${not.a.reference}", "y": "${CPEWF_TASK_ID}"}),
         simple(inputParameters={"x": "${workflow.input.${workflow.input.key}}"}),
         simple(inputParameters={"x": ["${a.output['my key'][?(@.x == 1)].y}", "open ${"]}),
+        # As executions show them, and as Conductor takes them.
+        simple(taskDefinition={"responseTimeoutSeconds": 0, "backoffScaleFactor": 0}),
+        simple(taskDefinition={"timeoutSeconds": 120, "responseTimeoutSeconds": 3600}),
     ],
 )
 def test_what_is_right_is_accepted(step: dict[str, Any]) -> None:
