@@ -303,7 +303,8 @@ class Encoder:
             rate_limit_frequency_in_seconds=settings.rate_limit_frequency_in_seconds or 1,
             workflow_priority=workflow.priority,
             iteration=task.shown_iteration,
-            subworkflow_changed=task.child_changed,
+            # What has changed in a child is taken up at once: nobody sees Conductor's mark of it.
+            subworkflow_changed=False,
             first_start_time=task.started_ms,
             runtime_metadata=_EMPTY_MAP,
             queue_wait_time=max(0, waited_ms),

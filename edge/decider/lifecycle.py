@@ -327,7 +327,6 @@ def _under_way(draft: Draft, task: Task) -> Task:
     return draft.change(
         task,
         status=TaskStatus.IN_PROGRESS,
-        child_changed=True,
         executed=False,
         ended_ms=0,
         updated_ms=draft.now_ms,

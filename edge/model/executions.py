@@ -199,8 +199,6 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A DO_WHILE's own iteration, from 1; 0 = it has not run."""
     child: bytes = msgspec.field(name="sub", default=b"")
     """Id of the execution that it has started; b"" = none."""
-    child_changed: bool = msgspec.field(name="sc", default=False)
-    """Whether that execution was taken up again after its end."""
     output_path: str | None = msgspec.field(name="op", default=None)
     """Under which name a worker has uploaded the output; None = it came with the answer."""
     input_file: bytes = msgspec.field(name="fi", default=b"")
