@@ -59,13 +59,14 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
 def _open(draft: Draft, fork: Task, steps: list[WorkflowTask], schedule: Schedule) -> None:
     """Go on in all branches, and wait for them."""
     lap = Lap.around(fork)
-    for step in steps:
-        schedule(draft, Visit(step, lap, brought=True))
-    following = draft.snapshot.outline_of(fork.step_ref).following(fork.step_ref)
-    if following is not None:
-        refs = [step.task_reference_name for step in steps]
-        # The names stand in the record, so the definition's own step serves from there on.
-        schedule(draft, Visit(msgspec.structs.replace(following, join_on=refs), lap))
+    with draft.opening():
+        for step in steps:
+            schedule(draft, Visit(step, lap, brought=True))
+        following = draft.snapshot.outline_of(fork.step_ref).following(fork.step_ref)
+        if following is not None:
+            refs = [step.task_reference_name for step in steps]
+            # The names stand in the record, so the definition's own step serves from there on.
+            schedule(draft, Visit(msgspec.structs.replace(following, join_on=refs), lap))
 
 
 def _begin(draft: Draft, fork: Task, schedule: Schedule) -> None:
@@ -185,11 +186,17 @@ def _tasks_and_inputs(draft: Draft, step: WorkflowTask, values: JsonObject) -> I
 
 def _with_input(document: JsonObject, inputs: JsonObject | None) -> JsonObject:
     """A branch with what the map of inputs holds for it."""
-    own = (inputs or {}).get(document["taskReferenceName"])
+    ref = document["taskReferenceName"]
+    own = (inputs or {}).get(ref)
+    if own is not None and not isinstance(own, dict):
+        raise FlowBroken(
+            f"Tasks could not be dynamically forked due to invalid input: that of {ref} is not a "
+            f"map, but {java_text(own)[:500]}"
+        )
     parameters = document.get("inputParameters") or {}
     # Anything but a map is left for the step to refuse.
     if isinstance(parameters, dict):
-        parameters = {**parameters, **(own if isinstance(own, dict) else {})}
+        parameters = {**parameters, **(own or {})}
     return {**document, "inputParameters": parameters}
 
 

@@ -209,6 +209,11 @@ def test_a_failing_branch_ends_the_workflow() -> None:
         ),
         (
             pair(),
+            {"tasks": [{"taskReferenceName": "r"}], "inputs": {"r": "v1"}},
+            "Tasks could not be dynamically forked due to invalid input: that of r is not a map",
+        ),
+        (
+            pair(),
             {"tasks": [{"name": "a", "taskReferenceName": "r", "optional": {}}], "inputs": {}},
             "Dynamic tasks could not be created. The task ",
         ),
