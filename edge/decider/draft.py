@@ -5,7 +5,9 @@ No rule of any task type stands here.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -157,6 +159,8 @@ class Draft:
         self.logs: list[LogLine] = []
         self.calls: list[Call] = []
         self.kept: list[KeptOutput] = []
+        self._held: list[Callable[[], None]] | None = None
+        """What begins once the forks that are being opened are open; None = none is."""
         self._queued: set[int] = set()
         self._before: dict[int, Task | None] = {}
         """What the records that were touched were before; None = they are new."""
@@ -209,6 +213,29 @@ class Draft:
     def resolve(self, value: Any) -> Any:
         """A value with its expressions replaced, seen from the workflow as it stands."""
         return resolve(value, SnapshotLookup(self.snapshot, outside=self.outside))
+
+    # Forks.
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[None]:
+        """A fork is being opened: its branches and its JOIN have their records first."""
+        if self._held is not None:
+            yield
+            return
+        held = self._held = []
+        try:
+            yield
+        finally:
+            self._held = None
+        for begin in held:
+            begin()
+
+    def once_open(self, begin: Callable[[], None]) -> None:
+        """Do something now, or when the forks that are being opened are open."""
+        if self._held is None:
+            begin()
+        else:
+            self._held.append(begin)
 
     # Changing.
 

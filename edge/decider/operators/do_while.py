@@ -39,7 +39,8 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
     if items == []:
         draft.finish(loop, TaskStatus.COMPLETED, output=_encode({"iteration": 0}))
         return
-    _begin_lap(draft, loop, step, 1, schedule)
+    # As Conductor runs it: in a fork after all branches and the JOIN have their records.
+    draft.once_open(lambda: _begin_lap(draft, loop, step, 1, schedule))
 
 
 def _items(draft: Draft, step: WorkflowTask, values: JsonObject) -> list[Any] | None:

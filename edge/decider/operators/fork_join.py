@@ -20,8 +20,10 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
         fork = draft.add(visit, TaskStatus.FAILED, type_="FORK", name="FORK", reason=reason)
         draft.end(Ending(WorkflowStatus.FAILED, reason, fork.ordinal))
         return
-    _begin(draft, draft.add(visit, TaskStatus.COMPLETED, type_="FORK", name="FORK"), schedule)
-    schedule(draft, Visit(following, visit.lap))
+    fork = draft.add(visit, TaskStatus.COMPLETED, type_="FORK", name="FORK")
+    with draft.opening():
+        _begin(draft, fork, schedule)
+        schedule(draft, Visit(following, visit.lap))
 
 
 def _begin(draft: Draft, fork: Task, schedule: Schedule) -> None:

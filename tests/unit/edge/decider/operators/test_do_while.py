@@ -322,3 +322,23 @@ def test_an_endless_loop_is_cut_into_pieces_and_can_be_terminated() -> None:
     assert laps < play.task("loop").laps
     play.terminate("enough")
     assert "TERMINATED" == play.status
+
+
+def test_in_a_fork_a_loop_begins_when_the_fork_is_open() -> None:
+    """The records stand in Conductor's order: the branches, the JOIN, then what the loops run."""
+    deep = step("deep", "DO_WHILE", loopOver=[step("t")], loopCondition="false")
+    inner = fork("g", [deep], [step("u")])
+    play = play_of(
+        fork("f", [loop(step("s"))], [step("b")], [inner, join("k", "deep", "u")]),
+        join("j", "loop", "b", "k"),
+    )
+    play.start({"n": 1})
+
+    assert [
+        "1 f 0 COMPLETED", "2 loop 0 IN_PROGRESS", "3 b 0 SCHEDULED", "4 g 0 COMPLETED",
+        "5 deep 0 IN_PROGRESS", "6 u 0 SCHEDULED", "7 k 0 IN_PROGRESS", "8 j 0 IN_PROGRESS",
+        "9 s__1 0 SCHEDULED", "10 t__1 0 SCHEDULED",
+    ] == play.rows()  # fmt: skip
+    for ref in ("s__1", "t__1", "b", "u"):
+        play.complete(ref)
+    assert "COMPLETED" == play.status
