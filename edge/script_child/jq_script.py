@@ -6,6 +6,7 @@ No time limit stands here: libjq cannot be interrupted, so its process is ended.
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from typing import Any
 
@@ -20,6 +21,10 @@ is set there, the time zone, is needed for local times."""
 
 _PROGRAMS = 32
 """Compiled programs that are kept: compiling takes two hundred times as long as a short run."""
+
+
+_INDEX = re.compile(r'(Cannot index \w+ with (?:number|string))(?: \(("[^\n]*")\)| \([^"\n]*\))')
+"""What this jq says of a key that fits nothing."""
 
 
 class Jq:
@@ -45,7 +50,7 @@ class Jq:
         except MemoryError:
             return failed("the program used more memory than a script may")
         except ValueError as error:
-            return failed(str(error))
+            return failed(_as_conductor_says(str(error)))
 
     def _program(self, expression: bytes) -> Any:
         program = self._programs.pop(expression, None)
@@ -61,3 +66,11 @@ def _shielded(expression: bytes) -> bytes:
     """The program, which sees an empty environment; errors keep their columns in all others."""
     asks = b"env" in expression or b"ENV" in expression
     return _WITHOUT_ENVIRONMENT + expression if asks else expression
+
+
+def _as_conductor_says(text: str) -> str:
+    """The complaint of the jq that Conductor has, which authors and their clients know."""
+    found = _INDEX.fullmatch(text)
+    if found is None:
+        return text
+    return found[1] if found[2] is None else f"{found[1]} {found[2]}"

@@ -103,6 +103,19 @@ def test_what_goes_wrong_is_told(program: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("program", "message"),
     [
+        (".text.array", 'Cannot index string with string "array"'),
+        (".items[0].id.n", 'Cannot index number with string "n"'),
+        (".text[0]", "Cannot index string with number"),
+    ],
+)
+def test_a_key_that_fits_nothing(program: str, message: str) -> None:
+    """In the words of Conductor's jq: clients look for them."""
+    assert message == _run(program).body.decode()
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
         ('"x" * 11000000', "larger than 10 megabytes"),
         ("reduce range(3000) as $i (0; [.])", "nested"),
     ],
