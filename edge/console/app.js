@@ -8,6 +8,7 @@ import { Overview } from "./overview.js";
 import { ask, begin, headers } from "./session.js";
 import { html, start, useEffect } from "./web/dom.js";
 import { getSync } from "./api.js";
+import { holdFocus } from "./web/focus.js";
 import { followStream, speakAs, useResource } from "./web/live.js";
 import { Empty, Frame, arrive } from "./web/parts.js";
 import { link, place } from "./web/router.js";
@@ -47,6 +48,7 @@ function Console() {
     <${Login} />`;
 }
 
+holdFocus();
 speakAs({ headers, ask });
 // The stream goes with the cookie, which a tab that is opened anew may have to renew.
 begin().finally(() => followStream("api/v1/stream", ["workflow"]));

@@ -5,6 +5,7 @@ import { getAlerts } from "./api.js";
 import { ask, begin, headers, may, self } from "./session.js";
 import { Reader, SignIn } from "./signin.js";
 import { html, start, useEffect, useState } from "./web/dom.js";
+import { holdFocus } from "./web/focus.js";
 import { followStream, speakAs, useResource } from "./web/live.js";
 import { Empty, Frame, Trouble, Waiting, arrive } from "./web/parts.js";
 import { link, place } from "./web/router.js";
@@ -197,5 +198,6 @@ function Everything() {
     <${SignIn} />`;
 }
 
+holdFocus();
 speakAs({ headers, ask });
 start(html`<${Everything} />`);
