@@ -70,7 +70,10 @@ function healthOf({ data, error }) {
   if (error) return { status: "down", word: error.status ? "Unwell" : "No answer", note: error.message };
   if (data === null) return { status: "connecting", word: "…" };
   const denied = data.healthy === false || /down|fail|error/i.test(String(data.status ?? ""));
-  return denied ? { status: "down", word: "Unwell" } : { status: "up", word: "Healthy" };
+  // What is the matter is told also where the device does everything else, such as without a worker.
+  const note = (data.healthResults ?? []).filter((part) => part.healthy === false)
+    .map(({ details }) => [details?.name, details?.reason].filter(Boolean).join(": ")).join("; ");
+  return denied ? { status: "down", word: "Unwell", note } : { status: "up", word: "Healthy", note };
 }
 
 /** A camera's picture, asked for again only when the last one is there: a slow link is not flooded. */

@@ -157,6 +157,8 @@ class DeviceDouble:
         """Method and path of every action."""
         self.refusal: str | None = None
         """When set, actions are refused with this message."""
+        self.down: dict[str, str] = {}
+        """Parts of the device that are not well, with the reason; without its disk all of it is not."""
         self.sync: dict[str, Any] = {
             "enabled": True, "state": "syncing", "reason": "", "broker": "127.0.0.1:1883",
             "device": "gate-7", "backlog": 3,
@@ -299,8 +301,13 @@ class DoubleApi:
         return JSONResponse(self._double.sync)
 
     async def health(self, _: Request) -> Response:
-        """Always well."""
-        return JSONResponse({"healthy": True, "healthResults": []})
+        """As well as its parts."""
+        down = self._double.down
+        parts = [
+            {"healthy": False, "details": {"status": "DOWN", "name": name, "reason": reason}}
+            for name, reason in down.items()
+        ]
+        return JSONResponse({"healthy": "disk" not in down, "healthResults": parts})
 
 
 def build_double(double: DeviceDouble) -> Starlette:

@@ -58,6 +58,20 @@ def test_overview_shows_health_counts_cameras_and_sync(device: Device, open_tab:
     expect(page).to_have_title("Overview · Device gate-7 · Baton")
 
 
+@pytest.mark.parametrize(
+    ("part", "word"), [("disk", "Unwell"), ("worker greet", "Healthy")], ids=["disk", "worker"]
+)
+def test_what_is_the_matter_is_said(
+    device: Device, open_tab: OpenTab, part: str, word: str
+) -> None:
+    """Who stands before an unwell device reads why; a worker that is down is told of as well."""
+    device.double.down = {part: "the disk is full"}
+    health = open_tab(device.url).open().locator(".tile", has_text="Health")
+
+    expect(health).to_contain_text(word)
+    expect(health).to_contain_text(f"{part}: the disk is full")
+
+
 def test_a_camera_picture_is_asked_for_again(device: Device, open_tab: OpenTab) -> None:
     """The picture is live: a second one is fetched without anyone touching the page."""
     page = open_tab(device.url).open()
