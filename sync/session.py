@@ -422,6 +422,11 @@ class Session:
         return durable
 
     @property
+    def greets(self) -> bool:
+        """Whether a hello goes next: note what the store holds before it does."""
+        return self._hello_due
+
+    @property
     def epoch(self) -> int:
         """The lineage this session speaks for."""
         return self._epoch

@@ -407,15 +407,19 @@ class Uplink:
                 return
             if self._publisher is not None and await self._publisher.keep(link):
                 self._news.set()
-            if self._records_waiting:
-                self._records_waiting = False
-                session.note_bounds(await self._outbox.bounds())
+            await self._note_bounds(session)
             self._send(link, session)
             await self._feed(link, session)
             # What is waited for goes first: whoever has acknowledged waits for nothing.
             await self._keep_cursors(session)
             self._announce()
             await self._sleep(session)
+
+    async def _note_bounds(self, session: Session) -> None:
+        # What was freed since is news to nobody, and a hello must not say that it is held.
+        if self._records_waiting or session.greets:
+            self._records_waiting = False
+            session.note_bounds(await self._outbox.bounds())
 
     async def _note_clock(self, session: Session) -> None:
         """Write down how far our clock is behind, when that has been heard and has changed."""

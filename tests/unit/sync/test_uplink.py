@@ -182,6 +182,23 @@ def test_a_late_answer_does_not_end_the_sending() -> None:
     assert [26, 27] == seqs
 
 
+def test_a_hello_says_what_is_held_by_then() -> None:
+    """What was freed since the connection began is said to be gone, not to be waited for for ever."""
+    link = _uplink(cast(uplink.Outbox, _Pruned()))
+    session = Session(epoch=1, boot=1, version="1", acked={Lane.HISTORY: 25})
+    session.note_bounds({Lane.HISTORY: (22, 27)})
+    session.connected(0.0, nonce=5)
+    session.to_send(0.0)
+    session.server_started(1.0)
+
+    asyncio.run(link._note_bounds(session))
+    (message,) = session.to_send(1.0)
+    hello = frames.decode(message.payload).hello
+
+    assert hello is not None
+    assert (26, 27) == hello.lanes[Lane.HISTORY]
+
+
 def _records(payload: bytes) -> Sequence[Record]:
     """What a frame of history carries; a greeting carries nothing."""
     header, _ = frames.decode_header(payload)
