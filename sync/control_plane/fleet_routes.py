@@ -377,6 +377,7 @@ class FleetApi:
                     await self._ledger.summary(tenant=None if every else own),
                     await self._ledger.lag_percentiles(since_ms=since_ms) if every else None,
                     broker_connected=self._broker_connected and self._broker_connected(),
+                    ledger_trouble=self._ledger.trouble,
                     streams=self.streams.open,
                 ),
             )
@@ -422,12 +423,13 @@ class FleetApi:
         )
 
     async def health(self, _: Call) -> Response:
-        """Up while the ledger answers; a broker that is down is shown and is not an error."""
+        """Up while the ledger answers and takes what is written; a broker that is down is no error."""
         await self._ledger.newest_change()
-        answer = {"status": "up", "ledger": "up"}
+        trouble = self._ledger.trouble
+        answer = {"status": "down" if trouble else "up", "ledger": trouble or "up"}
         if self._broker_connected is not None:
             answer["broker"] = "connected" if self._broker_connected() else "disconnected"
-        return json_answer(answer)
+        return json_answer(answer, status=503 if trouble else 200)
 
     async def metrics(self, _: Call) -> Response:
         """The figures for Prometheus."""

@@ -109,6 +109,8 @@ class Ledger:
         self.sender: OrderSender | None = None
         """Sends an order at once when its device is there, noted as sent in the transaction that
         gives it; None = whoever asks `due_orders` sends it."""
+        self.trouble = ""
+        """Why the last thing that was to be written was not; empty = it was. Reading may go on."""
         self.shared = False
         """Whether other processes write too, which nobody tells this one of."""
 
@@ -534,15 +536,11 @@ class Ledger:
 
     async def correction(self, device: str, *, tenant: str = DEFAULT_TENANT) -> clocks.Correction:
         """What a device's times mean on the control plane's clock."""
-        return await self._database.read(
-            lambda connection: clocks.read(connection, tenant=tenant, device=device)
-        )
+        return await self._database.read(lambda c: clocks.read(c, tenant=tenant, device=device))
 
     async def summary(self, *, tenant: str | None = None) -> Summary:
         """The fleet in figures; tenant None = of all."""
-        return await self._database.read(
-            lambda connection: queries.summary(connection, tenant=tenant)
-        )
+        return await self._database.read(lambda c: queries.summary(c, tenant=tenant))
 
     async def lag_percentiles(self, *, since_ms: int = 0) -> LagReport:
         """How long records took to get here, from the hour of `since_ms` on."""
@@ -583,9 +581,12 @@ class Ledger:
 
     async def _write(self, step: Callable[[Connection], T]) -> T:
         try:
-            return await self._database.transact(step)
+            result = await self._database.transact(step)
         except StorageUnavailable as error:
-            raise LedgerUnavailable(str(error)) from error
+            self.trouble = str(error)
+            raise LedgerUnavailable(self.trouble) from error
+        self.trouble = ""
+        return result
 
     async def _look(self, function: Callable[[Connection], T]) -> T:
         try:

@@ -120,9 +120,16 @@ def _evidence_json(file: EvidenceView) -> dict[str, Any]:
 
 
 def summary_json(
-    summary: Summary, lag: LagReport | None, *, broker_connected: bool | None, streams: int
+    summary: Summary,
+    lag: LagReport | None,
+    *,
+    broker_connected: bool | None,
+    ledger_trouble: str,
+    streams: int,
 ) -> dict[str, Any]:
     """The fleet in figures; ``brokerConnected`` is null where nobody told.
+
+    ``ledgerTrouble`` says why nothing is written just now, and so nothing acknowledged.
 
     Without a lag they are one tenant's, and what is the control plane's own is null.
     """
@@ -132,6 +139,7 @@ def summary_json(
         **hidden,
         "syncLag": None if lag is None else _fields(lag),
         "brokerConnected": broker_connected,
+        "ledgerTrouble": None if lag is None else ledger_trouble,
         "streams": streams,
     }
 

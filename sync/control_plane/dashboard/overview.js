@@ -154,6 +154,7 @@ function Sync() {
       state.projectionLag > 0 && ["Stored, not shown yet", count(state.projectionLag)],
       state.quarantined > 0 && ["In quarantine", html`<strong class="bad-text">${count(state.quarantined)}</strong>`],
       state.unread > 0 && ["Not readable", html`<strong class="bad-text">${count(state.unread)}</strong>`],
+      state.ledgerTrouble && ["Ledger", html`<strong class="bad-text">takes nothing in</strong>`],
       state.brokerConnected === false && ["Broker", html`<strong class="bad-text">not connected</strong>`],
     ]} /></div>`;
   }}<//><//>`;

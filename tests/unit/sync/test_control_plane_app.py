@@ -17,7 +17,7 @@ from sync.control_plane import stream
 from sync.control_plane.app import build_app
 from sync.control_plane.dialect import Connection
 from sync.control_plane.fleet_routes import DAY_MS
-from sync.control_plane.ledger import Ledger
+from sync.control_plane.ledger import Ledger, LedgerUnavailable
 from sync.control_plane.truth import Presence
 from sync.records import (
     KINDS,
@@ -326,6 +326,34 @@ def test_summary_health_and_metrics_agree(tmp_path: Path) -> None:
         assert 'baton_cloud_executions{status="FAILED"} 1\n' in metrics
         assert "baton_cloud_records_total 2\n" in metrics
         assert "# TYPE baton_cloud_sync_lag_seconds gauge\n" in metrics
+
+    in_world(tmp_path, play)
+
+
+def test_a_ledger_that_takes_nothing_is_not_healthy(tmp_path: Path) -> None:
+    """What is stored is shown all the same; with room it is healthy again."""
+
+    async def play(world: World) -> None:
+        await world.send("a", workflow(W1))
+        pages: dict[str, int] = {}
+
+        def shrink(connection: Connection) -> None:
+            pages["now"] = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages['now']}")
+
+        def room(connection: Connection) -> None:
+            connection.execute(f"PRAGMA max_page_count = {pages['now'] + 1_000}")
+
+        await world.ledger.write(shrink)
+        with pytest.raises(LedgerUnavailable):
+            await world.send("a", workflow(W2, output=b'{"a":"' + b"x" * 90_000 + b'"}'))
+        world.now_ms += 2_000
+        health, summary = await world.get("/health"), await world.json("/api/v1/summary")
+        assert (503, "down") == (health.status_code, health.json()["status"])
+        assert "full" in health.json()["ledger"] and "full" in summary["ledgerTrouble"]
+        assert {"COMPLETED": 1} == summary["executions"]
+        await world.ledger.write(room)
+        assert "up" == (await world.json("/health"))["ledger"]
 
     in_world(tmp_path, play)
 
