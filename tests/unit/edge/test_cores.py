@@ -90,6 +90,16 @@ def test_it_stays_where_others_are_not() -> None:
     assert machine.places == {10: frozenset({1}), 11: frozenset({1})}
 
 
+def test_a_home_that_was_given_up_is_looked_at_no_more() -> None:
+    """Two daemons of one process share it; when one ends, threads run where they like."""
+    machine = FakeMachine()
+    home = _settled(machine)
+    home._let_go()
+    machine.busy = {0: 0.0, 1: 9.0, 2: 0.0}
+    home.look(10.0, EVERYWHERE)
+    assert machine.places == {10: EVERYWHERE, 11: EVERYWHERE}
+
+
 def test_it_moves_to_the_core_that_others_want_least() -> None:
     """A core that others keep busy is left, by all who live there and who come back."""
     machine = FakeMachine()
