@@ -87,9 +87,9 @@ cache near 20 MB. The executions that moved longest ago leave first and are read
 HOT_EXECUTIONS = 1_000
 """Executions kept in memory, at about 3 KB each: many small ones are bounded by this."""
 
-_FOLD_RECORDS = 4_000
-"""Records that the tables may lack: at about 1 KB each they take 4 MB of memory, and some 50 ms to
-be put in place when the database is opened."""
+_FOLD_RECORDS = 1_000
+"""Records that the tables may lack: at about 1 KB each they take 1 MB of memory. Putting them in place
+takes some 15 ms, for which everybody waits; more at once would write no less in the long run."""
 
 _NOTE_EVERY_MS = 60_000
 """How much time a boot without a clock may lose at most."""
