@@ -226,7 +226,12 @@ def _try_again(draft: Draft) -> None:
     # What ended the workflow from inside ends it again; the flow never goes on behind it.
     ends = [task for task in newest if task.kind == "TERMINATE"]
     anew += [task for task in ends if task.status is TaskStatus.COMPLETED]
-    _go_on(draft, [task for task in failed if task.kind in _REOPENED_IN_PLACE], anew)
+    waiting = [task for task in failed if task.kind in _REOPENED_IN_PLACE]
+    for task in waiting:
+        # As Conductor counts: those two were cancelled with the rest, and have not failed.
+        if task.status is not TaskStatus.CANCELED or task.kind not in ("JOIN", "DO_WHILE"):
+            draft.change(task, attempt=task.attempt + 1)
+    _go_on(draft, [draft.snapshot.tasks[task.ordinal] for task in waiting], anew)
 
 
 def _newest(draft: Draft) -> list[Task]:
@@ -263,7 +268,6 @@ def reopen(draft: Draft, task: Task) -> None:
     reopened = draft.change(
         task,
         status=TaskStatus.IN_PROGRESS,
-        attempt=task.attempt + 1,
         started_ms=draft.now_ms,
         ended_ms=0,
         updated_ms=draft.now_ms,

@@ -43,7 +43,7 @@ def test_what_was_cancelled_beside_a_child_goes_on_in_its_record() -> None:
     decision = play.do(ChildReopened(before["c"], FIRST, "retried"))
 
     assert [
-        "1 f 0 COMPLETED", "2 c 0 IN_PROGRESS", "3 b 1 SCHEDULED", "5 j 1 IN_PROGRESS",
+        "1 f 0 COMPLETED", "2 c 0 IN_PROGRESS", "3 b 1 SCHEDULED", "5 j 0 IN_PROGRESS",
         "6 w 1 IN_PROGRESS",
     ] == play.rows()  # fmt: skip
     assert before == {ref: play.task(ref).ordinal for ref in before}
@@ -73,7 +73,7 @@ def test_what_failed_beside_the_target_of_a_rerun_begins_anew_in_its_record() ->
 
     assert [
         "1 f 0 COMPLETED", "2 c 0 SCHEDULED", "3 b 0 SCHEDULED", "4 d 0 SCHEDULED",
-        "5 j 1 IN_PROGRESS",
+        "5 j 0 IN_PROGRESS",
     ] == play.rows()  # fmt: skip
     assert (b"", None, b"{}") == (
         play.task("c").child,

@@ -74,7 +74,7 @@ def test_a_rerun_from_inside_a_branch_opens_the_join_again() -> None:
     play.do(Rerun(play.task("b").ordinal))
 
     assert [
-        "1 f 0 COMPLETED", "2 a 0 COMPLETED", "3 c 0 SCHEDULED", "4 j 1 IN_PROGRESS",
+        "1 f 0 COMPLETED", "2 a 0 COMPLETED", "3 c 0 SCHEDULED", "4 j 0 IN_PROGRESS",
         "5 b 0 SCHEDULED",
     ] == play.rows()  # fmt: skip
     play.complete("b")

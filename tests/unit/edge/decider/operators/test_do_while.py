@@ -274,7 +274,7 @@ def test_references_with_two_underscores_are_found() -> None:
 
 
 def test_a_retry_goes_on_at_the_iteration_that_failed() -> None:
-    """The loop's record is taken up again in place, with one attempt more."""
+    """The loop's record is taken up again in place: it was cancelled, and has not failed."""
     play = play_of(loop(step("s"), step("t")))
     play.start({"n": 2})
     play.complete("s__1", {"v": 1})
@@ -284,7 +284,7 @@ def test_a_retry_goes_on_at_the_iteration_that_failed() -> None:
     assert "CANCELED" == play.task("loop").status
     play.retry()
 
-    assert ("IN_PROGRESS", 1, 2) == (
+    assert ("IN_PROGRESS", 0, 2) == (
         play.task("loop").status, play.task("loop").attempt, play.task("loop").laps,
     )  # fmt: skip
     assert b'{"iteration":2}' == play.task("loop").output
