@@ -292,7 +292,13 @@ def _print_end(execution: dict[str, Any]) -> None:
     click.echo(f"{execution['workflowId']} {output.status(execution['status'])}{took}")
     if execution.get("reasonForIncompletion"):
         click.echo(f"reason: {execution['reasonForIncompletion']}")
-    click.echo(f"output: {output.short(execution['output'], 2_000)}")
+    click.echo(f"output: {_payload(execution, 'output', 2_000)}")
+
+
+def _payload(execution: dict[str, Any], which: str, limit: int = 200) -> str:
+    """An input or output; of one that lies in a file the API gives the name alone."""
+    file = execution.get(f"external{which.capitalize()}PayloadStoragePath")
+    return f"in the file {file}" if file else output.short(execution[which], limit)
 
 
 def _print_execution(execution: dict[str, Any], tasks: list[tuple[int, dict[str, Any]]]) -> None:
@@ -300,7 +306,7 @@ def _print_execution(execution: dict[str, Any], tasks: list[tuple[int, dict[str,
         f"{execution['workflowName']} version {execution['workflowVersion']}, "
         f"started {output.moment(execution['createTime'])}"
     )
-    click.echo(f"input:  {output.short(execution['input'])}")
+    click.echo(f"input:  {_payload(execution, 'input')}")
     _print_end(execution)
     rows = [
         [

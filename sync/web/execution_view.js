@@ -110,10 +110,18 @@ function TaskTable({ tasks, running, selected, onSelect }) {
   <//>`;
 }
 
+/** An input or output; one that lies in a file is empty here, and `file` names it. */
+function Payload({ value, label, file }) {
+  if (!file) return html`<${JsonView} value=${value} label=${label} />`;
+  return html`<p class="soft small">Not shown: it lies in a file of the device, <code>${file}</code></p>`;
+}
+
 function Payloads({ execution }) {
   return html`
-    <${Panel} title="Input"><${JsonView} value=${execution.input} label="Workflow input" /><//>
-    <${Panel} title="Output"><${JsonView} value=${execution.output} label="Workflow output" /><//>
+    <${Panel} title="Input"><${Payload} value=${execution.input} label="Workflow input"
+      file=${execution.externalInputPayloadStoragePath} /><//>
+    <${Panel} title="Output"><${Payload} value=${execution.output} label="Workflow output"
+      file=${execution.externalOutputPayloadStoragePath} /><//>
     ${execution.variables && Object.keys(execution.variables).length > 0 && html`
       <${Panel} title="Variables">
         <${JsonView} value=${execution.variables} label="Workflow variables" /><//>`}
@@ -156,8 +164,10 @@ function TaskPanel({ execution, task, tasks, filesOf, linkOf, loadLogs, onSelect
       ["Task id", html`<code>${task.taskId}</code>`],
     ]} />
     ${files.length > 0 && html`<h3>Evidence</h3><${Evidence} files=${files} />`}
-    <h3>Input</h3><${JsonView} value=${task.inputData} label="Task input" />
-    <h3>Output</h3><${JsonView} value=${task.outputData} label="Task output" />
+    <h3>Input</h3><${Payload} value=${task.inputData} label="Task input"
+      file=${task.externalInputPayloadStoragePath} />
+    <h3>Output</h3><${Payload} value=${task.outputData} label="Task output"
+      file=${task.externalOutputPayloadStoragePath} />
     ${loadLogs && html`<${Logs} ...${{ execution, task, loadLogs }} />`}
   </section>`;
 }

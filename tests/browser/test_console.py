@@ -188,6 +188,20 @@ def test_evidence_pictures_stand_in_place(device: Device, open_tab: OpenTab) -> 
     assert 320 == picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
 
 
+def test_a_payload_in_a_file_is_not_shown_as_empty(device: Device, open_tab: OpenTab) -> None:
+    """The API gives its name and nothing of it; the page says so, of an execution and of a task."""
+    execution = device.double.executions[DONE]
+    execution |= {"input": {}, "externalInputPayloadStoragePath": "workflow/input/one.json"}
+    one = execution["tasks"][0]
+    one |= {"outputData": {}, "externalOutputPayloadStoragePath": "task/output/two.json"}
+    page = open_tab(device.url).open(f"workflows/{DONE}")
+    expect(page.get_by_role("region", name="Input", exact=True)).to_contain_text("one.json")
+
+    page.locator(".timeline .row").first.click()
+    panel = page.get_by_role("region", name=f"Task {one['referenceTaskName']}")
+    expect(panel).to_contain_text("it lies in a file of the device, task/output/two.json")
+
+
 def test_data_is_never_markup(device: Device, open_tab: OpenTab) -> None:
     """What a workflow carries is shown as the text it is."""
     page = open_tab(device.url).open(f"workflows/{DONE}/task/{DONE}-05")

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from edge.cli.client import Client
@@ -100,6 +101,21 @@ def test_a_failed_execution_is_an_exit_status(type_: Type) -> None:
     shown = type_("show", workflow_id)
 
     assert "reason: enough" in shown.output
+
+
+def test_an_input_in_a_file_is_not_shown_as_empty(type_: Type, daemon: Daemon) -> None:
+    """Of a payload that a client has uploaded the API gives the name alone."""
+    asked = {"operation": "WRITE", "payloadType": "WORKFLOW_INPUT"}
+    with httpx.Client(base_url=daemon.url, trust_env=False) as http:
+        place = http.get("/api/workflow/externalstoragelocation", params=asked).json()
+        http.put(place["uri"], content=b'{"name": "Ada"}').raise_for_status()
+        body = {"name": "hello", "externalInputPayloadStoragePath": place["path"]}
+        workflow_id = http.post("/api/workflow", json=body).text
+    type_("show", workflow_id, "--follow")
+    shown = type_("show", workflow_id)
+
+    assert f"input:  in the file {place['path']}" in shown.output
+    assert "Hello Ada" in shown.output
 
 
 def test_a_tail_tells_each_change_with_its_time(type_: Type) -> None:
