@@ -97,6 +97,10 @@ def test_what_a_token_may_not_do_is_not_offered(guarded: Fleet, open_tab: OpenTa
     page = tab.open("devices/gate-7")
     expect(page.get_by_role("region", name="How it is")).to_be_visible()
     expect(page.get_by_role("link", name="Start a workflow")).to_have_count(0)
+    for address in ("orders", "campaigns", "wanted"):
+        page = tab.open(address)
+        expect(page.locator("main .empty")).to_be_visible()
+        expect(page.locator("main a[href*='/new']")).to_have_count(0)
     for address in ("orders/new", "wanted/new", "alerts/channels", "access", "audit"):
         page = tab.open(address)
         expect(page.get_by_role("heading", level=1)).to_have_text("Not for this token")

@@ -41,7 +41,8 @@ export function Page({ query }) {
           <${MarkPager} parts=${["campaigns"]} query=${query} rows=${rows.length} next=${found.data.next}
             order="newest first" />`
         : html`<${Empty} title="No campaign was made yet">A campaign gives one order to many devices, so many
-            a minute. <a href=${link(["orders", "new"], { to: "group" })}>Make one</a>.<//>`}
+            a minute.${may("orders", "operator")
+              && html` <a href=${link(["orders", "new"], { to: "group" })}>Make one</a>.`}<//>`}
       </section>`;
     }}<//>`;
 }

@@ -28,6 +28,7 @@ export function Page() {
         ? html`<${Table} label="Definitions and configuration" columns=${COLUMNS} rows=${found.data.wanted}
             keyOf=${(row) => `${row.kind} ${row.name}`} href=${(row) => link(["wanted", wordOf(row.kind), row.name])} />`
         : html`<${Empty} title="Nothing was pushed yet">Push a workflow, a task or a configuration to devices;
-            here is shown who has it. <a href=${link(["wanted", "new"])}>Push something</a>.<//>`}
+            here is shown who has it.${may("orders", "operator")
+              && html` <a href=${link(["wanted", "new"])}>Push something</a>.`}<//>`}
     </section>`}<//>`;
 }
