@@ -73,6 +73,8 @@ class LaneState(msgspec.Struct):
     """Segments beyond the hole, in order, never overlapping."""
     mark: tuple[int, int] | None = None
     """A sequence and what its record is known by; read for hellos only."""
+    begins: int = 0
+    """With which sequence the epoch begins; 0 = not known. Read for hellos only."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -87,19 +89,25 @@ class Run(msgspec.Struct, frozen=True):
     def contradicts(self, hello: frames.Hello) -> bool:
         """Whether both cannot be of one device: a boot is one run, boots and places only grow.
 
+        A run of a lower boot is refused also where its hello is only late: the device does not
+        mind, as it waits for the answer to another hello by then, and a clone whose clock is behind
+        would else go on under the same numbers.
         What became of an order is told later than its place: a copy from before it may hold all the
         records that have arrived, and only its hello shows what it is.
         """
         if not hello.run or not self.run:
             return False
-        if hello.boot == self.boot and hello.run != self.run:
+        if hello.boot <= self.boot and hello.run != self.run:
             return True
-        went_back = hello.boot < self.boot or self._place_of(hello) < self.place
-        return went_back and hello.nonce > self.nonce
+        return self._place_of(hello) < self.place and self.precedes(hello)
+
+    def precedes(self, hello: frames.Hello) -> bool:
+        """Whether a hello of the same device was said later."""
+        return (self.boot, self.nonce) < (hello.boot, hello.nonce)
 
     def followed_by(self, hello: frames.Hello) -> Run:
         """What is known after a hello that does not contradict."""
-        if hello.nonce < self.nonce:
+        if (hello.boot, hello.nonce) < (self.boot, self.nonce):
             return self
         return Run(hello.boot, hello.run, hello.nonce, self._place_of(hello))
 
@@ -122,6 +130,8 @@ class DeviceState(msgspec.Struct):
 
         What was sent was written before. Where a later run has written less, its database was put
         back, though the cursors may tell nothing: what it had sent may wait beyond a hole.
+        Two that were refused at once may begin an epoch of one number, but not with the same
+        records: what the one has yet to tell lies before the cursor of the other.
         """
         if self.run is None:
             return False
@@ -129,11 +139,16 @@ class DeviceState(msgspec.Struct):
             return True
         if not hello.run or not self.run.run or hello.run == self.run.run:
             return False
+        if any(
+            state.begins not in (0, max(1, hello.first.get(lane, 1)))
+            for lane, state in self.lanes.items()
+        ):
+            return True
         less = any(
             lane in self.lanes and newest < self.lanes[lane].newest
             for lane, (_, newest) in hello.lanes.items()
         )
-        return less and hello.nonce > self.run.nonce
+        return less and self.run.precedes(hello)
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -199,6 +214,8 @@ class Commitment(msgspec.Struct):
     rejects: list[Reject] = []
     greetings: list[Greeting] = []
     notices: list[Notice] = []
+    contested: set[Address] = set()
+    """Under these names more than one device speaks."""
     states: dict[Address, DeviceState] = {}
     """The devices heard from, as they stand afterwards."""
     touched: set[tuple[Address, Lane]] = set()
@@ -266,6 +283,8 @@ class Receiver:
         device = self._states[arrival.address]
         if header.epoch < device.live_epoch:
             self._refused.add(arrival.address)
+            if header.hello:
+                self._out.contested.add(arrival.address)
             return
         if header.epoch > device.live_epoch:
             # A new lineage: its sequences begin at 1 again, and the old ones stay stored.
@@ -286,11 +305,15 @@ class Receiver:
         self._out.notices.append(Notice(arrival.address, "epoch", text))
 
     def _refuse_duplicate(self, address: Address, device: DeviceState, nonce: int) -> None:
-        text = (
-            "two devices speak under this name, or one was put back to a copy: "
-            "each begins an epoch of its own; give one of them another name"
-        )
-        self._out.notices.append(Notice(address, frames.DUPLICATE, text))
+        run = device.run
+        if run is None or nonce > run.nonce:
+            # Else it may be a late one of the device that is known, which is nothing to tell.
+            text = (
+                "two devices speak under this name, or one was put back to a copy: "
+                "each begins an epoch of its own; give one of them another name"
+            )
+            self._out.notices.append(Notice(address, frames.DUPLICATE, text))
+            self._out.contested.add(address)
         ack = Ack(
             epoch=device.live_epoch,
             cursors={},
@@ -318,8 +341,8 @@ class Receiver:
         )
         for lane, (oldest, newest) in hello.lanes.items():
             # What an epoch does not begin with was stored in another, or is accounted for there.
-            begins = LaneState(acked=max(1, hello.first.get(lane, 1)) - 1)
-            state = device.lanes.setdefault(lane, begins)
+            begins = max(1, hello.first.get(lane, 1))
+            state = device.lanes.setdefault(lane, LaneState(acked=begins - 1, begins=begins))
             state.newest = max(state.newest, newest)
             self._note_oldest(address, device, lane, min(oldest, newest + 1))
             self._out.touched.add((address, lane))

@@ -79,7 +79,6 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.GREETING: {
         Event.DISCONNECTED: State.OFFLINE,
         Event.ANSWERED: State.STREAMING,
-        Event.PROGRESSED: State.GREETING,
         Event.TIMED_OUT: State.GREETING,
         Event.UNHEARD: State.GREETING,
         Event.SERVER_STARTED: State.GREETING,
@@ -464,6 +463,10 @@ class Session:
         self._move(Event.REFUSED)
 
     def _take_ack(self, ack: Ack, now_s: float) -> None:
+        if self.state is State.GREETING and ack.nonce != self._nonce:
+            # Of frames of a connection before this one, which need not have been ours: another
+            # machine may have this name and a copy of this database.
+            return
         ahead = [lane for lane, seq in ack.cursors.items() if seq > self._lanes[lane].newest]
         if ahead and ack.nonce == self._nonce:
             # The hello carried our newest: the control plane holds a future of ours that we do

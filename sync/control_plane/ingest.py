@@ -85,11 +85,16 @@ class Presences:
         sense = presence.online, presence.address
         known = self._last.get(sense)
         if known is None or _place(presence) >= _place(known):
+            self._last.pop(sense, None)
             self._last[sense] = presence
 
     def all(self) -> list[Presence]:
-        """Births first: the end of a connection is said after its beginning."""
-        return sorted(self._last.values(), key=lambda one: not one.online)
+        """In the order in which they came, but the end of a connection after its beginning."""
+        return sorted(self._last.values(), key=self._ends_what_began)
+
+    def _ends_what_began(self, presence: Presence) -> bool:
+        birth = self._last.get((True, presence.address))
+        return not presence.online and birth is not None and _place(birth) == _place(presence)
 
     def clear(self) -> None:
         """All of them are noted."""

@@ -47,6 +47,8 @@ _ADDED_COLUMNS = (
     ("device_order", "campaign_id", "TEXT"),
     # Devices of a campaign that were removed; their places stay empty.
     ("campaign", "removed", "INTEGER NOT NULL DEFAULT 0"),
+    # In which epoch two machines have been heard under its name.
+    ("device", "contested_epoch", "INTEGER NOT NULL DEFAULT 0"),
 )
 
 # What an older release has projected is sorted by the time that the device wrote.
@@ -113,6 +115,14 @@ WHERE device_id = :device_id AND epoch = :epoch AND lane = :lane AND first_seq <
 ORDER BY first_seq DESC LIMIT 1
 """
 
+_BEGINS = """
+SELECT MIN(first_seq) FROM segment
+WHERE device_id = :device_id AND epoch = :epoch AND lane = :lane
+UNION ALL
+SELECT MIN(first_seq) FROM gap
+WHERE device_id = :device_id AND epoch = :epoch AND lane = :lane
+"""
+
 _PUT_CURSOR = """
 INSERT INTO cursor (device_id, epoch, lane, acked, newest, oldest, synced_ms)
 VALUES (:device_id, :epoch, :lane, :acked, :newest, :oldest, :synced_ms)
@@ -121,12 +131,17 @@ ON CONFLICT (device_id, epoch, lane) DO UPDATE SET
 """
 
 # Of a device of which no presence has been heard, a hello says that it is there: a broker lets
-# retained messages fall when there are many.
+# retained messages fall when there are many. What a later boot has said is another machine's.
 _GREET = """
 UPDATE device SET boot = :boot, version = :version,
-  online = CASE WHEN presence_epoch = 0 THEN 1 ELSE online END
+  online = CASE WHEN presence_epoch = 0 OR (presence_epoch, presence_boot) > (:epoch, :boot)
+    THEN 1 ELSE online END,
+  presence_epoch = CASE WHEN (presence_epoch, presence_boot) > (:epoch, :boot)
+    THEN 0 ELSE presence_epoch END
 WHERE device_id = :device_id
 """
+
+_CONTEST = "UPDATE device SET contested_epoch = live_epoch WHERE device_id = :device_id"
 
 _RUN = """
 SELECT r.boot, r.run, r.nonce, COALESCE(p.place, 0) FROM device_run r
@@ -149,13 +164,15 @@ _TOUCH_DEVICE = """
 UPDATE device SET live_epoch = :live_epoch, change = :change WHERE device_id = :device_id
 """
 
-# A row value, so that an older connection never speaks over a newer one.
+# A row value, so that an older connection never speaks over a newer one. Those of two machines have
+# no order, only the broker tells who came last: it lets but one of them in.
 _PUT_PRESENCE = """
 UPDATE device SET
   online = :online, presence_epoch = :epoch, presence_boot = :boot, presence_session = :session,
   version = CASE WHEN :version = '' THEN version ELSE :version END, change = :change
 WHERE device_id = :device_id
-  AND (presence_epoch, presence_boot, presence_session) <= (:epoch, :boot, :session)
+  AND ((presence_epoch, presence_boot, presence_session) <= (:epoch, :boot, :session)
+    OR (contested_epoch = live_epoch AND presence_epoch <= live_epoch))
 """
 
 # What was heard of them before counts no more; of the others their farewell does.
@@ -251,9 +268,11 @@ def _load(connection: Connection, address: Address, *, now_ms: int) -> tuple[int
 
 
 def _mark(connection: Connection, device_id: int, state: DeviceState) -> None:
-    """Look up what the records at the cursors are known by."""
+    """Look up what the records at the cursors are known by, and what comes first."""
     for lane, side in state.lanes.items():
         place = {"device_id": device_id, "epoch": state.live_epoch, "lane": lane, "seq": side.acked}
+        firsts = [row[0] for row in connection.execute(_BEGINS, place).fetchall()]
+        side.begins = min([side.acked + 1, *(seq for seq in firsts if seq is not None)])
         row = connection.execute(_AT_CURSOR, place).fetchone()
         if row is None or row[0] + row[1] <= side.acked:
             continue
@@ -354,6 +373,7 @@ def _write_states(
             _GREET,
             {
                 "device_id": identities[greeting.address],
+                "epoch": greeting.epoch,
                 "boot": greeting.boot,
                 "version": greeting.version,
             },
@@ -377,6 +397,8 @@ def _write_states(
                 "change": change + offset,
             },
         )
+    for address in sorted(commitment.contested):
+        connection.execute(_CONTEST, {"device_id": identities[address]})
 
 
 def _by_address(item: tuple[Address, DeviceState]) -> Address:

@@ -268,14 +268,39 @@ def test_two_runs_of_one_boot_are_two_devices() -> None:
 
 
 def test_a_boot_that_is_lower_than_before_is_a_copy() -> None:
-    """Unless its hello is only late."""
+    """Also where its clock is behind; as the hello may be a late one, nobody is told of it then."""
     state = DeviceState()
     take(state, hello(5, b"a", 10), topic="up/0")
 
-    assert "" == said(take(state, hello(4, b"z", 9), topic="up/0"))[0].refused
-    assert frames.DUPLICATE == said(take(state, hello(4, b"b", 11), topic="up/0"))[0].refused
-    assert "" == said(take(state, hello(6, b"c", 12), topic="up/0"))[0].refused
-    assert "" == said(take(state, hello(2, b"", 13), topic="up/0"))[0].refused, "it draws none"
+    def refused(boot: int, run: bytes, nonce: int) -> tuple[str, int]:
+        commitment = take(state, hello(boot, run, nonce), topic="up/0")
+        assert len(commitment.notices) == len(commitment.contested)
+        return said(commitment)[0].refused, len(commitment.notices)
+
+    assert (frames.DUPLICATE, 0) == refused(4, b"z", 9)
+    assert (frames.DUPLICATE, 1) == refused(4, b"b", 11)
+    assert ("", 0) == refused(6, b"c", 12)
+    assert ("", 0) == refused(2, b"", 13), "it draws none"
+
+
+def test_a_later_boot_counts_though_its_clock_was_set_back() -> None:
+    """What is known of the device is what its last boot has said."""
+    state = DeviceState()
+    take(state, hello(5, b"a", 100), topic="up/0")
+    later = take(state, hello(6, b"b", 50), topic="up/0")
+    before = take(state, hello(5, b"a", 101), topic="up/0")
+
+    assert "" == said(later)[0].refused
+    assert frames.DUPLICATE == said(before)[0].refused
+
+
+def test_a_name_that_an_older_epoch_speaks_under_is_contested() -> None:
+    """By its hello: a frame of it may be late."""
+    state = DeviceState()
+    take(state, hello(1, b"a", 10, epoch=2), topic="up/0")
+
+    assert set() == take(state, frame(1, 1, epoch=1)).contested
+    assert {ROOF} == take(state, hello(1, b"b", 11, epoch=1), topic="up/0").contested
 
 
 def test_a_place_that_is_lower_than_before_is_a_copy() -> None:
@@ -309,9 +334,25 @@ def test_a_run_that_has_written_less_than_was_sent_is_a_copy() -> None:
         return said(take(state, message, topic="up/0"))[0].refused
 
     assert "" == refused(1, b"a", 11, 10), "it was said before the record was written"
-    assert "" == refused(2, b"b", 9, 10), "it is only late"
+    assert frames.DUPLICATE == refused(2, b"b", 9, 10), "its clock was set back"
     assert frames.DUPLICATE == refused(2, b"b", 12, 11)
     assert "" == refused(2, b"b", 13, 12)
+
+
+def test_two_that_begin_one_epoch_are_told_by_where_they_begin() -> None:
+    """The cursor of the one would else pass over what the other has yet to tell."""
+    state = DeviceState()
+
+    def refused(boot: int, run: bytes, nonce: int, first: int) -> str:
+        lanes = {Lane.HISTORY: (first, 60)}
+        more = {"lanes": lanes, "first": {Lane.HISTORY: first}, "epoch": 2}
+        return said(take(state, hello(boot, run, nonce, **more), topic="up/0"))[0].refused  # type: ignore[arg-type]
+
+    assert "" == refused(5, b"a", 10, 51)
+    take(state, frame(51, 60, epoch=2, oldest=51))
+    assert frames.DUPLICATE == refused(6, b"b", 11, 31)
+    assert "" == refused(5, b"a", 12, 51)
+    assert "" == refused(6, b"c", 13, 51), "the same has started again"
 
 
 def test_a_new_epoch_begins_where_it_says() -> None:

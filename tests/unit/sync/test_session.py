@@ -500,6 +500,17 @@ def test_a_double_is_told_by_its_own_nonce() -> None:
     assert (frames.DUPLICATE, 3) == (play.session.halted_because, play.session.live_epoch)
 
 
+def test_what_was_said_to_a_double_moves_no_cursor() -> None:
+    """What is acknowledged before our hello is answered may be the double's, under our numbers."""
+    play = Playbook(acked=10, written=30)
+    hello = play.connect()
+    play.ack({Lane.HISTORY: 20})
+
+    assert ({}, State.GREETING) == (play.session.take_durable(), play.state())
+    play.answer({Lane.HISTORY: 20}, hello=hello, marks={Lane.HISTORY: 1})
+    assert {Lane.HISTORY: 20} == play.session.doubts()
+
+
 def test_a_refusal_names_the_epoch_to_be_passed() -> None:
     """The next one begins above it."""
     play = Playbook()

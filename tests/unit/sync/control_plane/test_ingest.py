@@ -58,13 +58,27 @@ def test_no_more_waits_than_the_last_words_of_each_device() -> None:
     waiting.add(Presence(roof, False, 1, 1, 3))
 
     assert [
-        Presence(roof, True, 1, 1, 499),
-        Presence(barn, True, 1, 2, 1),
-        Presence(roof, False, 1, 1, 499),
         Presence(barn, False, 1, 1, 7),
-    ] == waiting.all()
+        Presence(barn, True, 1, 2, 1),
+        Presence(roof, True, 1, 1, 499),
+        Presence(roof, False, 1, 1, 499),
+    ] == sorted(waiting.all(), key=lambda one: one.address)
     waiting.clear()
     assert [] == waiting.all()
+
+
+def test_who_has_come_last_is_told_of_last() -> None:
+    """Two machines of one name: the one goes when the other comes."""
+    roof = Address("default", "roof")
+    waiting = ingest.Presences()
+    waiting.add(Presence(roof, True, 1, 5, 7))
+    waiting.add(Presence(roof, False, 1, 5, 7))
+    waiting.add(Presence(roof, True, 2, 2, 9))
+
+    assert [False, True] == [one.online for one in waiting.all()]
+    waiting.add(Presence(roof, False, 2, 2, 9))
+    waiting.add(Presence(roof, True, 2, 2, 9))
+    assert [True, False] == [one.online for one in waiting.all()], "it ends after it has begun"
 
 
 @pytest.mark.parametrize(

@@ -557,3 +557,30 @@ def test_marks_that_are_none_begin_at_the_newest(where: Path | str, after: str) 
         assert 1 == len((await ledger.executions(after=after)).rows)
 
     with_ledger(where, scenario)
+
+
+def test_where_an_epoch_begins_is_remembered(where: Path | str) -> None:
+    """A later run that begins the same epoch elsewhere is another device, also behind a hole."""
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+
+        async def refused(boot: int, first: int) -> str:
+            history = Lane.HISTORY
+            hello = Hello(
+                boot=boot, nonce=boot, lanes={history: (first, 60)}, first={history: first},
+                run=bytes([boot]),
+            )  # fmt: skip
+            arrival = roof.arrival(frames.encode_hello(hello, epoch=2), Lane.CONTROL)
+            (outgoing,) = await ledger.commit([arrival])
+            return frames.decode_ack(outgoing.payload).refused
+
+        assert "" == await refused(1, 51)
+        for after in (55, 51):
+            records = [Record(Lane.HISTORY, seq, "task", 1, 1, b"") for seq in range(after, 61)]
+            await ledger.commit([roof.arrival(frames.encode(records, epoch=2, oldest_seq=51))])
+            assert "" == await refused(60 - after, 51)
+        assert frames.DUPLICATE == await refused(10, 31)
+        assert "" == await refused(10, 51)
+
+    with_ledger(where, scenario)
