@@ -9,7 +9,7 @@ import msgspec
 
 from edge.decider import policies
 from edge.decider.again import again
-from edge.decider.children import log_change, reopen_parent
+from edge.decider.children import STATUS_OF_CHILD, log_change, reopen_parent
 from edge.decider.draft import Draft, Ending, Visit
 from edge.decider.flow import (
     new_attempt,
@@ -46,6 +46,8 @@ _RETRYABLE = frozenset(
 
 _REOPENED_IN_PLACE = JOINS | {"DO_WHILE"}
 """Kinds whose record waits for others: it goes on waiting, and is no attempt of its own."""
+
+_END_OF_CHILD = {task: child for child, task in STATUS_OF_CHILD.items()}
 
 _OWN_OUTPUT = frozenset({"iteration", "loopIndex", "loopItem", "item"})
 """What a loop that runs keeps in its record; the rest is gathered from its iterations."""
@@ -315,15 +317,11 @@ def _take_up(draft: Draft, task: Task) -> None:
 
     The task is under way before the child says so: a JOIN looks at it in this very decision.
     """
+    # Where that is refused, the task has ended as it had before.
+    ended = _END_OF_CHILD.get(task.status, WorkflowStatus.FAILED)
+    title, reason = workflow_uuid(task.child), "It cannot be retried"
+    lost = ChildEnded(task.ordinal, task.child, title, ended, task.output, reason)
     _under_way(draft, task)
-    lost = ChildEnded(
-        task.ordinal,
-        task.child,
-        workflow_uuid(task.child),
-        WorkflowStatus.TERMINATED,
-        EMPTY,
-        "It cannot be retried",
-    )
     draft.calls.append(Tell(task.child, Retry(), lost))
 
 

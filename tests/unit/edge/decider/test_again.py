@@ -65,6 +65,22 @@ def test_a_child_beside_a_child_is_under_way_before_it_says_so() -> None:
     assert ("TERMINATED", "CANCELED") == (play.status, play.task("d").status)
 
 
+def test_a_child_that_cannot_be_retried_leaves_its_task_as_it_was() -> None:
+    """Here one that had failed, which a permissive task lets pass."""
+    play = Playbook(fork("f", [sub("c")], [{**sub("d"), "permissive": True}]), join("j", "c", "d"))
+    play.start()
+    play.do(Launched(play.task("c").ordinal, FIRST))
+    play.do(Launched(play.task("d").ordinal, SECOND))
+    play.do(ended(play, "d", SECOND))
+    play.do(ended(play, "c", FIRST))
+    decision = play.do(ChildReopened(play.task("c").ordinal, FIRST, "retried"))
+    (told,) = [call for call in decision.calls if isinstance(call, Tell)]
+    assert "IN_PROGRESS" == play.task("d").status
+    play.do(told.refused)
+
+    assert ("RUNNING", "FAILED") == (play.status, play.task("d").status)
+
+
 def test_what_failed_beside_the_target_of_a_rerun_begins_anew_in_its_record() -> None:
     """With a new child, without the reason, and as the attempt that it was."""
     play = ended_around([step("b")], [sub("d")])
