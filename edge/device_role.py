@@ -261,8 +261,10 @@ class Device:
             await self._hosted.stop()
 
     def end_streams(self) -> None:
-        """Let consoles go; they come back by themselves."""
+        """Let consoles go, which come back by themselves, and whoever waits for work or for an end."""
         self._house.streams.close()
+        self._house.steering.end_waits()
+        self._engine.end_polls()
 
     async def close(self) -> None:
         """Let devices go, finish what was taken on, close the database."""

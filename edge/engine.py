@@ -225,6 +225,10 @@ class Engine:
         """Have something written. Raises StorageUnavailable when the disk refuses."""
         await self._database.transact(facts.touch)
 
+    def end_polls(self) -> None:
+        """Let pollers go without a task: nobody is let wait any more."""
+        self.hand_over.queues.waiters.close()
+
     async def close(self) -> None:
         """Finish what was taken on, then close the database. ``run`` returns by itself."""
         await self._commits.close()

@@ -61,6 +61,9 @@ class Steering:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._waits: set[asyncio.Event] = set()
+        """Of those who wait for executions; set when there is something to look at."""
+        self._ending = False
 
     # Back, ahead, on.
 
@@ -219,6 +222,7 @@ class Steering:
                 changed.set()
 
         unsubscribe = self._engine.subscribe(heard)
+        self._waits.add(changed)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         try:
@@ -230,7 +234,7 @@ class Steering:
                 if blocked is not None:
                     return blocked
                 left_s = deadline - loop.time()
-                if left_s <= 0:
+                if left_s <= 0 or self._ending:
                     view = tree[workflow_id]
                     return Blocked(view, view, None, timed_out=True)
                 try:
@@ -239,7 +243,14 @@ class Steering:
                 except TimeoutError:
                     continue
         finally:
+            self._waits.discard(changed)
             unsubscribe()
+
+    def end_waits(self) -> None:
+        """Let nobody wait any more: all are told where their executions are, as after their time."""
+        self._ending = True
+        for changed in self._waits:
+            changed.set()
 
     async def _tree(self, workflow_id: str) -> dict[str, ExecutionView]:
         """An execution and those inside it that have not ended, as of one commit."""

@@ -152,7 +152,11 @@ class Workers:
     async def _claim(self, queue: str) -> list[TaskView]:
         """The next task of a queue; none when it cannot be had just now."""
         try:
-            return await self._engine.poll(queue, worker=WORKER, count=1, timeout_ms=_POLL_MS)
+            found = await self._engine.poll(queue, worker=WORKER, count=1, timeout_ms=_POLL_MS)
+            if not found and self._engine.hand_over.queues.waiters.closed:
+                # The daemon ends, and with it this loop.
+                await asyncio.sleep(_STORAGE_PAUSE_S)
+            return found
         except BatonError as error:
             log.warning("claim_postponed", queue=queue, reason=error.message)
             await asyncio.sleep(_STORAGE_PAUSE_S)

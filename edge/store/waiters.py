@@ -27,9 +27,13 @@ class Waiters:
         self._timer: asyncio.TimerHandle | None = None
         self._arrivals = 0
         self._over = 0
+        self.closed = False
+        """Whether nobody is let wait any more."""
 
     async def wait(self, queue: str, timeout_s: float) -> bool:
-        """Wait until a task may be there. False when the time has passed."""
+        """Wait until a task may be there. False when the time has passed, or nobody is let wait."""
+        if self.closed:
+            return False
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
         self._waiting.setdefault(queue, {})[future] = None
@@ -62,6 +66,14 @@ class Waiters:
         """Let all pollers look again: what kept tasks from them is over."""
         for queue, waiting in list(self._waiting.items()):
             self.wake(queue, len(waiting))
+
+    def close(self) -> None:
+        """Let all go without a task, and whoever comes from now on."""
+        self.closed = True
+        for waiting in list(self._waiting.values()):
+            for future in list(waiting):
+                if not future.done():
+                    future.set_result(False)
 
     def is_waited_for(self, queue: str) -> bool:
         """Whether a poller waits right now; any thread may ask."""

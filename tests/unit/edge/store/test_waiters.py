@@ -87,3 +87,18 @@ def test_waits_that_are_over_leave_nothing_behind() -> None:
         idle.cancel()
 
     asyncio.run(main())
+
+
+def test_nobody_waits_at_the_end() -> None:
+    """Those who wait go without a task, and so does whoever comes then."""
+
+    async def main() -> None:
+        waiters = Waiters()
+        waits = [asyncio.ensure_future(waiters.wait(queue, 20)) for queue in ("p", "q")]
+        await asyncio.sleep(0)
+        waiters.close()
+        assert [False, False] == [await wait for wait in waits]
+        assert not await waiters.wait("q", 20)
+        assert not waiters.is_waited_for("q")
+
+    asyncio.run(main())
