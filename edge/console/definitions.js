@@ -3,6 +3,7 @@
 import { getDefinitions, startWorkflow } from "./api.js";
 import { html, useState } from "./web/dom.js";
 import { count } from "./web/format.js";
+import { readExactly } from "./web/json_text.js";
 import { JsonView } from "./web/json_view.js";
 import { DiagramPanel } from "./web/lazy_diagram.js";
 import { useResource } from "./web/live.js";
@@ -104,7 +105,7 @@ function StartForm({ definition }) {
     setProblem(null);
     try {
       const workflowId = await startWorkflow({
-        name: definition.name, version: definition.version, input: JSON.parse(text), correlationId,
+        name: definition.name, version: definition.version, input: readExactly(text), correlationId,
       });
       tell(`Started ${definition.name}.`);
       go(["workflows", String(workflowId)]);

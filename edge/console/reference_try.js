@@ -4,6 +4,7 @@
 import { firstContent } from "./reference_schema.js";
 import { ask, headers } from "./session.js";
 import { html, useState } from "./web/dom.js";
+import { readExactly } from "./web/json_text.js";
 import { JsonView } from "./web/json_view.js";
 
 const SHOWN_CHARACTERS = 200_000;
@@ -111,7 +112,7 @@ function Input({ parameter, value, change }) {
 function parsed(outcome) {
   if (!outcome.kind.includes("json")) return undefined;
   try {
-    const value = JSON.parse(outcome.content);
+    const value = readExactly(outcome.content);
     return value !== null && typeof value === "object" ? value : undefined;
   } catch {
     return undefined;

@@ -3,6 +3,7 @@
 
 import { everyStep } from "./diagram_layout.js";
 import { words } from "./format.js";
+import { textOf } from "./json_text.js";
 import { toneOf } from "./status.js";
 
 const ITERATION = /(__\d+)+$/;
@@ -53,7 +54,7 @@ function forkedBy(byRef, nameOf, ref) {
   const forked = byRef.get(ref)?.at(-1)?.inputData?.forkedTasks;
   if (!Array.isArray(forked)) return null;
   return forked.map((name) => {
-    const plain = nameOf(String(name));
+    const plain = nameOf(textOf(name));
     const task = byRef.get(plain)?.at(-1);
     return { name: task?.taskDefName ?? plain, taskReferenceName: plain, type: task?.taskType ?? "SIMPLE" };
   });
@@ -63,7 +64,7 @@ function chosenOf(step, task) {
   if (!step || !task) return null;
   const said = task.outputData?.evaluationResult ?? task.outputData?.caseOutput;
   if (said === undefined || said === null) return null;
-  const name = String(Array.isArray(said) ? said[0] : said);
+  const name = textOf(Array.isArray(said) ? said[0] : said);
   return name in (step.decisionCases ?? {}) ? name : "default";
 }
 

@@ -2,6 +2,7 @@
 
 import { html, useState } from "./dom.js";
 import { bytes } from "./format.js";
+import { digitsOf } from "./json_text.js";
 
 // What is drawn at once; more is a click away. A payload of megabytes must not freeze the page.
 const ITEMS_AT_ONCE = 100;
@@ -36,7 +37,7 @@ function Copy({ value }) {
 
 function Node({ name, value, depth }) {
   // What is empty has nothing to open.
-  if (value !== null && typeof value === "object" && Object.keys(value).length > 0) {
+  if (value !== null && typeof value === "object" && Object.keys(value).length > 0 && !digitsOf(value)) {
     return html`<${Branch} name=${name} value=${value} depth=${depth} />`;
   }
   return html`<div class="leaf"><${Name} name=${name} /><${Leaf} value=${value} /></div>`;
@@ -66,6 +67,8 @@ function Branch({ name, value, depth }) {
 
 function Leaf({ value }) {
   const [whole, setWhole] = useState(false);
+  const digits = digitsOf(value);
+  if (digits) return html`<span class="value number">${digits}</span>`;
   if (value !== null && typeof value === "object") {
     return html`<span class="soft">${Array.isArray(value) ? "[ ]" : "{ }"} empty</span>`;
   }

@@ -2,6 +2,7 @@
 // Nothing here draws.
 
 import { signal, useEffect, useRef, useState } from "./dom.js";
+import { readExactly } from "./json_text.js";
 
 /** What a request that failed says: the server's own message, and the HTTP status (0 = no answer). */
 export class Problem extends Error {
@@ -101,7 +102,7 @@ function parseBody(text, type) {
   if (text === "") return null;
   if (!type.includes("json")) return text;
   try {
-    return JSON.parse(text);
+    return readExactly(text);
   } catch {
     throw new Problem(502, "The answer was cut short or is not JSON. Try again.");
   }

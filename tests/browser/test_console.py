@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Literal
 
@@ -280,6 +281,22 @@ def test_a_workflow_is_started_from_its_definition(device: Device, open_tab: Ope
 
     wanted = {"version": "2", "correlationId": "by hand", "input": {"camera": "front"}}
     assert [wanted] == device.double.started
+
+
+def test_a_long_number_keeps_its_digits(device: Device, open_tab: OpenTab) -> None:
+    """What a browser would round is shown and sent as it was written; a text of digits stays one."""
+    long = {"id": 12345678901234567891, "text": "12345678901234567891", "list": [-9007199254740993]}
+    device.double.executions[DONE]["input"] = long
+    page = open_tab(device.url).open(f"workflows/{DONE}")
+    shown = page.get_by_role("group", name="Workflow input")
+    expect(shown).to_contain_text("id12345678901234567891")
+    expect(shown).to_contain_text("-9007199254740993")
+
+    page.goto(f"{device.url}/#/definitions")
+    page.get_by_label("Input, a JSON object").fill(json.dumps(long))
+    page.get_by_role("button", name="Start workflow").click()
+    expect(page.locator(".heading")).to_contain_text("Running")
+    assert long == device.double.started[0]["input"]
 
 
 def test_an_unknown_workflow_says_so(device: Device, open_tab: OpenTab) -> None:

@@ -1,12 +1,13 @@
 // A field for JSON that says where a text is none, while it is being written.
 
 import { html } from "./web/dom.js";
+import { readExactly } from "./web/json_text.js";
 
 /** The value of a text: `{value}`, or `{problem}` with the line and the column of what is wrong. */
 export function readJson(text, { object = true } = {}) {
   if (text.trim() === "") return object ? { value: {} } : { problem: "It is empty." };
   try {
-    const value = JSON.parse(text);
+    const value = readExactly(text);
     if (object && (value === null || typeof value !== "object" || Array.isArray(value))) {
       return { problem: "It must be an object, in { }." };
     }
