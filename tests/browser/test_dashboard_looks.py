@@ -28,8 +28,9 @@ _OVER = """() => [...document.querySelectorAll(".diagram .step")].flatMap((step)
 })"""
 _CROWDED = """() => [...document.querySelectorAll("tbody td")].filter((cell) =>
   cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent)"""
-_SQUEEZED = """() => [...document.querySelectorAll("tbody td:not(.num)")].filter((cell) =>
-  cell.clientWidth < 75 || cell.clientHeight > 260).map((cell) => cell.textContent.slice(0, 80))"""
+_SQUEEZED = """() => [...document.querySelectorAll("tbody td:not(.num), th")].filter((cell) =>
+  (cell.matches("td") && cell.clientWidth < 75)
+  || cell.clientHeight > (cell.matches("th") ? 70 : 260)).map((cell) => cell.textContent.slice(0, 80))"""
 _CUT_OFF = """() => [...document.querySelectorAll(".panel table")].filter((table) =>
   table.getBoundingClientRect().right > table.closest(".panel").getBoundingClientRect().right + 1).length"""
 _FEET = """all => all.map((one) => {
