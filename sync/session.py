@@ -261,8 +261,9 @@ class Session:
             side.oldest = oldest or side.oldest
             if side.next_seq < side.oldest:
                 side.next_seq, side.offered = side.oldest, ()
-            # Of what was shed the next frame's header tells. Where there is none, a hello must.
-            if side.acked < side.newest < side.oldest != side.told_oldest:
+            # Of what was shed the next frame's header tells. Where there is none, a hello must; and
+            # of what was freed, because a ledger had it that was lost.
+            if side.confirmed < side.newest < side.oldest != side.told_oldest:
                 side.told_oldest = side.oldest
                 self._must_tell = True
 

@@ -577,3 +577,21 @@ def test_records_are_coalesced_only_for_who_understands() -> None:
     assert newer.session.offer(Lane.HISTORY, records)
     (message,) = newer.session.to_send(newer.now_s)
     assert tuple(records) == frames.decode(message.payload).records
+
+
+def test_what_a_lost_ledger_had_is_said_not_to_be_held() -> None:
+    """Nothing else would come to be sent: the control plane would wait for it until the next record."""
+    play = Playbook(written=41).streaming()
+    play.pump()
+    play.ack({Lane.HISTORY: 41})
+    play.session.server_started(play.now_s)
+    play.answer({Lane.HISTORY: 38}, hello=play.sent_hello())
+    assert [(Lane.HISTORY, 38)] == [(want.lane, want.after_seq) for want in play.session.wants()]
+
+    play.session.note_bounds({Lane.HISTORY: (42, 41)})
+    assert play.session.next_timer() == 0.0
+    play.session.handle_timer(play.now_s)
+    hello = play.sent_hello().hello
+    assert hello is not None
+    assert (42, 41) == hello.lanes[Lane.HISTORY]
+    assert [] == play.session.wants()
