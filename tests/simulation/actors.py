@@ -9,6 +9,7 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import cache
 from typing import TypeVar
 
@@ -87,8 +88,10 @@ class Client:
         return self._memory_of(run).engine
 
     async def _insist(self, call: Callable[[Run], Awaitable[T]]) -> T:
-        """Ask until there is an answer."""
+        """Ask until there is an answer. Raises Unreachable when there never will be one."""
         while True:
+            if self._device.gone:
+                raise Unreachable("it has been switched off for good")
             try:
                 return await self._device.ask(call)
             except (Unreachable, ServerFault):
@@ -102,7 +105,7 @@ class Client:
         """Start an execution: with a key until it is acknowledged, else once."""
         way = int(event.number)
         key = f"key{number}" if way % 4 else None
-        started = Started(event.device, event.word, key)
+        started = Started(self._device.number, event.word, key)
         self._stage.books.starts.append(started)
         request = StartRequest(
             event.word,
@@ -116,13 +119,10 @@ class Client:
             started.attempts += 1
             return await self._engine_of(run).start(request)
 
-        if key is not None:
-            started.id = await self._insist(ask)
-        else:
-            try:
-                started.id = await self._device.ask(ask)
-            except (Unreachable, ServerFault, BatonError):
-                return
+        try:
+            started.id = await (self._insist(ask) if key else self._device.ask(ask))
+        except (Unreachable, ServerFault, BatonError):
+            return
         self._stage.note("started", self._device.name, event.word, started.id)
 
     async def schedule(self, event: Event) -> None:
@@ -140,7 +140,8 @@ class Client:
             schedule = parse_schedule({**document, "runCatchupScheduleInstances": catches_up})
             return self._memory_of(run).schedules.put(schedule)
 
-        await self._insist(put)
+        with suppress(Unreachable):
+            await self._insist(put)
 
     def _memory_of(self, run: Run) -> DeviceRun:
         memory = self._device.memory
@@ -260,8 +261,8 @@ class Worker:
         self._chance = random.Random(f"{stage.seed}:worker:{device.number}:{self._name}")
 
     async def run(self) -> None:
-        """Work until cancelled."""
-        while True:
+        """Work until cancelled, or until the device is switched off for good."""
+        while not self._device.gone:
             count, patience_ms = self._chance.choice((1, 1, 3)), self._chance.choice(_PATIENCE_MS)
             try:
                 views = await self._device.ask(

@@ -41,6 +41,8 @@ class Ordered:
         """In the world's time."""
         self.given = False
         """Whether the control plane has acknowledged it."""
+        self.forgotten = False
+        """Whether the ledger that had it is lost, and it was too late to give it again."""
 
 
 class Books:

@@ -130,7 +130,7 @@ class DeviceChecks:
     """
 
     def __init__(self, device: Device, books: Books, complain: Complain) -> None:
-        self._device = device
+        self.device = device
         self._books = books
         self._name = device.name
         self._complain_of = complain
@@ -149,14 +149,14 @@ class DeviceChecks:
 
     def put_back(self) -> None:
         """The device's disk was put back: what is on it now is where everything goes on from."""
-        with self._device.disk.look() as connection:
+        with self.device.disk.look() as connection:
             self.rows = Rows()
             self.rows.refresh(connection)
         there = self.rows.by_id.values()
         self._ended = {one.id: one for one in there if one.status.terminal}
         self._answered_seen = self._runs_seen = 0
         self._missing = {}
-        self._books.put_back(self._device.number, self._is_there)
+        self._books.put_back(self.device.number, self._is_there)
 
     def _is_there(self, id_: str) -> bool | None:
         """Whether an execution or a task has ended; None = it is not there."""
@@ -272,7 +272,7 @@ class DeviceChecks:
 
     def _calm(self) -> bool:
         """Whether moments must be acted on in time now."""
-        device = self._device
+        device = self.device
         since_s = max(device.up_since_s, *self.jumps_s, self._unwell_s)
         undisturbed_s = device.now_s() - since_s
         return undisturbed_s > 5 and not device.in_trouble(error_s=5) and not device.disk.slow_s
@@ -283,7 +283,7 @@ class DeviceChecks:
         Nobody can when the wall clock was moved while the power was off in between, or so shortly
         before that the disk could not be told.
         """
-        device = self._device
+        device = self.device
         first, last = (device.shown_at_s[stamp] for stamp in (since_ms, until_ms))
         for cut_s in device.cuts_s:
             if first[0] <= cut_s <= last[1]:
@@ -301,7 +301,7 @@ class DeviceChecks:
 
     def _is_untold(self, jumped_s: float, cut_s: float, again_s: float) -> bool:
         """Whether a jump cannot be known after a power cut."""
-        told = jumped_s < cut_s - _TOLD_WITHIN_S and self._device.disk.bad_until_s < jumped_s
+        told = jumped_s < cut_s - _TOLD_WITHIN_S and self.device.disk.bad_until_s < jumped_s
         return jumped_s <= again_s and not told
 
     def _check_wait(self, workflow: Workflow, task: Task) -> None:
@@ -314,8 +314,8 @@ class DeviceChecks:
         facts = f"{workflow.name} {task.ref}: {passed_s[1]:.3f} s of {asked_s}"
         if passed_s[1] < asked_s - _MILLISECOND_S:
             self.complain("early", facts)
-        since_s = self._device.shown_at_s[task.scheduled_ms][0]
-        disturbed_s = max(self._device.up_since_s, self._unwell_s, self._device.disk.bad_until_s)
+        since_s = self.device.shown_at_s[task.scheduled_ms][0]
+        disturbed_s = max(self.device.up_since_s, self._unwell_s, self.device.disk.bad_until_s)
         if since_s > disturbed_s and passed_s[0] > asked_s + _LATE_MS / 1000:
             self.complain("late", facts)
 
@@ -336,10 +336,10 @@ class DeviceChecks:
     def _check_silence(self, workflow: Workflow, task: Task) -> None:
         """A worker was silent for as long as it may be, by the clock that never jumps."""
         task_id = task_uuid(workflow.id, task.ordinal)
-        heard_s = self._books.heard_s.get((self._device.number, task_id))
+        heard_s = self._books.heard_s.get((self.device.number, task_id))
         allowed_s = shapes.SILENCE_S[task.name]
         # What was said after the end is acknowledged, and changes nothing.
-        ended_s = self._device.shown_at_s[task.ended_ms][1]
+        ended_s = self.device.shown_at_s[task.ended_ms][1]
         if heard_s is not None and 0 <= ended_s - heard_s < allowed_s - 0.5:
             self.complain("lease ended early", f"{workflow.name} {task.ref}")
 
@@ -355,9 +355,9 @@ class DeviceChecks:
 
     def _check_books(self, rows: Rows) -> None:
         """G1, G2: what was acknowledged is there. After a new start all of it is looked at."""
-        books, number = self._books, self._device.number
-        if self._device.runs != self._runs_seen:
-            self._runs_seen, self._answered_seen = self._device.runs, 0
+        books, number = self._books, self.device.number
+        if self.device.runs != self._runs_seen:
+            self._runs_seen, self._answered_seen = self.device.runs, 0
             for started in books.starts:
                 if started.device != number or started.taken_back:
                     continue
@@ -404,7 +404,7 @@ class DeviceChecks:
             if not (there or held or taken):
                 # A sign of life from before a restart takes a task out of its queue, and then reads
                 # it before it is leased.
-                now_s = self._device.now_s()
+                now_s = self.device.now_s()
                 missing[task_id] = self._missing.get(task_id, now_s)
                 if now_s - missing[task_id] > _ADOPTED_WITHIN_S:
                     self.complain("in no queue", f"{workflow.name} {task.ref} of {task.queue}")
@@ -421,23 +421,23 @@ class DeviceChecks:
         self._watch_clock(engine)
         if engine.storage.mode is not Mode.WHOLE:
             # Nothing is handed out now, and what is due may wait.
-            self._unwell_s = self._device.now_s()
+            self._unwell_s = self.device.now_s()
         for task_id, held in hand_over.leases.all().items():
             overdue_ms = monotonic_ms - held.expires_ms
             if self._calm() and held.expires_ms and overdue_ms > _LATE_MS:
                 self.complain("dead lease", f"{task_uuid(*task_id)} since {overdue_ms} ms")
-        run = self._device.run
+        run = self.device.run
         # A worker that goes on after a restart is left what it has, with a slot or without one.
         held_slots = [
             task_id
             for task_id, held in hand_over.leases.all().items()
             if held.place.limit.name == shapes.SLOTS
             and run is not None
-            and self._books.was_handed(self._device.number, run.number, task_uuid(*task_id))
+            and self._books.was_handed(self.device.number, run.number, task_uuid(*task_id))
         ]
         if len(held_slots) > shapes.AT_ONCE:
             self.complain("too many at once", f"{len(held_slots)} {shapes.SLOTS}")
-        if self._device.now_s() - self._unwell_s > _WOKEN_WITHIN_S:
+        if self.device.now_s() - self._unwell_s > _WOKEN_WITHIN_S:
             self._watch_pollers(hand_over.queues, monotonic_ms)
 
     def _watch_pollers(self, queues: Queues, monotonic_ms: int) -> None:
@@ -454,16 +454,16 @@ class DeviceChecks:
 
     def _watch_clock(self, engine: Engine) -> None:
         """G6: time goes on at its pace, forwards, whatever the wall clock does."""
-        now_s, now_ms = self._device.now_s(), engine.clock.now_ms()
+        now_s, now_ms = self.device.now_s(), engine.clock.now_ms()
         run, then_s, then_ms = self._clock_seen
-        if run == self._device.runs:
+        if run == self.device.runs:
             if now_ms < then_ms:
                 self.complain("time goes back", f"from {then_ms} to {now_ms}")
             if now_s - then_s < 5:
                 return
             if now_ms - then_ms < (now_s - then_s) * 1000 - 1_200:
                 self.complain("time stands still", f"{now_ms - then_ms} ms in {now_s - then_s} s")
-        self._clock_seen = (self._device.runs, now_s, now_ms)
+        self._clock_seen = (self.device.runs, now_s, now_ms)
 
 
 def _lives(queues: Queues, entry: tuple[int, int, tuple[bytes, int]]) -> bool:

@@ -37,6 +37,7 @@ from tests.simulation.cloud import ORDER_KEY
 from tests.simulation.disk import Image
 from tests.simulation.machine import Machine, Run, Stopped
 from tests.simulation.network import SimBroker
+from tests.simulation.plan import NINETEEN_SEVENTY_S
 from tests.simulation.scripts import InlineEvaluators
 from workflows.evidence import EvidenceStore
 from workflows.task import Handler
@@ -104,7 +105,8 @@ class Device(Machine):
         watch: called after each commit of a run, with what it has led to.
         slow_scripts: chance that a script is not worked out at once.
         orders: whether it obeys the control plane.
-        copies: whether its disk is ever put back to a copy.
+        copies: whether a copy of its disk is ever started.
+        clone_of: the device of whose disk it is made; None = it is one of its own.
     """
 
     def __init__(
@@ -121,8 +123,12 @@ class Device(Machine):
         slow_scripts: float,
         orders: bool,
         copies: bool,
+        clone_of: Device | None = None,
     ) -> None:
-        super().__init__(f"device{number}", folder / f"device{number}", seed, note, complain)
+        name = f"device{number}" if clone_of is None else "clone"
+        super().__init__(name, folder / name, seed, note, complain)
+        self.known_as: str = name if clone_of is None else clone_of.known_as
+        """The name under which it speaks."""
         self.number = number
         self.broker = broker
         self.memory: DeviceRun | None = None
@@ -148,11 +154,36 @@ class Device(Machine):
         ready = run is not None and run.ready and not run.dead
         return self.memory.engine if ready and self.memory is not None else None
 
-    def take_copy(self) -> None:
-        """Keep what is on the disk now."""
+    def copy(self) -> Copy:
+        """What is on the disk now."""
         noted = self._identity / "device.epoch"
         found = noted.read_bytes() if noted.exists() else None
-        self.copies.append(Copy(self.now_s(), self.disk.copy(), found))
+        return Copy(self.now_s(), self.disk.copy(), found)
+
+    def begin_as(self, copy: Copy, original: Device, *, clock_s: float) -> None:
+        """Become another machine with the same disk; to be called when the copy is taken.
+
+        Args:
+            copy: of the original's disk.
+            original: that lives on.
+            clock_s: how far its clock is ahead of the original's.
+        """
+        self.shown_at_s = dict(original.shown_at_s)
+        self.cuts_s, self.ready_s = list(original.cuts_s), list(original.ready_s)
+        self.lost_since_s = list(original.lost_since_s)
+        self.boots = original.boots + 1_000
+        self.wall_offset_s = original.wall_offset_s + clock_s
+        if clock_s == NINETEEN_SEVENTY_S:
+            self.wall_offset_s = clock_s
+        self.disk.put_back(copy.image)
+        self._identity.mkdir()
+        if copy.noted is not None:
+            (self._identity / "device.epoch").write_bytes(copy.noted)
+
+    def note_switched_on(self, copied_s: float) -> None:
+        """It is started now: what happened since the copy was taken it cannot know."""
+        self.cuts_s.append(self.now_s())
+        self.lost_since_s.append((self.now_s(), copied_s))
 
     def put_back_to(self, copy: Copy, *, whole: bool) -> None:
         """The power goes, and comes back to a copy: of the database alone, or of all there is."""
@@ -253,7 +284,7 @@ class Device(Machine):
         ]
 
     def _uplink(self, engine: Engine, run: Run, chance: random.Random) -> Uplink:
-        identity = Identity(tenant=TENANT, device=self.name, seed=bytes(32))
+        identity = Identity(tenant=TENANT, device=self.known_as, seed=bytes(32))
         return Uplink(
             broker=Broker(),
             identity=identity,

@@ -116,7 +116,7 @@ def _token(workflow: Workflow) -> str:
 
 def check_cloud(device: Device, rows: Rows, ledger: sqlite3.Connection, complain: Complain) -> None:
     """G9: the ledger holds each record once, without gaps, and shows what the device shows."""
-    place = (TENANT, device.name)
+    place = (TENANT, device.known_as)
     newest = {}
     with device.disk.look() as connection:
         for lane, next_seq in connection.execute("SELECT lane, next_seq FROM lane"):
@@ -165,7 +165,7 @@ def _check_shown(
     left_behind: Iterable[str] = (),
     any_end: Container[str] = (),
 ) -> None:
-    shown = dict(ledger.execute(_SHOWN, (TENANT, device.name)).fetchall())
+    shown = dict(ledger.execute(_SHOWN, (TENANT, device.known_as)).fetchall())
     for workflow in rows.by_id.values():
         workflow_id = workflow_uuid(workflow.id)
         told = shown.pop(workflow_id, None)

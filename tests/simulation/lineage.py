@@ -89,26 +89,30 @@ class History:
         self._stored |= self._stored_now(ledger)
         self._shown |= self._shown_now(ledger)
 
+    def fork(self, original: History, ledger: sqlite3.Connection) -> None:
+        """Its disk is a copy of another device's, which lives on."""
+        with original._device.disk.look() as connection:
+            original.note(connection)
+        self._written = dict(original._written)
+        self._stored |= self._stored_now(ledger)
+        self._shown |= self._shown_now(ledger)
+
     def _stored_now(self, ledger: sqlite3.Connection) -> dict[tuple[int, int, int], int]:
-        rows = ledger.execute(_SEGMENTS, (TENANT, self._device.name))
+        rows = ledger.execute(_SEGMENTS, (TENANT, self._device.known_as))
         return {(epoch, lane, first): crc32(body) for epoch, lane, first, _, body in rows}
 
     def _shown_now(self, ledger: sqlite3.Connection) -> set[str]:
-        return {row[0] for row in ledger.execute(_SHOWN, (self._device.name,))}
+        return {row[0] for row in ledger.execute(_SHOWN, (self._device.known_as,))}
 
     def unheard(self, ledger: sqlite3.Connection) -> bool:
         """Whether its first hello is still to come: a device that has nothing to tell says only that."""
-        live = ledger.execute(_LIVE, (TENANT, self._device.name)).fetchone()
+        live = ledger.execute(_LIVE, (TENANT, self._device.known_as)).fetchone()
         return live in (None, (0,))
 
     def check(self, ledger: sqlite3.Connection) -> None:
         """I-15, at rest: nothing that was acknowledged is lost, and no number means two records."""
-        name, place = self._device.name, (TENANT, self._device.name)
-        now = self._stored_now(ledger)
-        if any(now.get(where) != checksum for where, checksum in self._stored.items()):
-            self._complain("cloud: overwritten", f"{name}: what an older epoch has told")
-        if not self._shown <= self._shown_now(ledger):
-            self._complain("cloud: not shown any more", f"{name}")
+        name, place = self._device.name, (TENANT, self._device.known_as)
+        self.check_kept(ledger)
         with self._device.disk.look() as connection:
             epoch = facts.read(connection, "epoch") or 1
             first = outbox.read_first(connection)
@@ -117,15 +121,46 @@ class History:
             self._complain("cloud: another epoch", f"{name}: {live} is live, not {epoch}")
         if epoch > 1 and not self._device.put_back_s:
             self._complain("epoch without a reason", f"{name}: {epoch}")
-        if ledger.execute(_GAPS).fetchone() != (0,):
-            self._complain("cloud: gap", f"{name}: what the device has was given up")
-        self._check_places(ledger, epoch, first)
+        self.check_places(ledger, epoch, first)
+        for epoch, lane, acked in ledger.execute(_CURSORS, place):
+            if acked < self._acknowledged.get((epoch, lane), 0):
+                self._tell("cloud: acknowledged and gone", epoch, lane, acked)
+        self.check_told(ledger, all_of_it=True)
 
-    def _check_places(self, ledger: sqlite3.Connection, live: int, first: dict[int, int]) -> None:
-        place = (TENANT, self._device.name)
-        stored: dict[tuple[int, int], int] = {}
+    def check_kept(self, ledger: sqlite3.Connection) -> None:
+        """What was stored and shown when a copy was started is so still, and nothing is given up."""
+        now = self._stored_now(ledger)
+        if any(now.get(where) != checksum for where, checksum in self._stored.items()):
+            self._complain("cloud: overwritten", f"{self._device.name}: what was told before")
+        if not self._shown <= self._shown_now(ledger):
+            self._complain("cloud: not shown any more", f"{self._device.name}")
+        if ledger.execute(_GAPS).fetchone() != (0,):
+            self._complain("cloud: gap", f"{self._device.name}: what it has was given up")
+
+    def check_told(self, ledger: sqlite3.Connection, *, all_of_it: bool) -> None:
+        """What was written is stored: all of it, or as far as the device holds it to be."""
+        with self._device.disk.look() as connection:
+            self.note(connection)
+            lanes = outbox.read_lanes(connection)
+            live = facts.read(connection, "epoch") or 1
         marks: dict[Place, set[int]] = {}
-        for epoch, lane, begins, count, body in ledger.execute(_SEGMENTS, place):
+        for _, lane, begins, count, body in ledger.execute(
+            _SEGMENTS, (TENANT, self._device.known_as)
+        ):
+            for record in frames.decode(bytes(body)).records:
+                if begins <= record.seq < begins + count:
+                    marks.setdefault((lane, record.seq), set()).add(frames.mark_of(record))
+        for (lane, seq), mark in self._written.items():
+            told = all_of_it or seq <= lanes[lane][0]
+            if told and mark not in marks.get((lane, seq), ()):
+                self._tell("cloud: record lost", live, lane, seq)
+                return
+
+    def check_places(self, ledger: sqlite3.Connection, live: int, first: dict[int, int]) -> None:
+        """No number is stored twice, and in the epoch that is live there are no holes."""
+        place = (TENANT, self._device.known_as)
+        stored: dict[tuple[int, int], int] = {}
+        for epoch, lane, begins, count, _ in ledger.execute(_SEGMENTS, place):
             before = stored.get((epoch, lane))
             if before is not None and begins <= before:
                 self._tell("cloud: twice", epoch, lane, begins)
@@ -134,17 +169,6 @@ class History:
             if before is None and epoch == live and begins != first.get(lane, 1):
                 self._tell("cloud: begins elsewhere", epoch, lane, begins)
             stored[epoch, lane] = begins + count - 1
-            frame = frames.decode(bytes(body))
-            for record in frame.records:
-                if begins <= record.seq < begins + count:
-                    marks.setdefault((lane, record.seq), set()).add(frames.mark_of(record))
-        for epoch, lane, acked in ledger.execute(_CURSORS, place):
-            if acked < self._acknowledged.get((epoch, lane), 0):
-                self._tell("cloud: acknowledged and gone", epoch, lane, acked)
-        for (lane, seq), mark in self._written.items():
-            if mark not in marks.get((lane, seq), ()):
-                self._tell("cloud: record lost", live, lane, seq)
-                return
 
     def _tell(self, what: str, epoch: int, lane: int, seq: int) -> None:
         self._complain(what, f"{self._device.name} epoch {epoch} {Lane(lane).name}: {seq}")

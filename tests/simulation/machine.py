@@ -122,6 +122,8 @@ class Machine(ABC):
         """When the power failed."""
         self.put_back_s: list[float] = []
         """When its disk was put back to what it once was."""
+        self.gone = False
+        """Whether it has been switched off for good."""
         self.hold: Callable[[], bool] | None = None
         """Whether it has to stay off beyond its time; None = it need not."""
         self.off_s = 1.0
@@ -175,8 +177,17 @@ class Machine(ABC):
             self.note("stop", self.name)
             self.run.stopping.set()
 
+    def switch_off(self, *, in_good_order: bool) -> None:
+        """It is never started again."""
+        self.note("off", self.name)
+        self.gone = True
+        if in_good_order and self.run is not None and self.run.ready:
+            self.stop()
+        else:
+            self.kill()
+
     async def live(self) -> None:
-        """Start the process whenever it has ended, until cancelled."""
+        """Start the process whenever it has ended, until cancelled or switched off."""
         loop = asyncio.get_running_loop()
         while True:
             self.runs += 1
@@ -187,7 +198,11 @@ class Machine(ABC):
             run.task = loop.create_task(self._run(run))
             MACHINE.reset(token)
             await run.over.wait()
+            if self.gone:
+                return
             await asyncio.sleep(self.off_s)
+            if self.gone:
+                return
             while self.hold is not None and self.hold():
                 await asyncio.sleep(1.0)
 

@@ -14,38 +14,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import msgspec
-
 from edge import event_queue, events, transactions
 from edge.clock import SystemClock
 from edge.decider import children, decide, flow, policies, updates
 from edge.decider.operators import wait
 from edge.handover import HandOver
-from edge.lineage import Lineage
 from edge.model.decision import UpdateTask
 from edge.model.elapsed import NO_JUMPS
 from edge.model.executions import TaskStatus
 from edge.model.snapshot import Snapshot
 from edge.model.times import duration_ms
-from edge.orders import EngineOrders
 from edge.store import events as stored_events
-from edge.store import facts, order_inbox, outbox, timers
+from edge.store import timers
 from edge.store.executions import Executions
 from edge.store.leases import Leases
-from edge.store.outbox import OutboxWriter
 from edge.store.queues import Queues
 from edge.store.slots import Slots
 from edge.store.timers import Timeline
 from edge.store.waiters import Waiters
 from edge.timekeeper import Timekeeper
 from edge.transactions import Disk
-from sync import frames, uplink
-from sync.control_plane import ledger, notices, orders, truth
-from sync.receiver import DeviceState, Receiver
-from sync.session import Session
-
-Patch = tuple[Any, str, Any]
-"""Where, which name, and what stands there instead."""
+from tests.simulation import sync_mutants
+from tests.simulation.sync_mutants import Patch
 
 
 class Mutant(NamedTuple):
@@ -56,6 +46,8 @@ class Mutant(NamedTuple):
     patches: Callable[[], list[Patch]]
     seed: int = 0
     """A seed that finds it."""
+    kept: str = ""
+    """A kept world that finds it, where few seeds do; "" = seeds have to."""
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -330,182 +322,6 @@ def _message_lost() -> list[Patch]:
     return [(event_queue.EventQueue, "_take", take)]
 
 
-# History on its way up.
-
-
-def _gap_in_outbox() -> list[Patch]:
-    def forget_all(self: OutboxWriter) -> None:
-        self._waiting.clear()
-        self._publications.clear()
-
-    return [(OutboxWriter, "forget_all", forget_all)]
-
-
-def _end_not_recorded() -> list[Patch]:
-    right = Disk._record
-
-    def record(self: Disk, connection: sqlite3.Connection, step: Any, now_ms: int) -> None:
-        if not step.ended:
-            right(self, connection, step, now_ms)
-
-    return [(Disk, "_record", record)]
-
-
-def _cursor_ahead() -> list[Patch]:
-    right = outbox.acknowledge
-
-    def acknowledge(connection: sqlite3.Connection, acked: dict[int, int]) -> None:
-        right(connection, {lane: seq + 1 for lane, seq in acked.items()})
-        right(connection, acked)
-
-    return [(outbox, "acknowledge", acknowledge)]
-
-
-def _cloud_acknowledges_before_commit() -> list[Patch]:
-    right = ledger.Ledger.commit
-    held: list[Any] = []
-
-    async def commit(self: Any, arrivals: Any) -> Any:
-        now_ms = self._now_ms()
-
-        def look(connection: sqlite3.Connection) -> Any:
-            connection.execute("SAVEPOINT look")
-            try:
-                return truth.commit(connection, arrivals, now_ms=now_ms)
-            finally:
-                connection.execute("ROLLBACK TO look")
-                connection.execute("RELEASE look")
-
-        outgoing = await self._write(look)
-        late, held[:] = list(held), list(arrivals)
-        if late:
-            await right(self, late)
-        return outgoing
-
-    return [(ledger.Ledger, "commit", commit)]
-
-
-def _delivery_is_receipt() -> list[Patch]:
-    """The broker's receipt is taken for the control plane's."""
-    right = uplink.Uplink._note_taken
-
-    def note_taken(self: Any, session: Session, taken: Any) -> None:
-        right(self, session, taken)
-        for lane, side in session._lanes.items():
-            if side.flights and side.flights[-1].last_seq > side.acked:
-                side.acked = side.flights[-1].last_seq
-                session._durable[lane] = side.acked
-
-    return [(uplink.Uplink, "_note_taken", note_taken)]
-
-
-def _projection_skips() -> list[Patch]:
-    right = ledger.Ledger.project
-
-    async def project(self: Any) -> int:
-        def skip(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE counter SET value = value + 1 WHERE name = 'projected' AND value < "
-                "(SELECT max(segment_id) FROM segment WHERE lane >= 2) AND value % 5 = 3"
-            )
-
-        await self._write(skip)
-        return await right(self)
-
-    return [(ledger.Ledger, "project", project)]
-
-
-# Orders.
-
-
-def _order_never_sent_again() -> list[Patch]:
-    """What is lost with a connection is never due again."""
-    late = ((name, 10**10) for name in ("FIRST_WAIT_MS", "LONGEST_WAIT_MS", "REPORT_WAIT_MS"))
-    at_hello = "UPDATE device_order SET due_ms = due_ms WHERE device_id = :device_id AND :cack < 0"
-    return [*((orders, *one) for one in late), (orders, "_DUE_AT_ONCE", at_hello)]
-
-
-def _order_carried_out_late() -> list[Patch]:
-    right = EngineOrders.carry_out
-
-    async def carry_out(self: EngineOrders, given: Any, server_ms: int) -> Any:
-        return await right(self, given, 1)
-
-    return [(EngineOrders, "carry_out", carry_out)]
-
-
-def _configuration_goes_back() -> list[Patch]:
-    right = order_inbox.read_ordered
-
-    def read_ordered(connection: sqlite3.Connection, subject: str) -> Any:
-        there = right(connection, subject)
-        return None if there is None else msgspec.structs.replace(there, revision=0)
-
-    return [(order_inbox, "read_ordered", read_ordered)]
-
-
-# Disks that are put back to a copy.
-
-
-def _copy_not_noticed() -> list[Patch]:
-    """Neither what stands beside the key nor the control plane tells a copy from the disk."""
-
-    async def settle(self: Lineage) -> bool:
-        self._write()
-        return False
-
-    return [
-        (Lineage, "settle", settle),
-        (frames, "mark_of", lambda record: 0),
-        (DeviceState, "contradicts", lambda self, hello: False),
-    ]
-
-
-def _old_cursor_taken() -> list[Patch]:
-    """A new epoch goes on from the cursors of the one before."""
-    right = Receiver._notice_epoch
-
-    def notice_epoch(self: Receiver, arrival: Any, device: Any, header: Any) -> None:
-        right(self, arrival, device, header)
-        if arrival.frame is not None and arrival.frame.hello is not None:
-            first = arrival.frame.hello.first
-            first.update((lane, state.acked + 1) for lane, state in device.lanes.items())
-
-    return [(Receiver, "_notice_epoch", notice_epoch)]
-
-
-def _epoch_takes_nothing_along() -> list[Patch]:
-    """What waits when an epoch begins is not part of it."""
-
-    def begin_epoch(connection: sqlite3.Connection, epoch: int) -> None:
-        facts.write(connection, "epoch", epoch)
-        connection.execute("UPDATE lane SET first = next_seq, acked = next_seq - 1")
-        connection.execute("DELETE FROM history")
-
-    return [(facts, "begin_epoch", begin_epoch)]
-
-
-def _old_epoch_thrown_away() -> list[Patch]:
-    """The ledger keeps of each device only what is live."""
-    right = notices.note
-
-    def note(connection: Any, device_id: int, notice: Any, *, now_ms: int) -> None:
-        right(connection, device_id, notice, now_ms=now_ms)
-        connection.execute("DELETE FROM segment WHERE device_id = ?", (device_id,))
-
-    return [(notices, "note", note)]
-
-
-def _less_not_compared() -> list[Patch]:
-    """Of a later run only the number of its boot is looked at."""
-
-    def contradicts(self: DeviceState, hello: Any) -> bool:
-        run = self.run
-        return run is not None and msgspec.structs.replace(run, place=0).contradicts(hello)
-
-    return [(DeviceState, "contradicts", contradicts)]
-
-
 MUTANTS: dict[str, Mutant] = {
     "lease-forgotten": Mutant("a dead worker's task never comes back", _lease_forgotten),
     "leases-by-wall-clock": Mutant("a jump ends leases", _leases_by_wall_clock, seed=56),
@@ -543,30 +359,65 @@ MUTANTS: dict[str, Mutant] = {
         "a crash repeats what a message did", _message_handled_twice, seed=47
     ),
     "message-lost": Mutant("a message is settled before it is handled", _message_lost, seed=47),
-    "gap-in-outbox": Mutant("a sequence is used up by a ROLLBACK", _gap_in_outbox),
-    "end-not-recorded": Mutant("the end of an execution is not in history", _end_not_recorded),
-    "cursor-ahead": Mutant("one record more is pruned than acknowledged", _cursor_ahead),
+    "gap-in-outbox": Mutant("a sequence is used up by a ROLLBACK", sync_mutants.gap_in_outbox),
+    "end-not-recorded": Mutant(
+        "the end of an execution is not in history", sync_mutants.end_not_recorded
+    ),
+    "cursor-ahead": Mutant(
+        "one record more is pruned than acknowledged", sync_mutants.cursor_ahead
+    ),
     "cloud-acknowledges-early": Mutant(
-        "the control plane acknowledges before its COMMIT", _cloud_acknowledges_before_commit
+        "the control plane acknowledges before its COMMIT",
+        sync_mutants.cloud_acknowledges_before_commit,
     ),
-    "delivery-is-receipt": Mutant("the broker's receipt is taken for good", _delivery_is_receipt),
-    "order-never-sent-again": Mutant("an order is lost on the link", _order_never_sent_again),
-    "order-carried-out-late": Mutant("an order has no end", _order_carried_out_late, seed=1),
+    "delivery-is-receipt": Mutant(
+        "the broker's receipt is taken for good", sync_mutants.delivery_is_receipt
+    ),
+    "order-never-sent-again": Mutant(
+        "an order is lost on the link", sync_mutants.order_never_sent_again
+    ),
+    "order-carried-out-late": Mutant(
+        "an order has no end", sync_mutants.order_carried_out_late, seed=1
+    ),
     "configuration-goes-back": Mutant(
-        "an older order has the last word", _configuration_goes_back, seed=42
+        "an older order has the last word", sync_mutants.configuration_goes_back, seed=42
     ),
-    "copy-not-noticed": Mutant("an old disk goes on under its epoch", _copy_not_noticed, seed=8),
+    "copy-not-noticed": Mutant(
+        "an old disk goes on under its epoch", sync_mutants.copy_not_noticed, seed=8
+    ),
     "old-cursor-taken": Mutant(
-        "a new epoch begins behind the old cursors", _old_cursor_taken, seed=8
+        "a new epoch begins behind the old cursors", sync_mutants.old_cursor_taken, seed=8
     ),
     "epoch-takes-nothing-along": Mutant(
-        "what waits when an epoch begins is lost", _epoch_takes_nothing_along, seed=8
+        "what waits when an epoch begins is lost", sync_mutants.epoch_takes_nothing_along, seed=8
     ),
     "old-epoch-thrown-away": Mutant(
-        "history of before an epoch is gone", _old_epoch_thrown_away, seed=8
+        "history of before an epoch is gone", sync_mutants.old_epoch_thrown_away, seed=8
     ),
     "less-not-compared": Mutant(
-        "a run that knows less than was told is let in", _less_not_compared, seed=607
+        "a run that knows less than was told is let in",
+        sync_mutants.less_not_compared,
+        kept="orders-behind-a-later-boot",
     ),
-    "projection-skips": Mutant("a segment is never shown", _projection_skips),
+    "clones-acknowledgement-taken": Mutant(
+        "what one machine was told moves the cursors of its clone",
+        sync_mutants.clones_acknowledgement_taken,
+        kept="acknowledged-to-a-clone",
+    ),
+    "farewell-of-the-other": Mutant(
+        "a machine is shown as its clone was when it went",
+        sync_mutants.farewell_of_the_other,
+        kept="shown-as-the-clone-was",
+    ),
+    "lost-records-awaited": Mutant(
+        "a ledger waits for what only a lost one had",
+        sync_mutants.lost_records_awaited,
+        kept="idle-while-a-ledger-was-lost",
+    ),
+    "gap-not-noted": Mutant(
+        "what was lost with a ledger is lost in silence",
+        sync_mutants.gap_not_noted,
+        kept="idle-while-a-ledger-was-lost",
+    ),
+    "projection-skips": Mutant("a segment is never shown", sync_mutants.projection_skips),
 }

@@ -125,7 +125,7 @@ class SimBroker:
 
     def take(self, link: SimLink, ticket: int, topic: str, payload: bytes, retain: bool) -> None:
         """A message has reached the broker."""
-        if not self.up or link.lost:
+        if not self.up or (link.lost and not link.closed):
             return
         if link.host in self.cut_off:
             link.torn = True
@@ -180,6 +180,10 @@ class SimLink:
         self._mids = 0
         self.torn = False
         """Whether something has vanished on its way: the connection cannot recover from that."""
+        self.closed = False
+        """Whether it has ended in good order: what was sent before arrives."""
+        self._broken = False
+        """Whether it is about to be lost."""
         self._machine = MACHINE.get()
 
     def _way(self, direction: str, *, droppable: bool = True) -> float | None:
@@ -196,6 +200,7 @@ class SimLink:
         if droppable and chance.random() < weather.drop:
             if direction == "up":
                 # A connection does not lose a message and live on.
+                self._broken = True
                 loop.call_later(chance.random() * 3, self.lose, "reset")
             return None
         arrives_s = loop.time() + chance.random() * weather.delay_s
@@ -289,4 +294,6 @@ class SimLink:
         if not self.lost:
             self.lost = True
             dead = self._machine is not None and self._machine.dead
-            self._broker.leave(self, in_good_order=not dead)
+            # A farewell does not pass what has vanished before it.
+            self.closed = not dead and not self.torn and not self._broken
+            self._broker.leave(self, in_good_order=self.closed)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -84,11 +85,18 @@ class Operator:
         else:
             known.remove(ordered)
 
+    async def give_again(self, devices: Sequence[Device]) -> None:
+        """Give every order anew that was given: the same id is the same order."""
+        for ordered in [one for one in self._stage.books.orders if one.given]:
+            call = partial(self._order, ordered=ordered, device=devices[ordered.device])
+            if not await self._insist(call):
+                ordered.forgotten = True
+
     async def _order(self, ledger: Ledger, ordered: Ordered, device: Device) -> bool:
         """Whether it is given; it is not when its time was over before anybody took it."""
         try:
             await ledger.order(
-                device.name,
+                device.known_as,
                 ordered.kind.value,
                 ordered.body,
                 expires_ms=int((EPOCH_S + ordered.expires_s) * 1000),
@@ -144,14 +152,17 @@ def check_orders(
     """Each order was carried out once or not at all, in its time, and the control plane knows."""
     restarts: dict[str, int] = {}
     newest = 0
+    forgotten = False
     for one in ordered:
         if one.device != device.number:
             continue
         shown = orders.find(ledger, one.id)
-        if shown is None:
+        # With its ledger, and its time is over: nobody can say what it came to.
+        forgotten = forgotten or (shown is None and one.forgotten)
+        if shown is None and not one.forgotten:
             complain("order lost", f"{device.name}: {one.kind} {one.id}")
             continue
-        if device.put_back_s:
+        if device.put_back_s or shown is None:
             _check_taken_back(device, rows, one, complain)
             continue
         done = shown.state == State.DONE
@@ -164,7 +175,7 @@ def check_orders(
             restarts[workflow_id] = restarts.get(workflow_id, 0) + done
         elif done:
             newest = max(newest, one.body["revision"])
-    if device.put_back_s:
+    if device.put_back_s or forgotten:
         return
     for workflow in rows.by_id.values():
         if workflow.name == shapes.TOLD:

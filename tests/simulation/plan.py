@@ -17,6 +17,9 @@ from tests.simulation.shapes import SHAPES
 CLOUD = -1
 """Stands for the control plane where an event names a device."""
 
+CLONE = -2
+"""Stands for the machine that was made of a device's disk where an event names a device."""
+
 FAULTS = (
     "cut", "kill", "stop", "slow", "full", "read_error", "write_error", "commit_error",
     "wall", "partition", "broker", "cloud_kill", "cloud_cut", "cloud_disk",
@@ -25,6 +28,9 @@ FAULTS = (
 
 COPIES = ("database", "image")
 """What is put back: the database alone, as from a backup, or all that the device has."""
+
+OFF = ("kill", "stop")
+"""How a machine is switched off for good: at once, or in good order."""
 
 ORDERS = ("start", "start", "restart", "put-config")
 """What is ordered of devices from the control plane."""
@@ -42,7 +48,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     at_s: float
     kind: str
     device: int = 0
-    """Number of the device; CLOUD = the control plane."""
+    """Number of the device; CLOUD = the control plane, CLONE = the clone."""
     number: float = 0.0
     """How much, how long it stays off, or which: what the kind says."""
     for_s: float = 0.0
@@ -92,8 +98,18 @@ class Plan(msgspec.Struct):
 
     @property
     def with_copies(self) -> bool:
-        """Whether a disk is put back to what it once was."""
-        return any(event.kind == "put_back" for event in self.events)
+        """Whether a copy of a disk is ever started: on its own machine, or on another."""
+        return any(event.kind in ("put_back", "clone") for event in self.events)
+
+    @property
+    def with_ledgers(self) -> bool:
+        """Whether the ledger is put back to what it once was."""
+        return any(event.kind == "ledger_back" for event in self.events)
+
+    @property
+    def cloned(self) -> int | None:
+        """The device of whose disk another machine is made; None = of none."""
+        return next((event.device for event in self.events if event.kind == "clone"), None)
 
 
 def draw(seed: int) -> Plan:
@@ -107,7 +123,9 @@ def draw(seed: int) -> Plan:
         if kind in on:
             events += _faults(chance, kind, devices, length_s)
     events += _orders(random.Random(f"{seed}:orders"), devices, length_s)
-    events += _copies(random.Random(f"{seed}:copies"), devices, length_s)
+    copies = _copies(random.Random(f"{seed}:copies"), devices, length_s)
+    copies = copies or _clones(random.Random(f"{seed}:clones"), devices, length_s)
+    events += copies or _ledger_copies(random.Random(f"{seed}:ledgers"), length_s)
     events.sort(key=lambda event: event.at_s)
     return Plan(
         seed,
@@ -181,6 +199,45 @@ def _copies(chance: random.Random, devices: int, length_s: float) -> list[Event]
         at_s = round(min(copied_s) + 0.1 + chance.random() * length_s * 0.5, 3)
         which = chance.randrange(100)
         events.append(Event(at_s, "put_back", device, which, word=chance.choice(COPIES)))
+    return events
+
+
+def _ledger_copies(chance: random.Random, length_s: float) -> list[Event]:
+    """Copies of the control plane's ledger, and when it is put back to one of them."""
+    if chance.random() < 0.93:
+        return []
+    copied_s = [_moment(chance, length_s * 0.7) for _ in range(chance.randint(1, 2))]
+    events = [Event(at_s, "ledger_copy", CLOUD) for at_s in copied_s]
+    for _ in range(chance.choice((1, 1, 2))):
+        at_s = round(min(copied_s) + 0.1 + chance.random() * length_s * 0.5, 3)
+        off_s = round(chance.choice((0.1, 2.0)) * chance.random(), 3)
+        events.append(Event(at_s, "ledger_back", CLOUD, chance.randrange(100), off_s))
+    return events
+
+
+def _clones(chance: random.Random, devices: int, length_s: float) -> list[Event]:
+    """A machine that is made of a device's disk, what happens to it, and who is switched off."""
+    if chance.random() < 0.93:
+        return []
+    device = chance.randrange(devices)
+    copied_s = _moment(chance, length_s * 0.5)
+    starts_s = round(chance.choice((0.0, 2.0, 8.0)) * chance.random(), 3)
+    clock_s = chance.choice((0.0, 0.0, -2.0, -600.0, 20.0, NINETEEN_SEVENTY_S))
+    events = [Event(copied_s, "clone", device, clock_s, starts_s)]
+    after_s = copied_s + starts_s
+
+    def later() -> float:
+        return round(after_s + chance.random() * max(1.0, length_s - after_s), 3)
+
+    for _ in range(chance.randint(2, 6)):
+        who, shape = chance.choice((device, CLONE)), chance.choice(SHAPES)
+        events.append(Event(later(), "start", who, chance.randrange(1_000), word=shape))
+    for _ in range(chance.choice((0, 0, 1, 2))):
+        kind = chance.choice(("cut", "kill", "kill", "stop", "partition"))
+        events.append(_fault(chance, kind, chance.choice((device, CLONE)), later()))
+    if chance.random() < 0.7:
+        who, how = chance.choice((device, CLONE)), chance.choice(OFF)
+        events.append(Event(later(), "off", who, word=how))
     return events
 
 

@@ -27,13 +27,15 @@ from tests.simulation.books import Books
 from tests.simulation.checks import DeviceChecks, Rows
 from tests.simulation.cloud import Cloud
 from tests.simulation.device import Device
+from tests.simulation.ledgers import Ledgers
 from tests.simulation.lineage import History
 from tests.simulation.loop import Deadlock, Livelock, SimLoop
 from tests.simulation.machine import Machine, Run
 from tests.simulation.network import SimBroker, Weather
 from tests.simulation.operator import Operator, check_orders
-from tests.simulation.plan import CLOUD, NINETEEN_SEVENTY_S, STEERING, Event, Plan
+from tests.simulation.plan import CLONE, CLOUD, NINETEEN_SEVENTY_S, STEERING, Event, Plan
 from tests.simulation.shapes import DRIVER, PURE, QUEUES
+from tests.simulation.twins import Twins
 from workflows.task import Handler, TaskContext, TaskFailed, pure
 
 REST_WITHIN_S = 3_600.0
@@ -43,6 +45,12 @@ _OPEN_ORDERS = "SELECT COUNT(*) FROM device_order WHERE ended IS NULL"
 
 _PUT_BACK_TAKES_S = 8.0
 """How long a machine is off at least when its disk is put back: longer than messages are late."""
+
+_SHOWN_ON_WITHIN_S = 100
+"""The less a broker is reached the longer a device waits, and it begins one epoch in a minute."""
+
+_SHOWN_OFF_WITHIN_S = 15.0
+"""A broker waits for ten seconds before it says that somebody is gone."""
 
 _SHARED_MEMORY = Path("/dev/shm")
 
@@ -109,26 +117,39 @@ class World:
             orders=plan.with_orders,
         )
         self.operator = Operator(self.stage, self.cloud)
-        self.devices = [
-            Device(
-                number,
-                folder,
-                seed,
-                note=self.note,
-                complain=self.complain,
-                broker=self.broker,
-                handlers=self._handlers,
-                watch=self._committed,
-                slow_scripts=plan.slow_scripts,
-                orders=plan.with_orders,
-                copies=plan.with_copies,
-            )
-            for number in range(plan.devices)
-        ]
+        self.devices = [self._device(number, folder) for number in range(plan.devices)]
+        self.ledgers = Ledgers(self.cloud, self.devices, self.complain)
+        self.twins: Twins | None = None
+        if plan.cloned is not None:
+            original = self.devices[plan.cloned]
+            self.devices.append(self._device(plan.devices, folder, original))
         self.machines: list[Machine] = [*self.devices, self.cloud]
         self.clients = [Client(self.stage, device) for device in self.devices]
         self.checks = [DeviceChecks(d, self.books, self.complain) for d in self.devices]
         self.histories = [History(d, self.complain) for d in self.devices]
+        if plan.cloned is not None:
+            self.twins = Twins(
+                (self.checks[plan.cloned], self.checks[-1]),
+                (self.histories[plan.cloned], self.histories[-1]),
+                self.books,
+                self.complain,
+            )
+
+    def _device(self, number: int, folder: Path, clone_of: Device | None = None) -> Device:
+        return Device(
+            number,
+            folder,
+            str(self.plan.seed),
+            note=self.note,
+            complain=self.complain,
+            broker=self.broker,
+            handlers=self._handlers,
+            watch=self._committed,
+            slow_scripts=self.plan.slow_scripts,
+            orders=self.plan.with_orders,
+            copies=self.plan.with_copies,
+            clone_of=clone_of,
+        )
 
     def note(self, *facts: Any) -> None:
         """Something has happened."""
@@ -211,16 +232,19 @@ class World:
 
     async def _life(self) -> None:
         loop = asyncio.get_running_loop()
-        for machine in self.machines:
+        begin = [
+            device
+            for device in self.devices
+            if self.twins is None or not self.twins.is_clone(device)
+        ]
+        for machine in (*begin, self.cloud):
             self._go(machine.live())
-        for client in self.clients:
-            await client.register()
-        for device in self.devices:
-            for queue, many in QUEUES.items():
-                for number in range(many):
-                    self._go(Worker(self.stage, device, queue, number).run())
-        for check in self.checks:
-            self._go(self._watch(check))
+        for device in begin:
+            await self.clients[device.number].register()
+        for device in begin:
+            self._surround(device)
+        for device in begin:
+            self._go(self._watch(self.checks[device.number]))
         began_s = loop.time()
         for machine in self.devices:
             machine.loss = self.plan.loss
@@ -230,13 +254,27 @@ class World:
         await asyncio.sleep(max(0.0, began_s + self.plan.length_s - loop.time()))
         self._make_peace()
         await self._come_to_rest()
+        if self.twins is not None:
+            await self._see_them_there(self.twins)
         self._look_back()
+        if self.twins is not None:
+            await self._see_them_go(self.twins)
+
+    def _surround(self, device: Device) -> None:
+        """Let workers ask a device for tasks."""
+        for queue, many in QUEUES.items():
+            for number in range(many):
+                self._go(Worker(self.stage, device, queue, number).run())
 
     # What happens.
 
     def _happen(self, event: Event) -> None:
         loop = asyncio.get_running_loop()
         self.note("event", event.kind, event.device, event.number, event.word)
+        if event.device == CLONE:
+            if self.twins is None:
+                return
+            event = msgspec.structs.replace(event, device=self.twins.clone.number)
         if event.kind == "start":
             self._starts += 1
             self._go(self.clients[event.device].start(event, self._starts))
@@ -246,6 +284,14 @@ class World:
             self._go(self.operator.give(event, self.devices[event.device]))
         elif event.kind in STEERING:
             self._go(self.clients[event.device].steer(event))
+        elif event.kind == "clone":
+            self._clone(event)
+        elif event.kind == "ledger_copy":
+            self.ledgers.copy()
+        elif event.kind == "ledger_back":
+            self._put_ledger_back(event)
+        elif event.kind == "off":
+            self.devices[event.device].switch_off(in_good_order=event.word == "stop")
         elif event.kind == "broker":
             self.broker.kill()
             loop.call_later(event.for_s, setattr, self.broker, "up", True)
@@ -283,7 +329,8 @@ class World:
             case "partition":
                 self._cut_off(machine, event.for_s)
             case "copy":
-                self.devices[event.device].take_copy()
+                device = self.devices[event.device]
+                device.copies.append(device.copy())
                 self.histories[event.device].copied()
             case "put_back":
                 self._put_back(self.devices[event.device], event)
@@ -310,6 +357,29 @@ class World:
         self.broker.forget(device.name)
         self.checks[device.number].put_back()
         device.hold = lambda: self._loop.time() < until_s or self.cloud.in_trouble(error_s=2.0)
+
+    def _put_ledger_back(self, event: Event) -> None:
+        """What was given to the ledger that is lost is given again to the one that was put back."""
+        self.ledgers.put_back(int(event.number))
+        self.cloud.off_s = event.for_s
+        if self.ledgers.put_back_s:
+            self._go(self.operator.give_again(self.devices))
+
+    def _clone(self, event: Event) -> None:
+        """Another machine is made of a device's disk, and switched on a little later."""
+        twins = self.twins
+        if twins is None or twins.copied_s is not None:
+            return
+        with self.cloud.disk.look() as ledger:
+            twins.part(ledger, clock_s=event.number)
+
+        def switch_on() -> None:
+            twins.switch_on(jumped=bool(event.number))
+            self._go(twins.clone.live())
+            self._surround(twins.clone)
+            self._go(self._watch(self.checks[twins.clone.number]))
+
+        asyncio.get_running_loop().call_later(event.for_s, switch_on)
 
     def _cut_off(self, machine: Machine, for_s: float) -> None:
         """Nothing goes in or out for a while."""
@@ -354,7 +424,7 @@ class World:
             self.histories[device.number].note(run.writer._connection)
 
     async def _watch(self, check: DeviceChecks) -> None:
-        device = check._device
+        device = check.device
         while True:
             await asyncio.sleep(0.7)
             engine = device.engine
@@ -397,10 +467,40 @@ class World:
                 self.complain("no rest", "; ".join(left))
                 await asyncio.sleep(1)
 
+    async def _see_them_there(self, twins: Twins) -> None:
+        """Who is there is shown as that, if not now then when it has connected again."""
+        for again in (True, False):
+            for _ in range(_SHOWN_ON_WITHIN_S):
+                with self.cloud.disk.look() as ledger:
+                    if twins.shown_online(ledger):
+                        return
+                await asyncio.sleep(1)
+            if again:
+                # What was said of the last connection may have been lost with the control plane's
+                # process, and the broker may have let it fall.
+                for device in twins.both:
+                    self.broker.forget(device.name)
+        self.complain("presence", f"{twins.original.known_as} is there and shown as offline")
+
+    async def _see_them_go(self, twins: Twins) -> None:
+        """Who has been switched off is shown as that."""
+        twins.clone.switch_off(in_good_order=False)
+        if not twins.original.gone:
+            # Whoever is left may be about to say that it is there.
+            await asyncio.sleep(_SHOWN_ON_WITHIN_S)
+        twins.original.switch_off(in_good_order=False)
+        await asyncio.sleep(_SHOWN_OFF_WITHIN_S)
+        with self.cloud.disk.look() as ledger:
+            if twins.shown_online(ledger):
+                facts = f"{twins.original.known_as} is gone and shown as online"
+                self.complain("presence", facts)
+
     def _left(self) -> list[str]:
         """What is still to be done anywhere."""
         found = []
         for device in self.devices:
+            if device.gone:
+                continue
             if device.engine is None:
                 found.append(f"{device.name} is down")
                 continue
@@ -418,11 +518,17 @@ class World:
                 for device, history in zip(self.devices, self.histories, strict=True)
                 if device.put_back_s and history.unheard(ledger)
             ]
+            found += [] if self.twins is None else self.twins.left(ledger)
+            found += self.ledgers.left(ledger)
         if waiting:
             found.append(f"cloud: {waiting} segments to project")
         if ordered or not all(one.given for one in self.books.orders):
             found.append(f"cloud: {ordered} orders are open")
-        asked = [one.shape for one in self.books.starts if one.key is not None and one.id is None]
+        asked = [
+            one.shape
+            for one in self.books.starts
+            if one.key is not None and one.id is None and not self.devices[one.device].gone
+        ]
         return [*found, *(f"a client still starts {shape}" for shape in asked)]
 
     def _look_back(self) -> None:
@@ -437,6 +543,9 @@ class World:
                     check._runs_seen = 0
                     rows: Rows = check.committed(connection, device.engine)
                 ending.check_effects(device, rows, self.books, self.complain)
+                self._digest.update(repr(sorted(_ends(rows))).encode())
+                if self.twins is not None and self.twins.has(device):
+                    continue
                 if self.plan.with_copies:
                     history.check(ledger)
                 if device.put_back_s:
@@ -448,10 +557,13 @@ class World:
                         left_behind=history.left_behind,
                         reopened=self.books.reopened,
                     )
+                elif self.ledgers.put_back_s:
+                    self.ledgers.check(device, rows, ledger)
                 else:
                     ending.check_cloud(device, rows, ledger, self.complain)
                 check_orders(device, rows, self.books.orders, ledger, self.complain)
-                self._digest.update(repr(sorted(_ends(rows))).encode())
+            if self.twins is not None:
+                self.twins.check(ledger)
 
 
 def _ends(rows: Rows) -> Iterator[tuple[str, str, str]]:
