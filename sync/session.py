@@ -205,6 +205,7 @@ class Session:
         """What a record has taken in the frames before, about."""
         self._durable: dict[Lane, int] = {}
         self._hello_due = False
+        self._looks = False
         self._must_tell = False
         """Whether a lane has nothing left to send, and the control plane does not know it."""
         self._nonce = 0
@@ -254,6 +255,7 @@ class Session:
 
     def note_bounds(self, bounds: Mapping[Lane, tuple[int, int]]) -> None:
         """Take the oldest and newest sequence that the store holds in each lane."""
+        self._looks = False
         for lane, (oldest, newest) in bounds.items():
             side = self._lanes[lane]
             side.newest = max(side.newest, newest)
@@ -422,9 +424,9 @@ class Session:
         return durable
 
     @property
-    def greets(self) -> bool:
-        """Whether a hello goes next: note what the store holds before it does."""
-        return self._hello_due
+    def looks(self) -> bool:
+        """Whether the control plane has less than it had: what is held still has to be noted."""
+        return self._looks
 
     @property
     def epoch(self) -> int:
@@ -525,6 +527,8 @@ class Session:
             if lane not in self._doubts:
                 side.confirmed = ack.cursors.get(lane, side.confirmed)
                 side.rewind()
+                # A ledger that was put back: what was freed since the last look is not held.
+                self._looks = self._looks or side.confirmed < side.acked
 
     def _room(self, lane: Lane) -> bool:
         side = self._lanes[lane]

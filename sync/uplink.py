@@ -416,8 +416,8 @@ class Uplink:
             await self._sleep(session)
 
     async def _note_bounds(self, session: Session) -> None:
-        # What was freed since is news to nobody, and a hello must not say that it is held.
-        if self._records_waiting or session.greets:
+        # What was freed since the last look is news to nobody.
+        if self._records_waiting or session.looks:
             self._records_waiting = False
             session.note_bounds(await self._outbox.bounds())
 

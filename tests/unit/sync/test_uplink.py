@@ -182,21 +182,32 @@ def test_a_late_answer_does_not_end_the_sending() -> None:
     assert [26, 27] == seqs
 
 
-def test_a_hello_says_what_is_held_by_then() -> None:
-    """What was freed since the connection began is said to be gone, not to be waited for for ever."""
-    link = _uplink(cast(uplink.Outbox, _Pruned()))
-    session = Session(epoch=1, boot=1, version="1", acked={Lane.HISTORY: 25})
+class _Empty(_Pruned):
+    """An outbox whose 27 records are all acknowledged and freed."""
+
+    async def bounds(self) -> Mapping[Lane, tuple[int, int]]:
+        return {Lane.HISTORY: (28, 27)}
+
+
+def test_a_ledger_that_was_put_back_is_told_what_is_gone() -> None:
+    """What was freed since the last look is said to be gone, not waited for until something is new."""
+    link = _uplink(cast(uplink.Outbox, _Empty()))
+    session = Session(epoch=1, boot=1, version="1", acked={Lane.HISTORY: 27})
     session.note_bounds({Lane.HISTORY: (22, 27)})
     session.connected(0.0, nonce=5)
     session.to_send(0.0)
-    session.server_started(1.0)
+    older = Ack(epoch=1, cursors={Lane.HISTORY: 21}, credit_bytes=100_000, server_ms=1, nonce=5)
+    session.receive(topics.ACK, frames.encode_ack(older), 1.0)
 
     asyncio.run(link._note_bounds(session))
+    assert not session.looks
+    assert 0.0 == session.next_timer()
+    session.handle_timer(1.0)
     (message,) = session.to_send(1.0)
     hello = frames.decode(message.payload).hello
 
     assert hello is not None
-    assert (26, 27) == hello.lanes[Lane.HISTORY]
+    assert (28, 27) == hello.lanes[Lane.HISTORY]
 
 
 def _records(payload: bytes) -> Sequence[Record]:
