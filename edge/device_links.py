@@ -20,6 +20,14 @@ from edge.model.payload_limits import KB
 from edge.scripts import Evaluators
 
 
+class Loop(Protocol):
+    """Something that runs beside the engine."""
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        ...
+
+
 class Uplink(Protocol):
     """Carries history to a control plane."""
 
@@ -83,6 +91,13 @@ def fetches(
         most_bytes=settings.sync.fetch_most_mb * KB * KB,
         budget_bytes=settings.sync.fetch_budget_mb * KB * KB,
     )
+
+
+def retelling(engine: Engine) -> Loop:
+    """Tells the control plane anew what it may have been told otherwise."""
+    from edge.retelling import Retelling
+
+    return Retelling(engine)
 
 
 def uplink(

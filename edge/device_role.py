@@ -176,6 +176,7 @@ class Device:
             keep_with(self._journal.take)
         self._fetches: Fetches | None = None
         self._uplink: Uplink | None = None
+        self._retelling = device_links.retelling(engine) if settings.sync.enabled else None
         if settings.sync.enabled:
             self._fetches = device_links.fetches(
                 settings, data, engine, self._journal, lambda: self._house
@@ -240,7 +241,9 @@ class Device:
             loops.append(self._history_budget.run())
         if self._journal is not None:
             loops.append(self._journal.run())
-        others = [self._hosted, self._uplink, self._event_link, self._fetches]
+        others = [
+            self._hosted, self._uplink, self._event_link, self._fetches, self._retelling,
+        ]  # fmt: skip
         return [*loops, *(one.run() for one in others if one is not None)]
 
     async def alive(self) -> None:

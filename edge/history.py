@@ -129,6 +129,21 @@ def records_again(
         yield _task_record(workflow_id, task_uuid_beside(workflow_id, task.ordinal), shown)
 
 
+def records_anew(
+    workflow: Workflow, tasks: Iterable[Task]
+) -> Iterator[WorkflowRecord | TaskRecord]:
+    """How an execution stands, for a control plane that was told otherwise.
+
+    Of one that has ended its end is told; what its steps were has been told, and costs many times as
+    much. Those of an open one are not over, and may have been told to be.
+    """
+    if not workflow.status.terminal:
+        yield from records_again(workflow, tasks)
+        return
+    workflow_id = workflow_uuid(workflow.id)
+    yield _workflow_record(workflow_id, masked_workflow(workflow), started=False)
+
+
 def _workflow_record(workflow_id: str, workflow: Workflow, *, started: bool) -> WorkflowRecord:
     return WorkflowRecord(
         id=workflow_id,

@@ -15,7 +15,7 @@ import structlog
 from edge.durable import FILES, FileSystem
 from edge.engine import Engine
 from edge.keeping import keep
-from edge.store import facts, outbox
+from edge.store import facts, outbox, retelling
 from edge.transactions import Transaction
 from sync.identity import IdentityUnreadable, make_private
 from sync.records import KINDS, ClockRecord, Lane, encode_body
@@ -46,6 +46,9 @@ class Lineage:
         self._engine = engine
         self._path = folder / _FILE
         self._files = files
+        self._told_anew = False
+        """Whether this run has had its executions told anew: two devices with one identity begin
+        epochs in turns, and would tell all that they have each time."""
 
     async def settle(self) -> bool:
         """Find out whether the database was put back, and begin a new epoch if it was.
@@ -66,7 +69,7 @@ class Lineage:
         if put_back:
             epoch = max(noted.epoch, boot.epoch) + 1
             log.warning("epoch_begins", epoch=epoch, reason="the database was put back or replaced")
-            await self._engine.database.transact(lambda c: facts.begin_epoch(c, epoch))
+            await self._engine.database.transact(lambda c: retelling.begin_epoch(c, epoch))
             self._engine.boot = msgspec.structs.replace(boot, epoch=epoch)
         self._write()
         return put_back
@@ -80,7 +83,9 @@ class Lineage:
         """Begin a new epoch, above this one and our own. Raises NotTaken."""
         boot = self._engine.boot
         epoch = max(above, boot.epoch, self._read().epoch) + 1
-        await keep(self._engine, lambda t: facts.begin_epoch(t.connection, epoch))
+        begin = facts.begin_epoch if self._told_anew else retelling.begin_epoch
+        await keep(self._engine, lambda t: begin(t.connection, epoch))
+        self._told_anew = True
         self._engine.boot = msgspec.structs.replace(boot, epoch=epoch)
         try:
             self._write()

@@ -114,7 +114,15 @@ ON CONFLICT (device_id, workflow_id) DO UPDATE SET
   ver = MAX(:ver, execution.ver)
 """
 
-_PUT_TASK = """
+# The first four bytes of a version are the epoch: times of one that is no more do not count.
+_LATER_TIMES = "".join(
+    f"""
+  {name} = iif(substr(:ver, 1, 4) = substr(task.ver, 1, 4), MAX(task.{name}, :{name}),
+               iif(:ver > task.ver, :{name}, task.{name})),"""
+    for name in ("scheduled_ms", "started_ms", "ended_ms")
+)
+
+_PUT_TASK = f"""
 INSERT INTO task (device_id, workflow_id, task_id, seq, ref, type, name, status, attempt,
                   iteration, scheduled_ms, started_ms, ended_ms, updated_ms, worker, reason,
                   input, output, ver, input_ver, output_ver)
@@ -128,10 +136,7 @@ ON CONFLICT (device_id, workflow_id, task_id) DO UPDATE SET
   name = iif(:ver > task.ver, :name, task.name),
   status = iif(:ver > task.ver, :status, task.status),
   attempt = iif(:ver > task.ver, :attempt, task.attempt),
-  iteration = iif(:ver > task.ver, :iteration, task.iteration),
-  scheduled_ms = MAX(task.scheduled_ms, :scheduled_ms),
-  started_ms = MAX(task.started_ms, :started_ms),
-  ended_ms = MAX(task.ended_ms, :ended_ms),
+  iteration = iif(:ver > task.ver, :iteration, task.iteration),{_LATER_TIMES}
   updated_ms = iif(:ver > task.ver, :updated_ms, task.updated_ms),
   worker = iif(:ver > task.ver, :worker, task.worker),
   reason = iif(:ver > task.ver, :reason, task.reason),

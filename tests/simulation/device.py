@@ -23,6 +23,7 @@ from edge.model.payload_limits import PayloadLimits
 from edge.orders import EngineOrders
 from edge.outbox import EngineOutbox, EnginePublications
 from edge.pure import PureHandlers
+from edge.retelling import Retelling
 from edge.schedules import Schedules
 from edge.storage_watch import StorageWatch
 from edge.store.reserve import Reserve
@@ -281,6 +282,8 @@ class Device(Machine):
             queue.run(),
             uplink.run(),
             watch.run(),
+            # Before its disk was put back no epoch begins, and nobody has to look.
+            *([Retelling(engine).run()] if self.put_back_s else []),
         ]
 
     def _uplink(self, engine: Engine, run: Run, chance: random.Random) -> Uplink:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from edge.model.executions import TaskStatus, Workflow, WorkflowStatus, workflow_uuid
+from edge.store import retelling
 from sync.records import Lane
 from tests.simulation.books import Books
 from tests.simulation.checks import Rows
@@ -50,6 +51,8 @@ def undone(device: Device, connection: sqlite3.Connection) -> list[str]:
     found += [
         f"{device.name}: {many} {kind}" for kind, many in zip(kinds, counts, strict=True) if many
     ]
+    if retelling.wanted(connection):
+        found.append(f"{device.name}: executions to be told anew")
     return found
 
 
@@ -138,22 +141,14 @@ def check_shown_after(
     complain: Complain,
     *,
     left_behind: Iterable[str],
-    reopened: Container[bytes],
 ) -> None:
     """After the disk was put back: what the device shows is shown, and what it has lost as well.
-
-    Where somebody has begun something anew that had ended, and the copy knows nothing of it, the
-    end that was told last stands: nothing happens to it any more of which a record would tell.
 
     Args:
         device, rows, ledger, complain: see ``check_cloud``.
         left_behind: executions that it had at any time.
-        reopened: those that were begun anew.
     """
-    any_end = {
-        workflow_uuid(one.id) for one in rows.by_id.values() if rows.root(one).id in reopened
-    }
-    _check_shown(device, rows, ledger, complain, left_behind=left_behind, any_end=any_end)
+    _check_shown(device, rows, ledger, complain, left_behind=left_behind)
 
 
 def _check_shown(
@@ -163,13 +158,12 @@ def _check_shown(
     complain: Complain,
     *,
     left_behind: Iterable[str] = (),
-    any_end: Container[str] = (),
 ) -> None:
     shown = dict(ledger.execute(_SHOWN, (TENANT, device.known_as)).fetchall())
     for workflow in rows.by_id.values():
         workflow_id = workflow_uuid(workflow.id)
         told = shown.pop(workflow_id, None)
-        if told != workflow.status.value and (told is None or workflow_id not in any_end):
+        if told != workflow.status.value:
             facts = f"{device.name} {workflow.name}: {told}, is {workflow.status}"
             complain("cloud: differs", facts)
     unknown = sorted(shown.keys() - set(left_behind))

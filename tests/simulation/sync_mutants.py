@@ -12,7 +12,7 @@ import msgspec
 
 from edge.lineage import Lineage
 from edge.orders import EngineOrders
-from edge.store import facts, order_inbox, outbox
+from edge.store import facts, order_inbox, outbox, retelling
 from edge.store.outbox import OutboxWriter
 from edge.transactions import Disk
 from sync import frames, uplink
@@ -195,6 +195,11 @@ def old_epoch_thrown_away() -> list[Patch]:
         connection.execute("DELETE FROM segment WHERE device_id = ?", (device_id,))
 
     return [(notices, "note", note)]
+
+
+def not_told_anew() -> list[Patch]:
+    """An epoch begins, and the branch that is no more has the last word on what it has changed."""
+    return [(retelling, "begin", lambda connection: None)]
 
 
 def less_not_compared() -> list[Patch]:

@@ -555,7 +555,6 @@ class World:
                         ledger,
                         self.complain,
                         left_behind=history.left_behind,
-                        reopened=self.books.reopened,
                     )
                 elif self.ledgers.put_back_s:
                     self.ledgers.check(device, rows, ledger)

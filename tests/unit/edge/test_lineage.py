@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from edge.engine import Engine
 from edge.lineage import Lineage, settle_lineage
-from edge.store import outbox
+from edge.store import outbox, retelling
 from sync.identity import IdentityUnreadable
 from sync.records import ClockRecord, Lane, decode_body
 from tests.unit.edge.engine_house import define, engine_at, run, simple, start
@@ -50,6 +52,8 @@ def test_a_database_that_was_put_back_begins_anew(tmp_path: Path) -> None:
         _remove(tmp_path)
         shutil.copy(tmp_path / "copy.db", tmp_path / "baton.db")
         assert 2 == await epoch_of(tmp_path)
+        with closing(sqlite3.connect(tmp_path / "baton.db")) as disk:
+            assert retelling.wanted(disk)
         _remove(tmp_path)
         assert [3, 3] == [await epoch_of(tmp_path) for _ in range(2)]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sync import frames
 from sync.control_plane import projection, truth
 from sync.control_plane.ledger import Ledger
-from sync.records import ClockRecord, Lane, WorkflowRecord
+from sync.records import ClockRecord, Lane, Record, TaskRecord, WorkflowRecord, encode_body
 from tests.postgres import Postgres
 from tests.unit.sync.control_plane.test_ledger import (
     NOW_MS,
@@ -197,5 +198,38 @@ def test_a_definition_is_told_once_for_many(where: Path | str) -> None:
         elsewhere = await ledger.execution("cellar", "w4")
         assert elsewhere is not None
         assert elsewhere.definition is None
+
+    with_ledger(where, scenario)
+
+
+@pytest.mark.parametrize("lanes", [(Lane.HISTORY, Lane.URGENT), (Lane.URGENT, Lane.HISTORY)])
+def test_times_of_an_epoch_that_is_no_more_do_not_count(
+    where: Path | str, lanes: tuple[Lane, Lane]
+) -> None:
+    """A step that had ended is open again on the copy; whichever of the two comes into view first."""
+    before, after = lanes
+
+    async def scenario(ledger: Ledger) -> None:
+        roof = Sender()
+        ended = TaskRecord(
+            "w1", "t1", 1, "r", "SIMPLE", "d", "COMPLETED", 9, ended_ms=9, started_ms=8
+        )
+        again = TaskRecord("w1", "t1", 1, "r", "SIMPLE", "d", "IN_PROGRESS", 5, started_ms=5)
+        filler = [workflow(f"w{at}") for at in range(2, projection.FEW_RECORDS + 3)]
+        body = encode_body(again)
+        anew = [Record(after, 1, "task", NOW_MS, 1, body)]
+        await ledger.commit(
+            [
+                roof.frame(ended, workflow("w1"), *filler, lane=before),
+                roof.arrival(frames.encode(anew, epoch=2, oldest_seq=1), after),
+            ],
+            only=True,
+        )
+        while await ledger.project():
+            pass
+        shown = await ledger.execution("roof", "w1")
+        assert shown is not None
+        (task,) = shown.tasks
+        assert ("IN_PROGRESS", 5, 0) == (task.status, task.started_ms, task.ended_ms)
 
     with_ledger(where, scenario)
