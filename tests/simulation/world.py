@@ -542,7 +542,9 @@ class World:
                     ending.check_integrity(device.name, connection, self.complain)
                     check._runs_seen = 0
                     rows: Rows = check.committed(connection, device.engine)
-                ending.check_effects(device, rows, self.books, self.complain)
+                if not device.gone:
+                    # Else it may have been switched off before it came to that.
+                    ending.check_effects(device, rows, self.books, self.complain)
                 self._digest.update(repr(sorted(_ends(rows))).encode())
                 if self.twins is not None and self.twins.has(device):
                     continue
