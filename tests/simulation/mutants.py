@@ -394,7 +394,9 @@ MUTANTS: dict[str, Mutant] = {
     "old-epoch-thrown-away": Mutant(
         "history of before an epoch is gone", sync_mutants.old_epoch_thrown_away, seed=8
     ),
-    "not-told-anew": Mutant("a lost branch has the last word", sync_mutants.not_told_anew, seed=216),
+    "not-told-anew": Mutant(
+        "a lost branch has the last word", sync_mutants.not_told_anew, seed=216
+    ),
     "less-not-compared": Mutant(
         "a run that knows less than was told is let in",
         sync_mutants.less_not_compared,
