@@ -170,7 +170,7 @@ class Hello(msgspec.Struct, frozen=True, omit_defaults=True, rename={
 
 class Ack(msgspec.Struct, frozen=True, omit_defaults=True, rename={
     "epoch": "e", "cursors": "c", "credit_bytes": "k", "server_ms": "t", "nonce": "n",
-    "codecs": "d", "refused": "r", "marks": "h", "features": "u",
+    "codecs": "d", "refused": "r", "marks": "h", "features": "u", "beyond": "b",
 }):  # fmt: skip
     """What the control plane says after its own commit."""
 
@@ -189,6 +189,8 @@ class Ack(msgspec.Struct, frozen=True, omit_defaults=True, rename={
     """What the record at each cursor is known by, see `mark_of`; in answers to a hello."""
     features: list[int] = []
     """What the control plane understands, see `Feature`; in answers to a hello."""
+    beyond: dict[Lane, tuple[Count, Count]] = {}
+    """The last record that waits beyond a hole, and its mark, by lane; in answers to a hello."""
 
 
 class Announcement(msgspec.Struct, frozen=True, rename={"started_ms": "s"}):

@@ -9,6 +9,8 @@ from collections import deque
 
 import msgspec
 
+from sync.frames import mark_of
+from sync.records import Record
 from sync.runs import Portion
 
 
@@ -18,6 +20,20 @@ class Flight(msgspec.Struct):
     last_seq: int
     size_bytes: int
     sent_s: float
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """A record that the control plane has and has not told us of: is it ours?"""
+
+    seq: int
+    mark: int
+    """What the record is known by, there."""
+    cursor: int
+    """Up to where all is stored, if it is."""
+
+    def is_another(self, record: Record) -> bool:
+        """Whether a record of ours has this sequence, and is not that one."""
+        return record.seq == self.seq and mark_of(record) != self.mark
 
 
 class LaneSide:

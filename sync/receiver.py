@@ -73,6 +73,8 @@ class LaneState(msgspec.Struct):
     """Segments beyond the hole, in order, never overlapping."""
     mark: tuple[int, int] | None = None
     """A sequence and what its record is known by; read for hellos only."""
+    beyond: tuple[int, int] | None = None
+    """The same of the last segment beyond the hole."""
     begins: int = 0
     """With which sequence the epoch begins; 0 = not known. Read for hellos only."""
 
@@ -358,6 +360,11 @@ class Receiver:
                 lane: state.mark[1]
                 for lane, state in device.lanes.items()
                 if state.mark is not None and state.mark[0] == state.acked
+            },
+            beyond={
+                lane: state.beyond
+                for lane, state in device.lanes.items()
+                if state.beyond is not None and state.held
             },
         )
         self._say(address, ack)

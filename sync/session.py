@@ -16,7 +16,7 @@ import msgspec
 from sync import frames, topics
 from sync.codecs import CODECS, Codec, best_codec
 from sync.frames import Ack, Hello
-from sync.lane_side import Flight, LaneSide
+from sync.lane_side import Doubt, Flight, LaneSide
 from sync.orders import Position
 from sync.pace import Pace
 from sync.records import Lane, Record
@@ -27,12 +27,7 @@ RTO_MAX_S = 60.0
 # How many frames each lane may have under way. Control and urgent have their own, so that a full
 # window of history never keeps them waiting; the sum stays below the 20 messages that a broker
 # usually lets a client have in flight.
-WINDOW_FRAMES: dict[Lane, int] = {
-    Lane.CONTROL: 2,
-    Lane.URGENT: 4,
-    Lane.HISTORY: 8,
-    Lane.BULK: 2,
-}
+WINDOW_FRAMES = {Lane.CONTROL: 2, Lane.URGENT: 4, Lane.HISTORY: 8, Lane.BULK: 2}
 # The lanes whose bytes count against the control plane's credit.
 CREDITED = (Lane.HISTORY, Lane.BULK)
 # Assumed until the control plane has named its own.
@@ -182,8 +177,8 @@ class Session:
         self._first = {lane: seq for lane, seq in (first or {}).items() if seq > 1}
         self._run = run
         self._measured: Measured | None = None
-        self._doubts: dict[Lane, tuple[int, int]] = {}
-        """Cursors beyond our own, and what the record there is known by: is it ours?"""
+        self._doubts: dict[Lane, Doubt] = {}
+        """Lanes of which the control plane has more than it has told us: is it ours?"""
         self.last_ack_s: float | None = None
         """When the last acknowledgement came; None before the first."""
         self.orders: Position | None = None
@@ -204,12 +199,10 @@ class Session:
         self._record_bytes = 40.0
         """What a record has taken in the frames before, about."""
         self._durable: dict[Lane, int] = {}
-        self._hello_due = False
-        self._looks = False
+        self._hello_due = self._looks = False
         self._must_tell = False
         """Whether a lane has nothing left to send, and the control plane does not know it."""
-        self._nonce = 0
-        self._greeted_s = 0.0
+        self._nonce, self._greeted_s = 0, 0.0
         self._srtt_s: float | None = None
         self._rttvar_s = 0.0
         self._backoff = 1
@@ -287,26 +280,24 @@ class Session:
 
     def doubts(self) -> dict[Lane, int]:
         """Sequences whose records must be looked at before anything is sent: `settle` them."""
-        return {lane: seq for lane, (seq, _) in self._doubts.items()}
+        return {lane: doubt.seq for lane, doubt in self._doubts.items()}
 
     def settle(self, lane: Lane, record: Record | None, now_s: float) -> None:
-        """Hand over what stands at a doubtful cursor; None when it is not held any more.
+        """Hand over what stands at a doubtful sequence; None when it is not held any more.
 
         Another record there means that this database was put back to a copy and has gone on from
         it: the control plane's is the one that came first.
         """
-        seq, mark = self._doubts.pop(lane, (0, 0))
-        if not seq or self.state in (State.OFFLINE, State.HALTED):
+        doubt = self._doubts.pop(lane, None)
+        if doubt is None or self.state in (State.OFFLINE, State.HALTED):
             return
-        if record is not None and record.seq == seq and frames.mark_of(record) != mark:
+        if record is not None and doubt.is_another(record):
             self.halted_because = "the control plane holds another history under our numbers"
             self._doubts.clear()
             self._move(Event.REFUSED)
             return
-        self._take_cursor(lane, seq, now_s, measured=False)
-        side = self._lanes[lane]
-        side.confirmed = seq
-        side.rewind()
+        self._take_cursor(lane, doubt.cursor, now_s, measured=False)
+        self._go_on_from(lane, doubt.cursor)
 
     # What the driver asks.
 
@@ -470,7 +461,8 @@ class Session:
             # Of frames of a connection before this one, which need not have been ours: another
             # machine may have this name and a copy of this database.
             return
-        ahead = [lane for lane, seq in ack.cursors.items() if seq > self._lanes[lane].newest]
+        ends = ack.cursors | {lane: seq for lane, (seq, _) in ack.beyond.items()}
+        ahead = [lane for lane, seq in ends.items() if seq > self._lanes[lane].newest]
         if ahead and ack.nonce == self._nonce:
             # The hello carried our newest: the control plane holds a future of ours that we do
             # not know, so this database was put back to an earlier state.
@@ -481,8 +473,11 @@ class Session:
             return
         moved = False
         for lane, seq in ack.cursors.items():
+            if lane in ack.beyond:
+                self._doubts[lane] = Doubt(*ack.beyond[lane], seq)
+                continue
             if lane in ack.marks and seq > self._lanes[lane].acked:
-                self._doubts[lane] = (seq, ack.marks[lane])
+                self._doubts[lane] = Doubt(seq, ack.marks[lane], seq)
                 continue
             # The answer to a hello says nothing about how long the frames before it took.
             moved = self._take_cursor(lane, seq, now_s, measured=not ack.nonce) or moved
@@ -523,12 +518,15 @@ class Session:
         both = [codec for codec in self._codecs if codec in ack.codecs]
         self._codec = best_codec(both)
         self._coalesce = frames.Feature.COALESCED in ack.features
-        for lane, side in self._lanes.items():
-            if lane not in self._doubts:
-                side.confirmed = ack.cursors.get(lane, side.confirmed)
-                side.rewind()
-                # A ledger that was put back: what was freed since the last look is not held.
-                self._looks = self._looks or side.confirmed < side.acked
+        for lane in self._lanes.keys() - self._doubts.keys():
+            self._go_on_from(lane, ack.cursors.get(lane, self._lanes[lane].confirmed))
+
+    def _go_on_from(self, lane: Lane, cursor: int) -> None:
+        side = self._lanes[lane]
+        side.confirmed = cursor
+        side.rewind()
+        # A ledger that was put back: what was freed since the last look is not held.
+        self._looks = self._looks or side.confirmed < side.acked
 
     def _room(self, lane: Lane) -> bool:
         side = self._lanes[lane]

@@ -268,18 +268,25 @@ def _load(connection: Connection, address: Address, *, now_ms: int) -> tuple[int
 
 
 def _mark(connection: Connection, device_id: int, state: DeviceState) -> None:
-    """Look up what the records at the cursors are known by, and what comes first."""
+    """Look up what the records at the cursors, and the last ones, are known by, and what comes first."""
     for lane, side in state.lanes.items():
-        place = {"device_id": device_id, "epoch": state.live_epoch, "lane": lane, "seq": side.acked}
+        place = {"device_id": device_id, "epoch": state.live_epoch, "lane": lane}
         firsts = [row[0] for row in connection.execute(_BEGINS, place).fetchall()]
         side.begins = min([side.acked + 1, *(seq for seq in firsts if seq is not None)])
-        row = connection.execute(_AT_CURSOR, place).fetchone()
-        if row is None or row[0] + row[1] <= side.acked:
-            continue
-        with contextlib.suppress(frames.FrameError):
-            frame = frames.decode(bytes(row[2]))
-            record = frame.records[side.acked - frame.header.first_seq]
-            side.mark = (side.acked, frames.mark_of(record))
+        side.mark = _mark_at(connection, place, side.acked)
+        if side.held:
+            side.beyond = _mark_at(connection, place, side.held[-1].last_seq)
+
+
+def _mark_at(connection: Connection, place: dict[str, int], seq: int) -> tuple[int, int] | None:
+    """A sequence of a lane and what its record is known by; None = it is not stored, or not read."""
+    row = connection.execute(_AT_CURSOR, place | {"seq": seq}).fetchone()
+    if row is None or row[0] + row[1] <= seq:
+        return None
+    with contextlib.suppress(frames.FrameError):
+        frame = frames.decode(bytes(row[2]))
+        return seq, frames.mark_of(frame.records[seq - frame.header.first_seq])
+    return None
 
 
 def _write(

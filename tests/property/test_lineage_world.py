@@ -193,6 +193,7 @@ class LineageWorld(World):
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(min_value=0, max_value=2**32))
 @example(seed=3)
+@example(seed=54)
 def test_a_copy_overwrites_nothing_and_loses_nothing(seed: int) -> None:
     """All that was acknowledged, and all that the database holds in the end, is in the ledger."""
     world = LineageWorld(seed)
