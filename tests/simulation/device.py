@@ -282,8 +282,8 @@ class Device(Machine):
             queue.run(),
             uplink.run(),
             watch.run(),
-            # Before its disk was put back no epoch begins, and nobody has to look.
-            *([Retelling(engine).run()] if self.put_back_s else []),
+            # Without copies no epoch begins, and nobody has to look.
+            *([Retelling(engine).run()] if self._with_copies else []),
         ]
 
     def _uplink(self, engine: Engine, run: Run, chance: random.Random) -> Uplink:

@@ -52,6 +52,8 @@ class Operator:
         self._cloud = cloud
         self._chance = random.Random(f"{stage.seed}:operator")
         self._given = self._revisions = 0
+        self.gives_again = 0
+        """How often it is at that, after a ledger was put back."""
 
     async def give(self, event: Event, device: Device) -> None:
         """Give an order until the control plane has acknowledged it."""
@@ -87,10 +89,12 @@ class Operator:
 
     async def give_again(self, devices: Sequence[Device]) -> None:
         """Give every order anew that was given: the same id is the same order."""
+        self.gives_again += 1
         for ordered in [one for one in self._stage.books.orders if one.given]:
             call = partial(self._order, ordered=ordered, device=devices[ordered.device])
             if not await self._insist(call):
                 ordered.forgotten = True
+        self.gives_again -= 1
 
     async def _order(self, ledger: Ledger, ordered: Ordered, device: Device) -> bool:
         """Whether it is given; it is not when its time was over before anybody took it."""

@@ -497,7 +497,7 @@ class World:
 
     def _left(self) -> list[str]:
         """What is still to be done anywhere."""
-        found = []
+        found = ["orders to be given again"] if self.operator.gives_again else []
         for device in self.devices:
             if device.gone:
                 continue

@@ -120,7 +120,9 @@ def test_a_device_is_removed_here_too(tmp_path: Path) -> None:
     place = ["--data-dir", str(tmp_path)]
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as disk:
         ((device,),) = disk.execute("SELECT device FROM device").fetchall()
-        disk.execute("INSERT INTO device VALUES (9, 'acme', 'up', 0, 0, '', 1, 1, 1, 1, 1, 1, 0)")
+        disk.execute(
+            "INSERT INTO device VALUES (9, 'acme', 'up', 0, 0, '', 1, 1, 1, 1, 1, 1, 0, 0)"
+        )
         disk.commit()
 
     removed, gone, other, connected = (
