@@ -363,6 +363,8 @@ class World:
         self.ledgers.put_back(int(event.number))
         self.cloud.off_s = event.for_s
         if self.ledgers.put_back_s:
+            # Else an idle device would hear of it with its next hello, which may be an hour away.
+            self.broker.announcements_fall = False
             self._go(self.operator.give_again(self.devices))
 
     def _clone(self, event: Event) -> None:
