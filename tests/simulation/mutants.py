@@ -405,7 +405,7 @@ MUTANTS: dict[str, Mutant] = {
     "clones-acknowledgement-taken": Mutant(
         "what one machine was told moves the cursors of its clone",
         sync_mutants.clones_acknowledgement_taken,
-        kept="acknowledged-to-a-clone",
+        seed=1141,
     ),
     "farewell-of-the-other": Mutant(
         "a machine is shown as its clone was when it went",
