@@ -329,7 +329,7 @@ class HandOver:
                     self.queues.free(task_id, self._clock.monotonic_ms())
             return found
         except BaseException:
-            # As above.
+            # The poller goes away, or the disk failed: it is as if nobody had asked.
             for task_id, place in left.items():
                 if self._has_arrived(task_id):
                     self.queues.put_back(task_id, place, self._clock.monotonic_ms())

@@ -11,6 +11,9 @@ from edge.model.definitions import TaskDefinition, WorkflowDefinition, WorkflowT
 from edge.model.elapsed import NO_JUMPS, Jumps
 from edge.model.executions import Task, TaskStatus, Workflow
 
+REASON_LIMIT = 500
+"""Characters of a worker's reason that are kept, as in Conductor."""
+
 _INT_MAX = 2**31 - 1
 """Delays saturate here, as 32-bit integers do in Conductor."""
 

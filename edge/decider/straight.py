@@ -26,9 +26,6 @@ from edge.model.straight import Straight
 
 _COMPLETED = TaskStatus.COMPLETED
 
-_REASON_LIMIT = 500
-"""Characters of a reason that are kept, as on the long way."""
-
 
 def short_way(
     snapshot: Snapshot, command: Command, now_ms: int, sources: Sources
@@ -121,7 +118,7 @@ def _completed(task: Task, command: UpdateTask, now_ms: int) -> Task:
         executed=True,
         output=command.output,
         output_path=None,
-        reason=command.reason[:_REASON_LIMIT] if command.reason else None,
+        reason=command.reason[: policies.REASON_LIMIT] if command.reason else None,
         worker=command.worker or (lease.worker if lease is not None else None) or task.worker,
         callback_after_s=command.callback_after_s,
         started_ms=task.started_ms or (now_ms if lease is None else lease.started_ms),
@@ -161,14 +158,15 @@ def _scheduled(snapshot: Snapshot, place: Straight, now_ms: int, sources: Source
     ordinal = snapshot.next_ordinal
     if ordinal >> ORDINAL_BITS or snapshot.workflow.task_to_domain:
         return None
-    values = resolve(place.parameters, SnapshotLookup(snapshot, ordinal, sources.outside))
+    step = place.step
+    values = resolve(step.input_parameters, SnapshotLookup(snapshot, ordinal, sources.outside))
     task = Task(
         ordinal=ordinal,
         seq=snapshot.next_seq,
-        ref=place.step.task_reference_name,
-        kind="SIMPLE",
-        type=place.name,
-        name=place.name,
+        ref=step.task_reference_name,
+        kind=step.type,
+        type=step.name,
+        name=step.name,
         status=TaskStatus.SCHEDULED,
         input=msgspec.json.encode(values) if values else EMPTY,
         scheduled_ms=now_ms,
@@ -178,7 +176,7 @@ def _scheduled(snapshot: Snapshot, place: Straight, now_ms: int, sources: Source
     )
     if len(task.input) > sources.outside.limits.task_most:
         return None
-    due_ms = policies.next_deadline_ms(place.step, task, sources.jumps)
+    due_ms = policies.next_deadline_ms(step, task, sources.jumps)
     return msgspec.structs.replace(task, due_ms=due_ms) if due_ms else task
 
 

@@ -27,9 +27,6 @@ from edge.model.definitions import JsonObject, WorkflowTask
 from edge.model.errors import NotFound
 from edge.model.executions import Task, TaskStatus, WorkflowStatus
 
-_REASON_LIMIT = 500
-"""Characters of a reason that are kept, as in Conductor."""
-
 
 def update_task(draft: Draft, command: UpdateTask) -> None:
     """Take over what a worker, a person or an API says.
@@ -50,7 +47,7 @@ def update_task(draft: Draft, command: UpdateTask) -> None:
     said: JsonObject = {
         "output": output,
         "output_path": command.output_path,
-        "reason": command.reason[:_REASON_LIMIT] if command.reason else None,
+        "reason": command.reason[: policies.REASON_LIMIT] if command.reason else None,
         "worker": command.worker or lease.worker or task.worker,
         "callback_after_s": command.callback_after_s,
         "updated_ms": draft.now_ms,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from edge.model.definitions import JsonObject, WorkflowTask
+from edge.model.definitions import WorkflowTask
 from edge.model.outline import Outline
 
 
@@ -15,11 +15,8 @@ class Straight(NamedTuple):
     """Such a step."""
 
     step: WorkflowTask
-    name: str
-    """Of the task, which is its type on the wire, too."""
     queue: str
     """Where its tasks wait, when the workflow chooses no domain."""
-    parameters: JsonObject
     following: str | None
     """The reference of what follows it; None = nothing does."""
 
@@ -33,9 +30,7 @@ def straight_steps(outline: Outline) -> dict[str, Straight]:
             following = outline.next(ref)
             found[ref] = Straight(
                 step,
-                step.name,
                 queue_of(step, step.name),
-                step.input_parameters,
                 None if following is None else following.task_reference_name,
             )
     return found
