@@ -30,10 +30,11 @@ _BUSY_TIMEOUT_MS = 5_000
 _WAL_LIMIT_BYTES = 16 * 1024 * 1024
 """The log is cut back to this after a burst, so that it cannot fill a small disk."""
 
-PAGE_BYTES = 2_048
-"""A lone COMMIT changes one page, and a log of small ones puts fewer bytes on the disk for it."""
+PAGE_BYTES = 1_024
+"""A lone COMMIT changes one page, and a log of small ones puts fewer bytes on the disk for it. A file
+that was made with others keeps them."""
 
-_CHECKPOINT_PAGES = 2_000
+_CHECKPOINT_PAGES = 3_900
 
 LOG_ROOM_BYTES = 4_200_000
 """A log of so many pages is checkpointed, and begun anew; so many bytes has it then."""
@@ -371,6 +372,9 @@ class Database:
                 raise
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
+        except UnicodeDecodeError as error:
+            # SQLite tells of a word in the schema that is no text any more.
+            raise DatabaseDamaged(path, str(error)) from error
 
     @classmethod
     async def open_to_read(cls, path: Path, migrate: Callable[[sqlite3.Connection], None]) -> Self:
@@ -397,6 +401,9 @@ class Database:
         except sqlite3.Error as error:
             await self.close()
             raise _unusable(self.path, error) from error
+        except UnicodeDecodeError as error:
+            await self.close()
+            raise DatabaseDamaged(self.path, str(error)) from error
         except BaseException:
             await self.close()
             raise

@@ -5,15 +5,21 @@ No statement of daily work stands here.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sqlite3
 from pathlib import Path
 
 from edge.store.outbox import ROW_BYTES
+from edge.store.relations import Column, Table, described, table_names
 
 APPLICATION_ID = 0x4241544E
 """``BATN``: tells a Baton database from any other SQLite file."""
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
+
+_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) \(")
+_COLUMN = re.compile(r"^  (\w+) +(INTEGER|TEXT|BLOB|REAL|ANY)\b", re.MULTILINE)
 
 SCHEMA_VERSION = 9
 """Of this release. A change adds tables to the schema, and columns in ``_extend``."""
@@ -75,6 +81,23 @@ def migrate(connection: sqlite3.Connection) -> None:
     _extend(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def own_tables() -> dict[str, Table]:
+    """The tables of this release by their names, as a new database has them."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as own:
+        migrate(own)
+        return {name: described(own, name) for name in table_names(own)}
+
+
+def own_columns() -> dict[str, list[Column]]:
+    """Their columns, as they are written: a database to ask would cost each daemon a megabyte."""
+    found: dict[str, list[Column]] = {}
+    for statement in _statements(_SCHEMA.read_text(encoding="utf-8")):
+        table = _TABLE.search(statement)
+        if table is not None:
+            found[table[1]] = [(one[1], one[2]) for one in _COLUMN.finditer(statement)]
+    return found
 
 
 def _extend(connection: sqlite3.Connection) -> None:

@@ -6,12 +6,24 @@ No page is read here.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Container
 
 import msgspec
 
 from edge.store.pages import Row, Value
 
 _SCHEMA_COLUMNS = 5
+
+_COLUMNS = """
+SELECT s.name, c.name, upper(c.type)
+  FROM sqlite_schema s, pragma_table_info(s.name) c
+ WHERE s.type = 'table'
+ ORDER BY s.name, c.cid
+"""
+
+
+Column = tuple[str, str]
+"""Name and type."""
 
 
 class Table(msgspec.Struct):
@@ -40,6 +52,14 @@ def is_schema_row(values: list[Value]) -> bool:
     )
 
 
+def named_as(values: list[Value], ours: Container[str]) -> list[Value]:
+    """A row of the schema table under a name of ours, where one of the two that it has still is."""
+    kind, name, table, *rest = values
+    if kind == "table" and name not in ours and table in ours:
+        return [kind, table, table, *rest]
+    return values
+
+
 def table_names(connection: sqlite3.Connection) -> list[str]:
     """The tables of a database, but for SQLite's own."""
     rows = connection.execute(
@@ -48,17 +68,27 @@ def table_names(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in rows]
 
 
+def columns_of(connection: sqlite3.Connection) -> dict[str, list[Column]]:
+    """The columns of each table, by one statement: it is asked for at every start."""
+    found: dict[str, list[Column]] = {}
+    for name, *column in connection.execute(_COLUMNS):
+        found.setdefault(name, []).append((column[0], column[1]))
+    return found
+
+
 def quoted(name: str) -> str:
     """A name as a statement holds it, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def described(connection: sqlite3.Connection, name: str) -> Table:
-    """What a database says of one of its tables."""
+    """What a database says of one of its tables. Raises LookupError when it has none of that name."""
     columns, key = [], None
     rows = connection.execute(f"PRAGMA table_info({quoted(name)})").fetchall()
     primary = [row for row in rows if row[5]]
     listed = connection.execute("SELECT wr FROM pragma_table_list(?)", (name,)).fetchone()
+    if listed is None:
+        raise LookupError(name)
     rowid = not listed[0]
     for index, column, kind, needed, _, place in rows:
         columns.append((column, kind.upper(), bool(needed)))

@@ -32,7 +32,14 @@ from edge.store.checked import (
     with_checksum,
 )
 from edge.store.executions import put, workflow_row
-from edge.store.migrations import APPLICATION_ID, SCHEMA_VERSION, migrate, weigh
+from edge.store.migrations import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    migrate,
+    own_columns,
+    own_tables,
+    weigh,
+)
 from edge.store.pages import (
     INDEX_INTERIOR,
     INDEX_LEAF,
@@ -49,10 +56,12 @@ from edge.store.relations import (
     described,
     fits,
     is_schema_row,
+    named_as,
     padded,
     quoted,
     table_names,
 )
+from edge.store.roots import NOWHERE, root_of
 from edge.store.scratch import fresh
 from edge.store.staging import Staged
 
@@ -186,9 +195,10 @@ class _Salvage:
         self._create(schema)
         tables = [described(self._connection, name) for name in table_names(self._connection)]
         roots = {str(row[1]): row[3] for row in schema if row[0] == "table"}
+        often = Counter(row[3] for row in schema if isinstance(row[3], int))
+        doubtful = self._free | {root for root, times in often.items() if times > 1}
         for table in tables:
-            root = roots.get(table.name, 0)
-            table.root = root if isinstance(root, int) else 0
+            table.root = root_of(table, roots.get(table.name), doubtful, self._page)
         self._roots = {table.root for table in tables}
         self._read_ids(schema)
         # Facts and lanes first: what is salvaged later depends on them. And last what has been
@@ -213,15 +223,26 @@ class _Salvage:
         found = self._walk(Table("sqlite_schema", [], None, root=1))
         self._schema_lost = bool(found.gaps)
         pages = [self._page(number) for number in found.pages]
+        if any(
+            page is None or page.damaged or not all(is_schema_row(row.values) for row in page.rows)
+            for page in pages
+        ):
+            # A table that a row told of which says nothing any more: all of it lies about.
+            found.gaps.append(_EVERYTHING)
+            self._schema_lost = True
         if found.gaps:
             without = self._visited | self._free
             pages += [page for _, page in self._image.leaves(without, holding=b"CREATE ")]
         rows = [row.values for page in pages if page is not None for row in page.rows]
-        return [one for one in rows if is_schema_row(one)]
+        ours = own_columns()
+        return [named_as(one, ours) for one in rows if is_schema_row(one)]
 
     def _walk(self, table: Table) -> _Found:
         """The pages that a table's root leads to, in order."""
         found = _Found([], [])
+        if table.root == NOWHERE:
+            found.gaps.append(_EVERYTHING)
+            return found
         if not table.root:
             # The table is older than the file, unless what lists the tables is damaged itself.
             if self._schema_lost:
@@ -298,9 +319,7 @@ class _Salvage:
     def _create(self, schema: list[list[Value]]) -> None:
         """The tables of the damaged file, so far as they hold ours, and the rest of ours."""
         self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        with contextlib.closing(sqlite3.connect(":memory:")) as own:
-            migrate(own)
-            ours = {name: described(own, name) for name in table_names(own)}
+        ours = own_tables()
         for kind, name, _, _, text in schema:
             if kind == "table" and not str(name).startswith("sqlite_"):
                 self._create_one(str(name), str(text), ours.get(str(name)))
@@ -318,11 +337,14 @@ class _Salvage:
         try:
             self._connection.execute(text)
             made = described(self._connection, name)
+            # One with the same columns is made of our own text: a damaged one may refuse every row.
             good = ours is None or (
-                made.columns[: len(ours.columns)] == ours.columns
+                len(made.columns) > len(ours.columns)
+                and made.columns[: len(ours.columns)] == ours.columns
                 and (made.key, made.rowid) == (ours.key, ours.rowid)
             )
-        except (sqlite3.Error, sqlite3.Warning):
+        except (sqlite3.Error, sqlite3.Warning, UnicodeError, LookupError):
+            # No text any more, or one that makes another table.
             good = False
         if not good:
             self._connection.execute("ROLLBACK TO one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from edge.engine import Engine
 from edge.recovery import open_whole
-from edge.store import quarantine
+from edge.store import integrity, quarantine
 from edge.store.quarantine import NothingToSalvage
 from sync.database import PAGE_BYTES
 from tests.evaluators import EVALUATORS
@@ -77,6 +78,56 @@ def test_a_broken_tree_is_found_after_a_stop_without_notice(whole: Path, tmp_pat
     _open(path)
 
     assert quarantine.last_report(path) is not None
+
+
+def test_a_bit_of_the_schema(whole: Path, tmp_path: Path) -> None:
+    """Wherever it lies, the next start has all that was there: SQLite takes many for other names."""
+    content = whole.read_bytes()
+    pages = [page for page in range(len(content) // PAGE) if b"CREATE " in _page(content, page)]
+    chance = random.Random(11)
+    waiting = _open(filled.copy(whole, tmp_path / "whole"))
+    seen = 0
+    for number in range(100):
+        path = filled.copy(whole, tmp_path / str(number))
+        filled.flip(path, (chance.choice(pages) * PAGE * 8) + chance.randrange(PAGE * 8))
+        seen += not integrity.inspect(path, lambda _: None).whole
+        assert waiting == _open(path)
+
+    assert seen > 50, "most of those pages is full of what says something"
+
+
+@pytest.mark.parametrize("old", [b"tabletasktask", b"CREATE TABLE task ("])
+def test_a_table_under_another_name_is_found(whole: Path, tmp_path: Path, old: bytes) -> None:
+    """It is damage and is mended, not a program that ends again and again."""
+    waiting = _open(filled.copy(whole, tmp_path / "whole"))
+    path = filled.copy(whole, tmp_path / "damaged")
+    at = path.read_bytes().index(old)
+    filled.overwrite(path, at, old.replace(b"task", b"tasc", 1))
+
+    assert not integrity.inspect(path, lambda _: None).whole
+    assert waiting == _open(path)
+    assert quarantine.last_report(path) is not None
+
+
+@pytest.mark.parametrize("table", ["workflow", "task", "redo", "history", "workflow_definition"])
+def test_a_root_that_is_anothers(whole: Path, tmp_path: Path, table: str) -> None:
+    """One bit of its number: what is found there is empty, or other rows, or no tree at all."""
+    waiting = _open(filled.copy(whole, tmp_path / "whole"))
+    there = filled.rows(whole)
+    number = whole.read_bytes().index(f"table{table}{table}".encode()) + 5 + 2 * len(table)
+    for bit in range(8):
+        path = filled.copy(whole, tmp_path / str(bit))
+        filled.flip(path, number * 8 + bit)
+
+        assert waiting == _open(path)
+        after = filled.rows(path)
+        assert there["workflow"].keys() == after["workflow"].keys()
+        assert there["task"].keys() == after["task"].keys()
+        assert quarantine.last_report(path) is not None
+
+
+def _page(content: bytes, number: int) -> bytes:
+    return content[number * PAGE : (number + 1) * PAGE]
 
 
 def test_nothing_can_be_read(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from edge.store.migrations import (
     DatabaseTooNew,
     ForeignDatabase,
     migrate,
+    own_columns,
 )
+from edge.store.relations import columns_of
 from sync.database import Database
 
 
@@ -78,3 +81,11 @@ def test_a_later_release_that_forbids_it_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(DatabaseTooNew, match="install|needs a release"):
         _open(tmp_path / "a.db")
+
+
+def test_the_columns_that_are_read_in_the_schema_are_those_that_it_makes() -> None:
+    """By SQLite's own word for it."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        migrate(connection)
+
+        assert columns_of(connection) == own_columns()
