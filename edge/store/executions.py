@@ -69,7 +69,7 @@ _DROP_TASKS_OF = "DELETE FROM task WHERE key BETWEEN ? AND ?"
 _DROP_LOGS_OF = "DELETE FROM task_log WHERE task BETWEEN ? AND ?"
 _DROP_WORKFLOW = "DELETE FROM workflow WHERE key = ?"
 _PUT_LOG = "INSERT INTO task_log (task, created_ms, line) VALUES (?, ?, ?)"
-_LOGS = "SELECT created_ms, line FROM task_log WHERE task = ? ORDER BY key LIMIT ?"
+_LATEST_LOGS = "SELECT created_ms, line FROM task_log WHERE task = ? ORDER BY key DESC LIMIT ?"
 _LATEST_START = """
 SELECT body FROM workflow
  WHERE idempotency_key = ?
@@ -95,7 +95,7 @@ _NOTE_EVERY_MS = 60_000
 """How much time a boot without a clock may lose at most."""
 
 _MAX_LOG_LINES = 1_000
-"""Lines of one task's log that are shown."""
+"""Lines of one task's log that are shown: the latest."""
 
 
 def read_workflow(connection: sqlite3.Connection, workflow_id: bytes) -> Workflow | None:
@@ -123,9 +123,9 @@ def read_task(connection: sqlite3.Connection, key: int) -> Task | None:
 
 
 def read_logs(connection: sqlite3.Connection, key: int, ordinal: int) -> list[LogLine]:
-    """The log of a task, oldest line first."""
-    rows = connection.execute(_LOGS, (key, _MAX_LOG_LINES))
-    return [LogLine(ordinal, line, created_ms) for created_ms, line in rows]
+    """The latest lines of a task's log, oldest first."""
+    rows = connection.execute(_LATEST_LOGS, (key, _MAX_LOG_LINES)).fetchall()
+    return [LogLine(ordinal, line, created_ms) for created_ms, line in reversed(rows)]
 
 
 def open_workflows(

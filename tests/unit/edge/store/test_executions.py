@@ -370,3 +370,13 @@ def test_what_no_table_could_hold_is_refused_before_it_is_acknowledged(
 
     with pytest.raises(rows.UNFIT):
         house.executions.flush(connection)
+
+
+def test_of_a_long_log_the_latest_lines_are_shown(connection: sqlite3.Connection) -> None:
+    """What a task says last is what somebody looks for."""
+    many = ((7, number, f"line {number}") for number in range(1_500))
+    connection.executemany("INSERT INTO task_log (task, created_ms, line) VALUES (?, ?, ?)", many)
+
+    lines = rows.read_logs(connection, 7, 1)
+
+    assert [f"line {number}" for number in range(500, 1_500)] == [one.line for one in lines]
