@@ -88,21 +88,24 @@ async def update_all(call: Call) -> Response:
     """Take many reports at once, each by itself; they share one COMMIT, or a few.
 
     No list is known to Conductor: it is for workers that do many tasks, and for slow links. A report
-    that is refused is told under its task's id, and what is told must be read.
+    that is refused for good is told under its task's id, and what is told must be read. If one was
+    not taken on that may be taken on later, the whole list is to be sent again: those that were taken
+    over have done what they do, and a finished task stays as it is.
+
+    Raises:
+        Overloaded, StorageUnavailable: as for a single report.
     """
     posted = parse_task_results(await call.body(), _MAX_REPORTS)
     results = [await _result(one, call) for one in posted]
     refusals = await call.house.engine.update_all(results)
     errors, done = {}, []
     for result, refusal in zip(results, refusals, strict=True):
+        if isinstance(refusal, Overloaded | StorageUnavailable):
+            raise refusal
         if refusal is None:
             done.append(result.task_id)
         else:
             errors[result.task_id] = refusal.message
-    first = refusals[0]
-    if not done and isinstance(first, Overloaded | StorageUnavailable):
-        # Nothing was taken on: it is to be sent again as a whole.
-        raise first
     return answers.json(answers.bulk(errors, done))
 
 

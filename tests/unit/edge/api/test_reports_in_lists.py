@@ -105,3 +105,26 @@ def test_a_list_that_the_disk_refuses_is_to_be_sent_again(tmp_path: Path) -> Non
         assert 503 == response.status_code
 
     run(tmp_path, body)
+
+
+def test_what_the_disk_refuses_is_not_told_as_refused_for_good(tmp_path: Path) -> None:
+    """Another report may be nobody's, or be on the disk already: the list is sent again, and counts."""
+
+    async def body(device: Device) -> None:
+        tasks = await _claimed(device, 2)
+        reports = [_report(one) for one in ({**tasks[0], "taskId": "never"}, *tasks)]
+        engine = device.house.engine
+        # The first is on the disk before it: a list may come to more COMMITs than one.
+        await device.call("POST", "/tasks", json=_report(tasks[0]))
+        engine.storage.close_for_writing("the disk takes no writes")
+        refused = await device.call("POST", "/tasks/bulk", json=reports)
+        engine.storage.healed()
+        again = await device.answer("POST", "/tasks/bulk", json=reports)
+        shown = [await device.answer("GET", f"/tasks/{task['taskId']}") for task in tasks]
+
+        assert 503 == refused.status_code
+        assert [task["taskId"] for task in tasks] == again["bulkSuccessfulResults"]
+        assert ["never"] == list(again["bulkErrorResults"])
+        assert ["COMPLETED", "COMPLETED"] == [one["status"] for one in shown]
+
+    run(tmp_path, body)
