@@ -378,8 +378,7 @@ class OrderApi:
 
         def read(connection: Connection) -> CampaignList:
             found, following = campaigns.newest(connection, tenant, limit=limit, after=after)
-            shown = [_shown_campaign(connection, one) for one in found]
-            return CampaignList(shown, following)
+            return CampaignList(_shown_campaigns(connection, found), following)
 
         try:
             return json_answer(await self._ledger.read(read))
@@ -391,7 +390,7 @@ class OrderApi:
         tenant, campaign_id = call.tenant, call.part("campaign")
         return json_answer(
             await self._ledger.read(
-                lambda c: _shown_campaign(c, campaign_of(c, tenant, campaign_id))
+                lambda c: _shown_campaigns(c, [campaign_of(c, tenant, campaign_id)])[0]
             )
         )
 
@@ -537,20 +536,30 @@ def campaign_of(connection: Connection, tenant: str, campaign_id: str) -> Campai
 
 
 def _shown_campaign(connection: Connection, campaign: Campaign) -> ShownCampaign:
-    fresh = campaigns.find(connection, campaign.tenant, campaign.campaign_id) or campaign
-    return ShownCampaign(
-        id=fresh.campaign_id,
-        tenant=fresh.tenant,
-        title=fresh.title,
-        kind=fresh.kind,
-        body=msgspec.Raw(bytes(fresh.body)),
-        condition=msgspec.Raw(bytes(fresh.condition) or b"null"),
-        query=fresh.query,
-        members=fresh.devices,
-        per_minute=fresh.per_minute,
-        created_ms=fresh.created_ms,
-        created_by=fresh.created_by,
-        expires_ms=fresh.expires_ms,
-        state=fresh.state,
-        progress=campaigns.progress(connection, fresh),
+    """A campaign as it stands now, whatever has happened to it since it was read."""
+    (shown,) = _shown_campaigns(
+        connection, [campaign_of(connection, campaign.tenant, campaign.campaign_id)]
     )
+    return shown
+
+
+def _shown_campaigns(connection: Connection, found: list[Campaign]) -> list[ShownCampaign]:
+    return [
+        ShownCampaign(
+            id=one.campaign_id,
+            tenant=one.tenant,
+            title=one.title,
+            kind=one.kind,
+            body=msgspec.Raw(bytes(one.body)),
+            condition=msgspec.Raw(bytes(one.condition) or b"null"),
+            query=one.query,
+            members=one.devices,
+            per_minute=one.per_minute,
+            created_ms=one.created_ms,
+            created_by=one.created_by,
+            expires_ms=one.expires_ms,
+            state=one.state,
+            progress=progress,
+        )
+        for one, progress in zip(found, campaigns.progress(connection, found), strict=True)
+    ]

@@ -280,11 +280,12 @@ def _shown_wanted(
 ) -> ShownWanted:
     found = wanted.versions(connection, tenant, subject)
     campaign = campaign_of(connection, tenant, found[0].campaign_id)
+    (come_so_far,) = campaigns.progress(connection, [campaign])
     return ShownWanted(
         kind=kind.value,
         name=name,
         versions=[_shown_version(one) for one in found],
-        progress=campaigns.progress(connection, campaign),
+        progress=come_so_far,
         query=campaign.query,
     )
 
