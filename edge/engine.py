@@ -63,6 +63,9 @@ from sync.marks import Marks
 T = TypeVar("T")
 log = structlog.get_logger()
 
+_COUNTED = ("commits", "parked", "refused", "requests", "starts", "timers", "updates")
+"""What is counted from 0 on: a counter that is not there has no rate when its first event comes."""
+
 
 class Engine:
     """One device's engine. ``run`` must be running for any request to be answered.
@@ -96,7 +99,7 @@ class Engine:
         disk.polls = self.hand_over
         self._listeners: dict[int, Callable[[Changed], None]] = {}
         self._effect_listeners: list[Callable[[Effects], None]] = []
-        self._counters: Counter[str] = Counter()
+        self._counters: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
         self._next_listener = 0
         self.storage = self.hand_over.storage = disk.storage
         database.refusal = disk.storage.refusal

@@ -61,7 +61,7 @@ class Schedules:
         self._paused = False
         self._next_ms = 0
         self._looked_ms = 0
-        self._counters: Counter[str] = Counter()
+        self._counters: Counter[str] = Counter(executed=0, failed=0, dropped=0)
 
     def counters(self) -> Mapping[str, int]:
         """Ticks since the start: executed, failed, dropped."""

@@ -12,6 +12,7 @@ from typing import Any
 from edge.api import answers, metrics, work_figures
 from edge.api.call import Call
 from edge.model.errors import NotFound
+from edge.model.executions import WorkflowStatus
 from edge.responses import Response
 from edge.store import damage
 
@@ -131,7 +132,7 @@ def _families(call: Call, statuses: dict[str, int]) -> list[metrics.Family]:
             "baton_workflows",
             "gauge",
             "Executions that are stored, by status.",
-            [({"status": name}, count) for name, count in sorted(statuses.items())],
+            [({"status": one}, statuses.get(one, 0)) for one in sorted(WorkflowStatus)],
         ),
         *work_figures.families(house.engine),
         metrics.Family(

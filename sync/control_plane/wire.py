@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from sync.control_plane.execution_search import STATUSES
 from sync.control_plane.views import (
     Change,
     EvidenceView,
@@ -167,7 +168,8 @@ def metrics_text(
     metric("devices", "gauge", "Devices ever heard of.", {"": summary.devices})
     metric("devices_online", "gauge", "Devices connected now.", {"": summary.online})
     metric("executions", "gauge", "Executions held, by status.", {
-        f'{{status="{_label(status)}"}}': number for status, number in summary.executions.items()
+        f'{{status="{_label(status)}"}}': number
+        for status, number in (dict.fromkeys(sorted(STATUSES), 0) | summary.executions).items()
     })  # fmt: skip
     metric("records_total", "counter", "Records stored.", {"": summary.records})
     metric(

@@ -30,6 +30,8 @@ def test_metrics_are_in_prometheus_format() -> None:
     assert 'baton_cloud_executions{status="odd \\"\\\\\\n"} 1' in lines
     assert 'baton_cloud_sync_lag_seconds{quantile="0.99"} 2.5' in lines
     assert "baton_cloud_streams 1" in lines
+    assert 'baton_cloud_executions{status="FAILED"} 0' in lines
+    assert 'baton_cloud_executions{status="COMPLETED"} 4' in lines
     for name in {line.split("{")[0].split(" ")[0] for line in lines if line[0] != "#"}:
         assert 1 == sum(line.startswith(f"# HELP {name} ") for line in lines)
         assert 1 == sum(line.startswith(f"# TYPE {name} ") for line in lines)

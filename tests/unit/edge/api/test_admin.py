@@ -57,6 +57,30 @@ def test_figures_are_prometheus_text(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+def test_counters_begin_at_nothing(tmp_path: Path) -> None:
+    """All that can be known is there before its first event: a rate over it sees that one, too."""
+    documented = Path("docs/metrics.md").read_text(encoding="utf-8")
+
+    async def body(device: Device) -> None:
+        lines = (await device.client.get("/metrics")).text.splitlines()
+        samples = {line.split(" ")[0] for line in lines if line[0] != "#"}
+        without_labels = {
+            name
+            for row in documented.splitlines()
+            if re.fullmatch(r"\| .* \| +\| .* \|", row)
+            for name in re.findall(r"`(baton_[a-z_]+_total)`", row)
+        }
+
+        assert 10 == len(without_labels)
+        assert without_labels <= samples
+        for result in ("executed", "failed", "dropped"):
+            assert f'baton_schedule_ticks_total{{result="{result}"}} 0' in lines
+        for status in ("RUNNING", "PAUSED", "COMPLETED", "FAILED", "TIMED_OUT", "TERMINATED"):
+            assert f'baton_workflows{{status="{status}"}} 0' in lines
+
+    run(tmp_path, body)
+
+
 def test_devices_and_sync_are_what_the_daemon_says(tmp_path: Path) -> None:
     """The API shows what it is given; without a camera there is no picture."""
 
