@@ -15,7 +15,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from devices.inventory import Inventory
-from edge import device_links, site
+from edge import device_links, idle_handlers, site
 from edge.api.app import build_app
 from edge.api.guard import Guard
 from edge.api.house import House
@@ -169,6 +169,8 @@ class Device:
         self._workers.add_system_task("HTTP_POLL", polls, at_once=4)
         self._workers.add_system_task("UPDATE_SECRET", UpdateSecret(self._keep_secret), at_once=1)
         add_other_executions(self._workers, engine)
+        self._handled: dict[str, list[str]] = {}
+        """Names of the tasks that the handlers of each bundle do."""
         for bundle in self._bundles:
             self._add_handlers(bundle)
         self._journal = _journal(settings, data)
@@ -218,6 +220,8 @@ class Device:
                 raise site.wrong_bundle(bundle, error) from error
         for trigger in self._wanted:
             await self._tell_of_nothing_to_start(trigger)
+        for workflow, handlers in self._handled.items():
+            await idle_handlers.tell(self._engine, handlers, workflow=workflow)
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """What runs until it is cancelled."""
@@ -341,6 +345,12 @@ class Device:
                 advice="if a package is missing, install the extra that brings it: baton[vision]",
             )
             return
+        given: dict[str, object] = {**handlers}
+        for name in [name for name, handler in given.items() if not callable(handler)]:
+            kind = type(handlers.pop(name)).__name__
+            reason = f"HANDLERS gives it a {kind}, which is no function: its tasks wait"
+            _log.error("handler_unusable", workflow=bundle.name, handler=name, reason=reason)
+        self._handled[bundle.name] = list(handlers)
         self._workers.add_handlers(handlers, threads=self._settings.engine.handler_threads)
 
     async def _register(self, bundle: BundledWorkflow) -> None:

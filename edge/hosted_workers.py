@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from edge import idle_handlers
 from edge.config import WorkerSettings
 from edge.engine import Engine
 from edge.hosting.crew import Crew, Lost, Spec
@@ -41,6 +42,7 @@ class HostedWorkers:
             clock=engine.clock,
             tell=_tell,
             lost=self._take_back,
+            found=self._found,
             answers_early=True,
         )
 
@@ -59,6 +61,9 @@ class HostedWorkers:
     def statuses(self) -> list[dict[str, Any]]:
         """One entry for each process, as JSON."""
         return [msgspec.to_builtins(one) for one in self._crew.statuses()]
+
+    async def _found(self, module: str, tasks: list[str]) -> None:
+        await idle_handlers.tell(self._engine, tasks, module=module)
 
     async def _take_back(self, lost: Lost) -> None:
         """A task that was interrupted by our own end is queued; one that killed its worker failed.

@@ -17,6 +17,7 @@ from edge.model.errors import InvalidInput, ValidationFailed
 from edge.model.events import is_sink
 from edge.model.validation import parse_task_definition, parse_workflow_definition
 from workflows.catalog import BundledWorkflow, catalog
+from workflows.handler_names import faults, texts_of
 
 
 def check(settings: Settings) -> None:
@@ -50,6 +51,24 @@ def check(settings: Settings) -> None:
                 f"trigger[{index}].device: {trigger.device!r} reports nothing that happens "
                 f"(driver {driver!r}); name a camera"
             )
+
+
+def notes(settings: Settings) -> list[str]:
+    """What in the handlers of the site's workflows is probably a slip, though the device starts.
+
+    No handler is imported for it.
+    """
+    bundles = bundles_of(settings)
+    known = {text for one in bundles for text in texts_of([one.definition, one.task_definitions])}
+    found = []
+    for bundle in bundles:
+        path = bundle.folder / "handlers.py"
+        try:
+            said = faults(path, known)
+        except (OSError, SyntaxError, ValueError) as error:
+            said = [f"it cannot be read: {error}"]
+        found += [f"{path}: {one}" for one in said]
+    return found
 
 
 def _check_files(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -45,9 +46,12 @@ class BundledWorkflow(msgspec.Struct, frozen=True):
         Raises:
             ImportError: The module, or a package that it needs, cannot be imported.
             AttributeError: The module has no ``HANDLERS``.
+            TypeError: They are no mapping of names.
         """
-        handlers: dict[str, Handler] = _handlers_module(self.folder).HANDLERS
-        return handlers
+        handlers = _handlers_module(self.folder).HANDLERS
+        if not isinstance(handlers, Mapping) or not all(isinstance(one, str) for one in handlers):
+            raise TypeError("HANDLERS maps the name of each task to a function")
+        return dict(handlers)
 
 
 def catalog(folder: Path = _HERE) -> list[BundledWorkflow]:

@@ -81,6 +81,8 @@ def check(*, data_dir: str | None, listen: str | None, config: Path | None) -> N
     except (ConfigError, DeviceError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(to_toml(settings), nl=False)
+    for one in site.notes(settings):
+        click.echo(f"Note: {one}.", err=True)
 
 
 def daemon_settings(config: Path | None, **options: str | None) -> Settings:

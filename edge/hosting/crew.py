@@ -140,6 +140,7 @@ class Crew:
         clock: measures how long a process has lived.
         tell: is told what happens.
         lost: takes over a task whose process has died with it.
+        found: is told of each module which tasks its functions do; None = nobody is.
         patient: whether modules that cannot be loaded are tried again; else ``run`` ends.
         answers_early: whether the server answers a poll as soon as one task is there.
     """
@@ -151,6 +152,7 @@ class Crew:
         clock: Clock,
         tell: Teller,
         lost: Callable[[Lost], Awaitable[None]],
+        found: Callable[[str, list[str]], Awaitable[None]] | None = None,
         patient: bool = True,
         answers_early: bool = False,
     ) -> None:
@@ -158,6 +160,7 @@ class Crew:
         self._clock = clock
         self._tell = tell
         self._lost = lost
+        self._found = found
         self._patient = patient
         self._answers_early = answers_early
         self._members: list[_Member] = []
@@ -205,6 +208,8 @@ class Crew:
     async def _lead(self, spec: Spec, group: asyncio.TaskGroup) -> None:
         """Find out what the modules hold, then keep a process up for each function."""
         tasks = await self._tasks_of(spec)
+        if tasks and self._found is not None:
+            await self._found(spec.modules[-1], tasks)
         places = [[task] for task in tasks]
         if spec.together and tasks:
             places = [tasks]

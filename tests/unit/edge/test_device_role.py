@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -62,6 +64,46 @@ def test_handlers_of_the_site_may_fail_to_load(tmp_path: Path) -> None:
             await role.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("table", ["['a']", "{7: print}"])
+def test_handlers_that_are_no_table_are_told(tmp_path: Path, table: str) -> None:
+    """As a module that cannot be loaded: everything else of the device runs."""
+    lines = _lines_of_a_start(tmp_path, f"HANDLERS = {table}\n")
+
+    (told,) = (one for one in lines if one["event"] == "handlers_not_loaded")
+    assert "maps the name of each task to a function" in told["reason"]
+
+
+def test_a_slip_in_handlers_is_told_at_the_start(tmp_path: Path) -> None:
+    """A name that no task has, and what is no function; the others work."""
+    lines = _lines_of_a_start(tmp_path, "HANDLERS = {'aa': print, 'b': 'b', 'a': print}\n")
+
+    told = {one["handler"]: one["event"] for one in lines if "handler" in one}
+    assert {"b": "handler_unusable", "aa": "handler_without_task"} == told
+
+
+def _lines_of_a_start(folder: Path, handlers: str) -> Sequence[Mapping[str, Any]]:
+    """What a device logs that has a workflow with these handlers."""
+    flow = folder / "site" / "flow"
+    flow.mkdir(parents=True)
+    (flow / "workflow.json").write_text(
+        '{"name": "flow", "tasks": [{"name": "a", "taskReferenceName": "a"}]}'
+    )
+    (flow / "tasks.json").write_text('[{"name": "b"}]')
+    (flow / "handlers.py").write_text(handlers)
+    text = '[workflows]\nenable = []\nfolders = ["site"]\n'
+
+    async def main() -> Sequence[Mapping[str, Any]]:
+        with structlog.testing.capture_logs() as lines:
+            role = await open_role(settings(folder, text), DataDir(folder))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(role.keep())
+                await role.prepare()
+                await role.close()
+        return lines
+
+    return asyncio.run(main())
 
 
 def test_a_trigger_without_a_workflow_is_told_at_the_start(tmp_path: Path) -> None:

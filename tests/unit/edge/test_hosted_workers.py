@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import structlog
+
 from edge.config import WorkerSettings
 from edge.engine import Engine
 from edge.hosted_workers import HostedWorkers, _spec
@@ -50,6 +52,19 @@ def test_a_task_that_killed_its_worker_has_failed(tmp_path: Path) -> None:
         task = (await engine.task(lost.task_id)).task
 
         assert (TaskStatus.FAILED, "worker work: it died") == (task.status, task.reason)
+
+    run(tmp_path, body)
+
+
+def test_functions_that_no_task_asks_for_are_told(tmp_path: Path) -> None:
+    """With their module: a name in a decorator is as easily misspelt as any."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "flow", simple("work"))
+        with structlog.testing.capture_logs() as lines:
+            await HostedWorkers([], engine)._found("greet.py", ["work", "wrok"])
+
+        assert [("greet.py", "wrok")] == [(one["module"], one["handler"]) for one in lines]
 
     run(tmp_path, body)
 

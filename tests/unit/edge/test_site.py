@@ -65,6 +65,21 @@ def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str, words: str
         site.check(settings)
 
 
+def test_slips_in_handlers_are_noted(tmp_path: Path) -> None:
+    """The module is never run; a device starts with them, so they are no error."""
+    settings = _settings(tmp_path)
+    handlers = tmp_path / "flows" / "flow" / "handlers.py"
+    assert [f"{handlers}: there is no HANDLERS"] == site.notes(settings)
+
+    handlers.write_text("HANDLERS = {'aa': print}\nraise RuntimeError('nobody runs this')\n")
+    (said,) = site.notes(settings)
+    assert said.endswith("no task is called 'aa', for which there is a handler; did you mean 'a'?")
+
+    handlers.write_text("HANDLERS = {")
+    (said,) = site.notes(settings)
+    assert "it cannot be read: '{' was never closed" in said
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -22,14 +22,23 @@ class World:
     def __init__(self, spec: Spec, *, patient: bool = True) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.lost: list[Lost] = []
+        self.found: list[tuple[str, list[str]]] = []
         self._changed = asyncio.Event()
         self.crew = Crew(
-            [spec], clock=SystemClock(), tell=self._tell, lost=self._take, patient=patient
+            [spec],
+            clock=SystemClock(),
+            tell=self._tell,
+            lost=self._take,
+            found=self._note,
+            patient=patient,
         )
 
     def _tell(self, event: str, **facts: Any) -> None:
         self.events.append((event, facts))
         self._changed.set()
+
+    async def _note(self, module: str, tasks: list[str]) -> None:
+        self.found.append((module, tasks))
 
     async def _take(self, lost: Lost) -> None:
         self.lost.append(lost)
@@ -88,6 +97,7 @@ def test_each_function_has_its_processes(tmp_path: Path) -> None:
 
     world = play(spec(tmp_path, UP, processes=2), body)
 
+    assert [("mod.py", ["work"])] == world.found
     assert ["work-1", "work-2"] == [one.name for one in shown]
     assert all(one.pid and one.resident_bytes for one in shown)
     assert {"work-1", "work-2"} == {facts["worker"] for facts in world.told("worker_stopped")}
