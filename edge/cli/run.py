@@ -70,19 +70,24 @@ def check(*, data_dir: str | None, listen: str | None, config: Path | None) -> N
     """Print the effective configuration as TOML, or say what is wrong with it.
 
     A key that nobody reads is an error. So is what the files that it names have wrong: the
-    inventory, the settings of each device, the folders of workflows. Nothing is started or opened.
+    inventory, the settings of each device, the folders of workflows, and a control plane's database
+    that cannot be opened. Nothing is started or changed.
     """
     settings = daemon_settings(config, listen=listen, data_dir=data_dir)
     from devices.errors import DeviceError
     from edge import site
+    from edge.data_dir import DataDir
+    from sync.control_plane.storage import probe
+    from sync.database import DatabaseError
 
     try:
         site.check(settings)
-    except (ConfigError, DeviceError) as error:
+        probe(settings.cloud.database or DataDir(Path(settings.daemon.data_dir)).ledger)
+    except (ConfigError, DeviceError, DatabaseError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(to_toml(settings), nl=False)
     for one in site.notes(settings):
-        click.echo(f"Note: {one}.", err=True)
+        click.echo(f"Note: {one}", err=True)
 
 
 def daemon_settings(config: Path | None, **options: str | None) -> Settings:

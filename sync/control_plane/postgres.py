@@ -46,6 +46,8 @@ WHERE table_schema = ANY (current_schemas(false))
 # become visible in their order, so that neither the projection nor a page passes over what was
 # numbered first and committed last. The number is any one of ours.
 _GO_ALONE = "SELECT pg_advisory_xact_lock(420713051, hashtext(current_schema()))"
+# Without a schema to create them in, current_schema() is NULL.
+_MAY_CREATE = "SELECT COALESCE(has_schema_privilege(current_schema(), 'CREATE'), false)"
 _DEFECTS = (psycopg.errors.IntegrityError, psycopg.errors.ProgrammingError)
 _REFUSED = (psycopg.errors.DataError, psycopg.errors.ProgramLimitExceeded)
 
@@ -215,9 +217,7 @@ class PostgresStorage:
     @classmethod
     async def open(cls, url: str, create: Callable[[Connection], None]) -> PostgresStorage:
         """Connect, and make the tables that are not there. Raises PostgresUnusable."""
-        parts = urlsplit(url)
-        name = f"postgresql://{parts.hostname or ''}{parts.path}"
-
+        name = _name(url)
         writer, reader = _Owner(url, writes=True), _Owner(url, writes=False)
         try:
             await writer.hop(create)
@@ -227,10 +227,7 @@ class PostgresStorage:
         except psycopg.Error as error:
             await writer.close()
             await reader.close()
-            raise PostgresUnusable(
-                f"cannot use the database {name}: {_said(error)}. Check [cloud] database, that "
-                "PostgreSQL runs, and that the role may create tables there."
-            ) from error
+            raise _unusable(name, _said(error)) from error
 
     async def transact(self, function: Callable[[Connection], T]) -> T:
         """Run a function in one transaction. Raises StorageUnavailable."""
@@ -255,6 +252,36 @@ class PostgresStorage:
         """Close both connections."""
         await self._reader.close()
         await self._writer.close()
+
+
+def probe(url: str) -> None:
+    """Connect, and look whether a ledger could be opened; nothing is made. Raises PostgresUnusable.
+
+    A ledger that runs is not disturbed: no lock is asked for.
+    """
+    name = _name(url)
+    try:
+        with psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT_S) as connection:
+            connection.read_only = True
+            found = connection.execute(_MAY_CREATE).fetchone()
+    except psycopg.Error as error:
+        raise _unusable(name, _said(error)) from error
+    assert found is not None, "it is one row"
+    if not found[0]:
+        raise _unusable(name, "the role may not create tables in it")
+
+
+def _name(url: str) -> str:
+    """What a database is called in messages: without who asks, and without a password."""
+    parts = urlsplit(url)
+    return f"postgresql://{parts.hostname or ''}{parts.path}"
+
+
+def _unusable(name: str, why: str) -> PostgresUnusable:
+    return PostgresUnusable(
+        f"cannot use the database {name}: {why}. Check [cloud] database, that PostgreSQL runs, and "
+        "that the role may create tables there."
+    )
 
 
 def _said(error: psycopg.Error) -> str:

@@ -7,14 +7,16 @@ unless waiting would not help: then it is `StatementRefused`, or the database's 
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from sync.control_plane.dialect import Connection, StatementRefused, StorageUnavailable
-from sync.database import Connect, Database, DatabaseError, on_a_thread
+from sync.database import Connect, Database, DatabaseError, DatabaseUnusable, on_a_thread
 
 T = TypeVar("T")
 
@@ -116,14 +118,45 @@ async def open_storage(
     """
     if isinstance(where, Path):
         return await SqliteStorage.open(where, create, connect)
-    _check(where)
+    made: Storage = await _driver(where).PostgresStorage.open(where, create)
+    return made
+
+
+def probe(where: Path | str) -> None:
+    """Look whether a ledger could be opened there; nothing is made, and one that runs goes on.
+
+    Args:
+        where: as for `open_storage`; of a file that is not there, or is nobody's who asks, nothing
+            can be said.
+
+    Raises:
+        DatabaseError: it could not; the message says what to do.
+    """
+    if not isinstance(where, Path):
+        _driver(where).probe(where)
+        return
     try:
-        from sync.control_plane.postgres import PostgresStorage
+        where.stat()
+    except OSError:
+        return
+    try:
+        address = f"{where.absolute().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+            connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise DatabaseUnusable(where, str(error)) from error
+
+
+def _driver(url: str) -> ModuleType:
+    """The module that speaks with PostgreSQL. Raises BadDatabaseUrl, DriverMissing."""
+    _check(url)
+    try:
+        from sync.control_plane import postgres
     except ImportError as error:
         raise DriverMissing(
             "PostgreSQL needs the driver psycopg: pip install 'baton[cloud]'"
         ) from error
-    return await PostgresStorage.open(where, create)
+    return postgres
 
 
 def _check(url: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from edge.cli.cloud import cloud
 from edge.cli.run import check, run
@@ -51,3 +51,46 @@ def test_what_the_files_of_the_site_have_wrong_is_found_without_a_daemon(tmp_pat
     assert "device 'front'" in ended.stderr
     assert "did you mean seed?" in ended.stderr
     assert "" == ended.stdout
+
+
+def test_the_database_of_a_control_plane_is_opened(tmp_path: Path) -> None:
+    """Both that the configuration names and that lies in the data directory; none is no error."""
+    config = tmp_path / "baton.toml"
+    words = ["--config", str(config), "--data-dir", str(tmp_path / "data")]
+
+    def checked(text: str) -> Result:
+        config.write_text(text)
+        return CliRunner().invoke(check, words)
+
+    none = checked("")
+    gone = checked('[cloud]\ndatabase = "postgresql://me@127.0.0.1:1/fleet"\n')
+    wrong = checked('[cloud]\ndatabase = "fleet"\n')
+    made = (tmp_path / "data").exists()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "ledger.db").write_text("no database\n" * 100)
+    damaged = checked("")
+
+    assert [0, 1, 1, 1] == [one.exit_code for one in (none, gone, wrong, damaged)]
+    assert not made
+    assert "cannot use the database postgresql://127.0.0.1/fleet" in gone.stderr
+    assert "'fleet' is not postgresql://USER@HOST/DATABASE" in wrong.stderr
+    assert "ledger.db: file is not a database" in damaged.stderr
+
+
+def test_slips_in_handlers_are_noted_and_no_error(tmp_path: Path) -> None:
+    """On the error output: what is printed is still the configuration."""
+    flow = tmp_path / "flows" / "flow"
+    flow.mkdir(parents=True)
+    (flow / "workflow.json").write_text(
+        '{"name": "flow", "tasks": [{"name": "look", "taskReferenceName": "l"}]}'
+    )
+    (flow / "tasks.json").write_text("[]")
+    (flow / "handlers.py").write_text("HANDLERS = {'lok': print}\n")
+    (tmp_path / "baton.toml").write_text('[workflows]\nfolders = ["flows"]\n')
+
+    ended = CliRunner().invoke(check, ["--config", str(tmp_path / "baton.toml")])
+
+    assert 0 == ended.exit_code
+    assert "handlers.py: no task is called 'lok'" in ended.stderr
+    assert "did you mean 'look'?" in ended.stderr
+    assert "Note" not in ended.stdout

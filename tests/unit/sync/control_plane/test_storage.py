@@ -12,7 +12,8 @@ import pytest
 
 from sync.control_plane.dialect import Connection, StatementRefused, named_rows
 from sync.control_plane.postgres import PostgresUnusable
-from sync.control_plane.storage import BadDatabaseUrl, Storage, open_storage
+from sync.control_plane.storage import BadDatabaseUrl, Storage, open_storage, probe
+from sync.database import DatabaseUnusable
 from tests.postgres import Postgres
 
 
@@ -128,3 +129,51 @@ def test_an_address_that_cannot_be_read_is_refused() -> None:
     """One line, as for any other that is none."""
     with pytest.raises(BadDatabaseUrl, match="postgresql://USER"):
         asyncio.run(open_storage("postgresql://[x", create))
+
+
+def test_a_database_is_looked_at_without_a_change(where: Path | str) -> None:
+    """Before there is anything in it, and while another process writes."""
+    probe(where)
+
+    def look(connection: Connection) -> None:
+        connection.execute("INSERT INTO note (note_id) VALUES (1)")
+        probe(where)
+        connection.execute("DELETE FROM note")
+
+    async def scenario(storage: Storage) -> None:
+        await storage.transact(look)
+        assert 0 == await storage.read(
+            lambda c: c.execute("SELECT COUNT(*) FROM note").fetchone()[0]
+        )
+
+    if isinstance(where, Path):
+        assert not where.exists()
+    with_storage(where, scenario)
+    probe(where)
+
+
+def test_a_file_that_is_no_ledger_is_told(tmp_path: Path) -> None:
+    """With its path, and it stays as it is."""
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"no database" * 100)
+
+    with pytest.raises(DatabaseUnusable, match="ledger.db: file is not a database"):
+        probe(path)
+    assert b"no database" * 100 == path.read_bytes()
+
+
+def test_a_role_that_may_make_no_tables_is_told(server: Postgres) -> None:
+    """As well as a server that is not there, and what is no address; no password is shown."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("CREATE ROLE guest LOGIN")
+    guest = server.new_schema().replace("//baton@", "//guest:geheim@")
+
+    with pytest.raises(PostgresUnusable, match="may not create tables") as refused:
+        probe(guest)
+    assert "geheim" not in str(refused.value)
+    with pytest.raises(PostgresUnusable, match="may not create tables"):
+        probe(server.url("nowhere"))
+    with pytest.raises(PostgresUnusable, match="postgresql://127.0.0.1/fleet"):
+        probe("postgresql://me@127.0.0.1:1/fleet")
+    with pytest.raises(BadDatabaseUrl):
+        probe("mysql://fleet")
