@@ -63,8 +63,10 @@ class HttpRequest(msgspec.Struct, frozen=True):
 
     @property
     def shown_uri(self) -> str:
-        """The address without its query, which may hold what is not for everybody's eyes."""
-        return self.uri.partition("?")[0]
+        """The address without its query and its user, which may hold what is not for all eyes."""
+        scheme, _, rest = self.uri.partition("?")[0].partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def request_values(values: JsonObject) -> JsonObject:
@@ -106,7 +108,10 @@ def read_request(values: JsonObject) -> HttpRequest:
 def _uri(uri: str, *, encode: bool) -> str:
     match = _URI.match(uri.strip())
     if match is None:
-        raise BadRequest(f"uri: must begin with http:// or https://, not {uri[:80]}")
+        # What comes behind it may be a password.
+        raise BadRequest(
+            f"uri: must begin with http:// or https://, not {uri.partition(':')[0][:80]}"
+        )
     head, path, query = match["head"], match["path"], match["query"]
     if encode:
         # As Conductor does: a percent sign is a character like any other, so what is encoded

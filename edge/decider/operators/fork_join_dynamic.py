@@ -40,7 +40,7 @@ def _schedule(draft: Draft, visit: Visit, schedule: Schedule) -> None:
         )
     branches = list(_branches(draft, visit, values))
     refs = [branch.step.task_reference_name for branch in branches]
-    _refuse_duplicates(draft, visit, refs)
+    _refuse_duplicates(draft, visit, refs, following.task_reference_name)
     fork = draft.add(
         visit,
         TaskStatus.COMPLETED,
@@ -81,8 +81,9 @@ def _begin(draft: Draft, fork: Task, schedule: Schedule) -> None:
     _open(draft, fork, steps, schedule)
 
 
-def _refuse_duplicates(draft: Draft, visit: Visit, refs: list[str]) -> None:
-    seen: set[str] = set()
+def _refuse_duplicates(draft: Draft, visit: Visit, refs: list[str], join: str) -> None:
+    """A branch must not stand in the place of another, of what has run, of the fork or its JOIN."""
+    seen = {visit.step.task_reference_name, join}
     for ref in refs:
         if ref in seen or draft.snapshot.find(ref + visit.lap.suffix) is not None:
             raise FlowBroken(

@@ -134,6 +134,10 @@ def test_hedging_is_off_unless_asked_for() -> None:
     ]
 
 
-def test_the_shown_address_has_no_query() -> None:
+def test_the_shown_address_has_no_query_and_no_password() -> None:
     """What stands in it may be a key."""
     assert "http://h/a" == _read(uri="http://h/a?key=1").shown_uri
+    assert "http://h:8/a@b/c" == _read(uri="http://me:geheim@h:8/a@b/c?key=1").shown_uri
+    assert "http://h" == _read(uri="http://me:ge@heim@h").shown_uri
+    with pytest.raises(BadRequest, match=r"http:// or https://, not ftp$"):
+        _read(uri="ftp://me:geheim@h/a")

@@ -242,6 +242,18 @@ def test_what_cannot_be_followed_fails_the_workflow(
     assert {} == play.states()
 
 
+@pytest.mark.parametrize("ref", ["df", "j", "before", "x"])
+def test_a_branch_takes_nobodys_place(ref: str) -> None:
+    """Neither that of the fork, nor of its JOIN, nor of what has run: it would be dropped unseen."""
+    play = Playbook(step("before", "NOOP"), pair(), join("j"))
+    tasks = [{"taskReferenceName": name, "name": "t"} for name in ("x", ref)]
+    play.start({"tasks": tasks, "inputs": {}})
+
+    assert "FAILED" == play.workflow.status
+    reason = play.workflow.reason or ""
+    assert reason.endswith(f"attempted to create a duplicate task reference name: {ref}")
+
+
 def test_a_join_has_to_follow() -> None:
     """Nobody could ever say when the branches are done."""
     play = Playbook(uniform(), step("z"))
