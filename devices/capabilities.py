@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from devices.detection import Detection
+from devices.errors import Refused
 
 Image: TypeAlias = Any
 """A ``numpy.ndarray``: shape (height, width, 3), dtype uint8, colour order BGR, origin top left.
@@ -235,3 +236,92 @@ class Detector(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Tell what the model is: name, labels, hash and what it is not for; JSON-ready."""
+
+
+MAX_LINE_BYTES = 4_096
+"""Of a question or an answer of a controller; a longer one is no line of such a device."""
+
+
+class ControllerState(StrEnum):
+    """Where a controller stands."""
+
+    CONNECTING = "connecting"
+    """Its line has not been opened yet."""
+
+    ONLINE = "online"
+    """Its line is open, and it has answered the last question."""
+
+    LOST = "lost"
+    """The line is gone, or the last question was not answered; the next one tries it again."""
+
+
+class ControllerStatus(msgspec.Struct, frozen=True):
+    """How a controller is doing at this moment."""
+
+    state: ControllerState
+    asked: int
+    """Questions since the driver was made."""
+
+    answered: int
+    last_answer_ms: int
+    """Wall clock of the newest answer; 0 if there was none."""
+
+    message: str
+    """One sentence for a person; empty while all is well."""
+
+
+class Controller(Protocol):
+    """A microcontroller that answers a line of text with a line of text.
+
+    All methods may be called from any thread; questions are asked one after the other.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the device in the inventory."""
+
+    def connect(self) -> None:
+        """Open the line; a second call while it is open changes nothing.
+
+        Raises:
+            Unreachable: There is no such line at present.
+            Refused: A setting can never work.
+        """
+
+    def close(self) -> None:
+        """Let go of the line; a second call changes nothing."""
+
+    def status(self) -> ControllerStatus:
+        """Tell how the controller is doing; never raises, and waits for nobody."""
+
+    def ask(self, question: str) -> str:
+        """Send a line and give the line that comes back.
+
+        A question without an answer may have been carried out all the same: ask only what may be
+        asked twice, such as to be at a position, and not to move by a step.
+
+        Args:
+            question: One line, without its ending.
+
+        Returns:
+            The answer without its ending and without blanks around it.
+
+        Raises:
+            Unreachable: The line is gone, or there was no answer in time.
+            Refused: The question is empty, is more than one line, or is too long.
+        """
+
+
+def line_of(name: str, question: str) -> bytes:
+    """A question as bytes, without an ending. Raises Refused.
+
+    Every controller holds questions to it, so that a twin takes no other ones than a driver.
+    """
+    line = question.encode(errors="replace")
+    if not question.strip() or not question.isprintable() or len(line) > MAX_LINE_BYTES:
+        message = (
+            f"controller {name!r}: a question is one line of 1 to {MAX_LINE_BYTES} bytes, "
+            f"not {question[:40]!r}"
+        )
+        raise Refused(message)
+    return line

@@ -35,7 +35,9 @@ DRIVERS: Mapping[str, str] = MappingProxyType(
     {
         "camera": "devices.drivers.camera:VideoCamera",
         "onnx-detector": "devices.drivers.onnx_detector:OnnxDetector",
+        "serial-controller": "devices.drivers.serial_controller:SerialController",
         "simulated-camera": "devices.simulated.camera:SimulatedCamera",
+        "simulated-controller": "devices.simulated.controller:SimulatedController",
         "simulated-detector": "devices.simulated.detector:SimulatedDetector",
     }
 )

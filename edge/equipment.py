@@ -206,7 +206,9 @@ def _capability(device: Any) -> str:
         return ""
     if hasattr(device, "snapshot"):
         return "camera"
-    return "detector" if hasattr(device, "detect") else ""
+    if hasattr(device, "detect"):
+        return "detector"
+    return "controller" if hasattr(device, "ask") else ""
 
 
 def _camel(name: str) -> str:

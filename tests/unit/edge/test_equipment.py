@@ -15,8 +15,11 @@ import structlog
 from devices.capabilities import Surroundings
 from devices.errors import Refused
 from devices.inventory import Entry, Inventory
+from devices.simulated.camera import SimulatedCamera
+from devices.simulated.controller import SimulatedController
+from devices.simulated.detector import SimulatedDetector
 from edge import equipment
-from edge.equipment import Equipment
+from edge.equipment import Equipment, _capability
 from edge.model.errors import NoPicture, NotFound
 
 
@@ -195,3 +198,18 @@ def _this_module() -> Any:
     module = types.ModuleType(__name__)
     module.__dict__.update(globals())
     return module
+
+
+@pytest.mark.parametrize(
+    ("device", "capability"),
+    [
+        (None, ""),
+        (object(), ""),
+        (SimulatedController, "controller"),
+        (SimulatedDetector, "detector"),
+        (SimulatedCamera, "camera"),
+    ],
+)
+def test_a_capability_is_told_by_what_a_device_offers(device: object, capability: str) -> None:
+    """By no name: a driver may be anybody's."""
+    assert capability == _capability(device)
