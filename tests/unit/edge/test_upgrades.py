@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -68,5 +69,77 @@ def test_what_a_body_says_is_no_offer(tmp_path: Path, *, apart: bool) -> None:
         await ask(streams, line if apart else request + line)
 
         assert [line.decode()] == [logged.line for logged in await engine.logs(task)]
+
+    served(tmp_path, body)
+
+
+_GET = b"GET /api/tasks/queue/all HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "endless", [b"X: " + b"a" * 70_000, b"X: a\r\n" * 15_000, b"X" * 70_000], ids=len
+)
+@pytest.mark.parametrize("known", [False, True])
+def test_a_head_comes_to_its_end(tmp_path: Path, endless: bytes, *, known: bool) -> None:
+    """Nobody fills the memory before it is known who it is; also not behind another request."""
+
+    async def body(house: House, connect: Callable[[], Awaitable[Streams]]) -> None:
+        reader, writer = streams = await connect()
+        if known:
+            await ask(streams, _GET + b"\r\n")
+        writer.write(_GET + endless)
+        answer = await reader.read()
+
+        assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+        assert b'"message":"The head of the request is larger than 65536 bytes"' in answer
+        assert b"200 OK" in (await ask(await connect(), _GET + b"\r\n"))[0]
+
+    served(tmp_path, body)
+
+
+def test_a_head_may_be_long(tmp_path: Path) -> None:
+    """As those of proxies and of tokens are; each request has its own."""
+
+    async def body(house: House, connect: Callable[[], Awaitable[Streams]]) -> None:
+        streams = await connect()
+        long = b"X-Authorization: " + b"a" * 30_000 + b"\r\n"
+        for _ in range(5):
+            head, _ = await ask(streams, _GET + long + b"\r\n")
+            assert b"200 OK" in head
+
+    served(tmp_path, body)
+
+
+def test_what_follows_a_body_comes_to_its_end(tmp_path: Path) -> None:
+    """Trailers are kept, too; the pieces of a body are counted by who reads them."""
+
+    async def body(house: House, connect: Callable[[], Awaitable[Streams]]) -> None:
+        start = (
+            b"POST /api/metadata/taskdefs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        blanks = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+        pieces = start + b"e\r\n" + _BODY + b"\r\n" + blanks * 10
+        head, _ = await ask(await connect(), pieces + b"0\r\nX: y\r\n\r\n")
+        assert b"200 OK" in head
+
+        reader, writer = await connect()
+        writer.write(pieces + b"0\r\n" + b"X: a\r\n" * 200_000)
+        with contextlib.suppress(ConnectionError):
+            assert b"" == await reader.read()
+
+    served(tmp_path, body)
+
+
+def test_what_is_no_request_is_told_as_everything_else(tmp_path: Path) -> None:
+    """In JSON: clients read nothing else of an error."""
+
+    async def body(house: House, connect: Callable[[], Awaitable[Streams]]) -> None:
+        reader, writer = await connect()
+        writer.write(b"\x16\x03\x01\r\n\r\n")
+        answer = await reader.read()
+
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"content-type: application/json" in answer
+        assert b'{"status":400,"message":"Invalid HTTP request received."' in answer
 
     served(tmp_path, body)
