@@ -6,6 +6,7 @@ read.
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import msgspec
@@ -13,7 +14,11 @@ import msgspec
 from edge import imports
 
 with imports.bare("uvicorn"):
-    from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+    from uvicorn.protocols.http.httptools_impl import (
+        STATUS_LINE,
+        HttpToolsProtocol,
+        RequestResponseCycle,
+    )
 
 _OFFER = re.compile(rb"(?<=\r\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
 
@@ -39,6 +44,11 @@ class PlainProtocol(HttpToolsProtocol):
     _held_bytes = 0
     """Of what the parser has been given and has not made a part of a request."""
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody has connected; the first request may be waited for as long as the next one."""
+        super().connection_made(transport)
+        self._expect_more()
+
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the parser; a head among them makes no offer, and comes to its end."""
         if self._in_head:
@@ -51,6 +61,8 @@ class PlainProtocol(HttpToolsProtocol):
                 return
             data = _OFFER.sub(_PASSED_OVER, data[:end]) + data[end:]
             super().data_received(data)
+            if self._held_bytes:
+                self._expect_more()
             return
         self._held_bytes += len(data)
         super().data_received(data)
@@ -72,6 +84,26 @@ class PlainProtocol(HttpToolsProtocol):
         """The last byte of a request."""
         self._in_head, self._held_bytes = True, 0
         super().on_message_complete()
+
+    def _expect_more(self) -> None:
+        """Hang up on whoever is silent before a head has come to its end.
+
+        Half of them have gone without a word, and none of them is missed: each would keep one of the
+        few files that a process may have open. The server's own timer begins behind an answer, and
+        is ended by the next byte; this is the same one.
+        """
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self._hang_up
+            )
+
+    def _hang_up(self) -> None:
+        self.timeout_keep_alive_task = None
+        # There is none before the first request, whatever its type says. Whoever waits for an answer
+        # may have begun to ask the next thing.
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Say that the parser cannot read a request."""

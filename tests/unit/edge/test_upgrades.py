@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from edge.api.house import House
 from edge.model.executions import task_uuid
+from edge.sockets import HttpServer
 from tests.unit.edge.engine_house import define, define_task, simple, start
 from tests.unit.edge.raw_http import Streams, ask, served
 
@@ -143,3 +145,30 @@ def test_what_is_no_request_is_told_as_everything_else(tmp_path: Path) -> None:
         assert b'{"status":400,"message":"Invalid HTTP request received."' in answer
 
     served(tmp_path, body)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /api", _GET])
+@pytest.mark.parametrize("known", [False, True])
+def test_who_is_silent_before_a_request_is_not_waited_for(
+    tmp_path: Path, said: bytes, *, known: bool
+) -> None:
+    """Each would keep a file open for ever. Who asks is answered, however long that takes."""
+
+    async def body(house: House, connect: Callable[[], Awaitable[Streams]]) -> None:
+        reader, writer = streams = await connect()
+        slow = await connect()
+        slow[1].write(b"GET /api/tasks/poll/batch/a?timeout=900 HTTP/1.1\r\nHost: x\r\n\r\n" + _GET)
+        if known:
+            await ask(streams, _GET + b"\r\n")
+        writer.write(said)
+
+        async with asyncio.timeout(20):
+            assert b"" == await reader.read()
+            head, _ = await ask(slow, b"")
+        assert b"200 OK" in head
+
+    served(tmp_path, body, with_server=_impatient)
+
+
+def _impatient(server: HttpServer) -> None:
+    server.config.timeout_keep_alive = 0.3  # type: ignore[assignment]
