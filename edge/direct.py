@@ -274,6 +274,7 @@ class DirectProtocol(PlainProtocol):
             self._begin(answers, query, data[end:])
         elif missing > 0:
             self._asked = _Asked(answers, query, bytearray(data[end:]), length)
+            self._expect_more()
         else:
             self._rest = data[end + length :]
             self.flow.pause_reading()
@@ -284,7 +285,9 @@ class DirectProtocol(PlainProtocol):
         assert self._asked is not None
         answers, query, body, length = self._asked
         body += data
+        self._unset_keepalive_if_required()
         if len(body) < length:
+            self._expect_more()
             return
         self._asked = None
         if len(body) > length:

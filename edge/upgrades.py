@@ -60,15 +60,14 @@ class PlainProtocol(HttpToolsProtocol):
                 self._refuse(431, f"The head of the request is larger than {_HEAD_BYTES} bytes")
                 return
             data = _OFFER.sub(_PASSED_OVER, data[:end]) + data[end:]
-            super().data_received(data)
-            if self._held_bytes:
-                self._expect_more()
-            return
-        self._held_bytes += len(data)
+        else:
+            self._held_bytes += len(data)
         super().data_received(data)
         if self._held_bytes > _HEAD_BYTES:
             # Whoever reads the body may have begun to answer: there is nothing more to be said.
             self.transport.close()
+        elif self._held_bytes or not self._in_head:
+            self._expect_more()
 
     def on_headers_complete(self) -> None:
         """The last byte of a head."""
@@ -86,7 +85,7 @@ class PlainProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _expect_more(self) -> None:
-        """Hang up on whoever is silent before a head has come to its end.
+        """Hang up on whoever is silent before a request has come to its end.
 
         Half of them have gone without a word, and none of them is missed: each would keep one of the
         few files that a process may have open. The server's own timer begins behind an answer, and
@@ -99,6 +98,13 @@ class PlainProtocol(HttpToolsProtocol):
 
     def _hang_up(self) -> None:
         self.timeout_keep_alive_task = None
+        if not self._in_head:
+            # The rest of a body is not read while the application does not take what has come of it.
+            if self.flow.read_paused:
+                self._expect_more()
+            else:
+                self.transport.close()
+            return
         # There is none before the first request, whatever its type says. Whoever waits for an answer
         # may have begun to ask the next thing.
         cycle: RequestResponseCycle | None = self.cycle

@@ -147,9 +147,13 @@ def test_what_is_no_request_is_told_as_everything_else(tmp_path: Path) -> None:
     served(tmp_path, body)
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /api", _GET])
+_REPORT = b"POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{}"
+_MORE = b"POST /api/metadata/taskdefs HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n[{"
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /api", _GET, _REPORT, _MORE])
 @pytest.mark.parametrize("known", [False, True])
-def test_who_is_silent_before_a_request_is_not_waited_for(
+def test_who_is_silent_in_the_middle_of_a_request_is_not_waited_for(
     tmp_path: Path, said: bytes, *, known: bool
 ) -> None:
     """Each would keep a file open for ever. Who asks is answered, however long that takes."""
@@ -159,7 +163,9 @@ def test_who_is_silent_before_a_request_is_not_waited_for(
         slow = await connect()
         slow[1].write(b"GET /api/tasks/poll/batch/a?timeout=900 HTTP/1.1\r\nHost: x\r\n\r\n" + _GET)
         if known:
-            await ask(streams, _GET + b"\r\n")
+            for _ in range(2):
+                await ask(streams, _GET + b"\r\n")
+                await ask(streams, _REPORT + b" " * 48)
         writer.write(said)
 
         async with asyncio.timeout(20):
@@ -172,3 +178,19 @@ def test_who_is_silent_before_a_request_is_not_waited_for(
 
 def _impatient(server: HttpServer) -> None:
     server.config.timeout_keep_alive = 0.3  # type: ignore[assignment]
+
+
+def test_a_body_may_take_its_time(tmp_path: Path) -> None:
+    """As long as something comes: links are slow, and those of the longest bodies are slowest."""
+
+    async def body(house: House, connect: Callable[[], Awaitable[Streams]]) -> None:
+        streams = await connect()
+        for request in (_POST, _REPORT + b" " * 48) * 2:
+            for at in range(0, len(request), 20):
+                streams[1].write(request[at : at + 20])
+                await streams[1].drain()
+                await asyncio.sleep(0.05)
+            head, _ = await ask(streams, b"")
+            assert b"431" not in head
+
+    served(tmp_path, body, with_server=_impatient)
