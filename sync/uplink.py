@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from sync import frames, topics
+from sync.announcements import Announcements
 from sync.clock_watch import ClockWatch
 from sync.evidence_files import NAMING, Folders, with_contents
 from sync.frames import FrameError
@@ -214,7 +215,7 @@ class Uplink:
         self._sent: dict[int, tuple[int, float]] = {}
         """Size and time of the frames that the broker does not have yet, by their tickets."""
         self._epoch_begun_s = -EPOCH_EVERY_S
-        self._clock = ClockWatch()
+        self._clock, self._announcements = ClockWatch(), Announcements()
         self._asked_s = 0.0
         """When a hello was last sent because of an order that was behind us."""
         self._identity = identity
@@ -354,6 +355,7 @@ class Uplink:
             )
             self._connected = True
             self._sent.clear()
+            self._announcements.clear()
             self._reason = ""
             self._last_connected_ms = self._now_ms()
             session.note_bounds(await self._outbox.bounds())
@@ -459,7 +461,8 @@ class Uplink:
     def _receive(self, session: Session, message: Received) -> None:
         now_s = _monotonic_s()
         if message.topic == topics.server(self._identity.tenant):
-            session.server_started(now_s)
+            if self._announcements.is_news(message.payload):
+                session.server_started(now_s)
             return
         place = topics.parse(message.topic)
         if place is None or place[0] != self._identity.address:

@@ -20,6 +20,7 @@ from edge.simulated_fleet.fleet import Fleet
 from edge.simulated_fleet.history import BOOT
 from edge.simulated_fleet.uplinks import VERSION, Speaker, Uplinks
 from sync import topics
+from sync.announcements import Announcements
 from sync.link import (
     Backoff,
     Broker,
@@ -122,6 +123,7 @@ class Carrier:
         self._at_once = at_once
         self._backoff = Backoff(uplinks.chance)
         self._news = asyncio.Event()
+        self._announcements = Announcements()
         self._link: CountedLink | None = None
         self._due: deque[int] = deque()
         self._speaking: dict[int, Speaker] = {}
@@ -232,7 +234,8 @@ class Carrier:
         """Hand a message to the device that it is for; orders wake one that is silent."""
         if message.topic == topics.server(self.fleet.tenant):
             link.settle(message)
-            if not message.retained:
+            # Who begins to listen to it has a hello to say anyway.
+            if self._announcements.is_news(message.payload) and not message.retained:
                 self._greet_all(message)
             return
         place = topics.parse(message.topic)
@@ -261,6 +264,7 @@ class Carrier:
     def _let_go(self) -> None:
         """The connection is gone: nobody is subscribed or shown by it any more."""
         self.ready.clear()
+        self._announcements.clear()
         self._link = None
         self._tickets.clear()
         self._farewells.clear()

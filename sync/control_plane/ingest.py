@@ -50,6 +50,9 @@ WAITING_FRAMES = 1_024
 PROJECTION_RECORDS = frames.MAX_RECORDS
 # Between two looks for orders that were given elsewhere, or that have to be sent again.
 ORDERS_EVERY_S = 1.0
+# Between two announcements of one connection. Some 50 bytes a minute for each device, and one that
+# has nothing to send hears within two of them that the ledger was put back, whatever was lost.
+ANNOUNCE_EVERY_S = 60.0
 _DATABASE_RETRY_S = 1.0
 
 _log = structlog.get_logger("sync.ingest")
@@ -190,6 +193,7 @@ class Ingest:
         self._orders_wait = False
         """Whether some wait for room in a device's line, as of the last look."""
         self._looked_s = -math.inf
+        self._announcement, self._announced_s = b"", 0.0
         self._greeted: set[Address] = set()
         ledger.on_orders.append(self._want_orders)
         if order_key is not None:
@@ -260,9 +264,8 @@ class Ingest:
             link.subscribe(self._filters)
             self._link = link
             self._note_up()
-            announcement = frames.encode_announcement(Announcement(started_ms=self._now_ms()))
-            for tenant in self._tenants:
-                link.publish(topics.server(tenant), announcement, retain=True)
+            self._announcement = frames.encode_announcement(Announcement(self._now_ms()))
+            self._announce(link)
             await self._serve(link)
         finally:
             self._link = None
@@ -272,6 +275,18 @@ class Ingest:
             await link.close()
             self._connected = False
         await self._note_unknown()
+
+    def _announce(self, link: Wire) -> None:
+        """Say since when we listen; the same each time, as who has heard it has nothing to do."""
+        self._announced_s = _loop_s()
+        for tenant in self._tenants:
+            link.publish(topics.server(tenant), self._announcement, retain=True)
+
+    def _announces_in_s(self) -> float | None:
+        """Of ingesters that share a ledger one is enough to repeat it; None = another one does."""
+        if Hears.PRESENCE not in self._hears:
+            return None
+        return max(0.0, self._announced_s + ANNOUNCE_EVERY_S - _loop_s())
 
     async def _note_unknown(self) -> None:
         """Who does not hear of connections has nothing to say of them either."""
@@ -290,11 +305,17 @@ class Ingest:
                     return
                 if isinstance(event, Received):
                     self._sort(link, event)
+            if self._announces_in_s() == 0.0:
+                self._announce(link)
             busy = await self._work(link)
 
     async def _sleep(self) -> None:
-        """Until there is news, or time to look for orders that others have given."""
-        waits = (self._turns.wait_s(_loop_s()), None if self._order_key is None else ORDERS_EVERY_S)
+        """Until there is news, or time for something that comes again and again."""
+        waits = (
+            self._turns.wait_s(_loop_s()),
+            None if self._order_key is None else ORDERS_EVERY_S,
+            self._announces_in_s(),
+        )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(
                 min((one for one in waits if one is not None), default=None)

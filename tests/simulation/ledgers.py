@@ -5,6 +5,7 @@ Nothing is put back here; devices whose own disks were are looked at elsewhere.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Callable, Iterable
 
@@ -37,6 +38,10 @@ SELECT workflow_id, status FROM execution JOIN device USING (device_id)
 """
 
 
+_HEARD_WITHIN_S = 300.0
+"""After the faults; a control plane says each minute that it listens."""
+
+
 class Ledgers:
     """Copies of the ledger, and what was lost with the one that stood in their place.
 
@@ -53,6 +58,7 @@ class Ledgers:
         self._copies: list[Image] = []
         self.put_back_s: list[float] = []
         """When it was put back."""
+        self._heard_until_s = math.inf
         self._lost: set[Place] = set()
         """What has been stored at some time."""
         self._held: dict[Place, int] = {}
@@ -106,6 +112,22 @@ class Ledgers:
             if newest != {lane: acked for lane, acked in cursors.items() if acked}:
                 found.append(f"cloud: {device.name} has written {newest}, told {cursors}")
         return found
+
+    def peace(self) -> None:
+        """The faults have ended."""
+        self._heard_until_s = self._cloud.now_s() + _HEARD_WITHIN_S
+
+    def check_heard(self, ledger: sqlite3.Connection) -> None:
+        """A ledger that was put back soon knows of all that devices were told is stored, also idle ones."""
+        due = self.put_back_s and self._cloud.now_s() > self._heard_until_s
+        for device in self._devices if due else ():
+            cursors = dict(ledger.execute(_CURSORS, (TENANT, device.known_as)).fetchall())
+            with device.disk.look() as connection:
+                told = {int(lane): row[0] for lane, row in outbox.read_lanes(connection).items()}
+            behind = {lane: seq for lane, seq in told.items() if cursors.get(lane, 0) < seq}
+            if behind:
+                facts = f"{device.name} was told {behind}, the ledger holds {cursors}"
+                self._complain("cloud: not heard of", facts)
 
     def check(self, device: Device, rows: Rows, ledger: sqlite3.Connection) -> None:
         """At rest: what was still held is stored, and what is missing is told as a gap."""

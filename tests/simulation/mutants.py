@@ -417,6 +417,11 @@ MUTANTS: dict[str, Mutant] = {
         sync_mutants.lost_records_awaited,
         kept="idle-while-a-ledger-was-lost",
     ),
+    "announced-once": Mutant(
+        "an idle device does not hear that a ledger was put back",
+        sync_mutants.announced_once,
+        kept="idle-and-not-told-of-a-ledger",
+    ),
     "gap-not-noted": Mutant(
         "what was lost with a ledger is lost in silence",
         sync_mutants.gap_not_noted,

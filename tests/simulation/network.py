@@ -41,10 +41,6 @@ class Weather(msgspec.Struct):
     """Connections that are refused."""
 
 
-_ANNOUNCED = "/server"
-"""How the topic ends on which a control plane says that it has begun to listen."""
-
-
 @lru_cache(maxsize=4096)
 def _matches(pattern: str, topic: str) -> bool:
     return bool(topic_matches_sub(pattern, topic))
@@ -66,8 +62,6 @@ class SimBroker:
         self._note = note
         self._links: dict[str, SimLink] = {}
         self._retained: dict[str, bytes] = {}
-        self.announcements_fall = True
-        """Whether what a control plane says that begins to listen may be lost on its way."""
         self.cut_off: set[str] = set()
         """Hosts whose messages vanish, in both directions."""
 
@@ -272,10 +266,7 @@ class SimLink:
 
     def carry(self, event: LinkEvent) -> None:
         """Bring something to the client's end."""
-        falls = isinstance(event, Received) and (
-            self._broker.announcements_fall or not event.topic.endswith(_ANNOUNCED)
-        )
-        arrives_s = self._way("down", droppable=falls)
+        arrives_s = self._way("down", droppable=isinstance(event, Received))
         if arrives_s is not None:
             asyncio.get_running_loop().call_at(arrives_s, self._arrive, event)
 

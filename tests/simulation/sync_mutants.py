@@ -16,7 +16,7 @@ from edge.store import facts, order_inbox, outbox, retelling
 from edge.store.outbox import OutboxWriter
 from edge.transactions import Disk
 from sync import frames, uplink
-from sync.control_plane import ledger, notices, orders, truth
+from sync.control_plane import ingest, ledger, notices, orders, truth
 from sync.receiver import DeviceState, Receiver
 from sync.session import Session, State
 
@@ -252,6 +252,11 @@ def lost_records_awaited() -> list[Patch]:
             self._must_tell = False
 
     return [(Session, "note_bounds", note_bounds)]
+
+
+def announced_once() -> list[Patch]:
+    """Who has missed that a control plane has begun to listen does not hear of it again."""
+    return [(ingest, "ANNOUNCE_EVERY_S", 1e9)]
 
 
 def gap_not_noted() -> list[Patch]:

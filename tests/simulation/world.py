@@ -363,8 +363,6 @@ class World:
         self.ledgers.put_back(int(event.number))
         self.cloud.off_s = event.for_s
         if self.ledgers.put_back_s:
-            # Else an idle device would hear of it with its next hello, which may be an hour away.
-            self.broker.announcements_fall = False
             self._go(self.operator.give_again(self.devices))
 
     def _clone(self, event: Event) -> None:
@@ -438,6 +436,7 @@ class World:
     def _make_peace(self) -> None:
         self.note("peace")
         self.stage.peace = True
+        self.ledgers.peace()
         self.broker.up = True
         for machine in self.machines:
             self.broker.join_again(machine.name)
@@ -522,6 +521,7 @@ class World:
             ]
             found += [] if self.twins is None else self.twins.left(ledger)
             found += self.ledgers.left(ledger)
+            self.ledgers.check_heard(ledger)
         if waiting:
             found.append(f"cloud: {waiting} segments to project")
         if ordered or not all(one.given for one in self.books.orders):

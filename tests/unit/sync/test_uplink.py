@@ -15,7 +15,7 @@ from sync import evidence_files, frames, topics, uplink
 from sync.evidence_files import Folders
 from sync.frames import Ack
 from sync.identity import Identity
-from sync.link import Broker, NotTaken, Wire
+from sync.link import Broker, NotTaken, Received, Wire
 from sync.records import ClockRecord, EvidenceRecord, Lane, Record, decode_body, encode_body
 from sync.session import Measured, Session, State
 from sync.uplink import Uplink
@@ -308,3 +308,30 @@ def test_what_waits_is_told_while_there_is_no_broker(monkeypatch: pytest.MonkeyP
         return found
 
     assert [3, 7, 0] == asyncio.run(cut_off())
+
+
+def test_an_announcement_that_was_heard_before_is_not_answered() -> None:
+    """It is made again and again; a device that has nothing to send is silent all the same."""
+    link, session = _uplink(cast(uplink.Outbox, _Empty())), _streaming()
+    server = topics.server("default")
+
+    async def hear(*started_ms: int) -> list[int]:
+        hellos = []
+        for one in started_ms:
+            payload = frames.encode_announcement(frames.Announcement(one))
+            link._receive(session, Received(server, payload, 1, 1))
+            hellos.append(len(session.to_send(uplink._monotonic_s())))
+        return hellos
+
+    assert [1, 0, 0, 1, 0, 0] == asyncio.run(hear(7, 7, 7, 8, 7, 8))
+
+
+def _streaming() -> Session:
+    """A session that has been answered, and has nothing to send."""
+    session = Session(epoch=1, boot=1, version="1", acked={Lane.HISTORY: 27})
+    session.note_bounds({Lane.HISTORY: (28, 27)})
+    session.connected(0.0, nonce=5)
+    session.to_send(0.0)
+    answer = Ack(epoch=1, cursors={Lane.HISTORY: 27}, credit_bytes=9, server_ms=1, nonce=5)
+    session.receive(topics.ACK, frames.encode_ack(answer), 1.0)
+    return session

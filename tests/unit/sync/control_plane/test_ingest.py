@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sync import frames
+from sync import frames, topics
 from sync.control_plane import ingest
 from sync.control_plane.ledger import Ledger
 from sync.control_plane.projection import FEW_RECORDS
@@ -176,3 +176,71 @@ def test_an_order_given_elsewhere_is_sent_under_any_load(tmp_path: Path) -> None
         await elsewhere.close()
 
     asyncio.run(scenario())
+
+
+class _QuietWire:
+    """A connection on which nothing comes; it keeps what is said on it."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, bytes, bool]] = []
+
+    async def open(self) -> None:
+        """Nothing is opened."""
+
+    def news(self) -> list[Any]:
+        return []
+
+    def subscribe(self, filters: Sequence[str]) -> None:
+        """Nothing comes."""
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, message_id: str | None = None
+    ) -> int:
+        self.said.append((topic, payload, retain))
+        return 1
+
+    def settle(self, message: Received) -> None:
+        """Nothing comes."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("hears", "repeats"), [(ingest.Hears.ALL, True), (ingest.Hears.FRAMES, False)]
+)
+def test_it_is_said_again_who_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hears: ingest.Hears, repeats: bool
+) -> None:
+    """The same each time, retained; of several that share a ledger one is enough."""
+    monkeypatch.setattr(ingest, "ANNOUNCE_EVERY_S", 0.01)
+    wire = _QuietWire()
+
+    async def scenario() -> None:
+        ledger = await Ledger.open(tmp_path / "ledger.db", now_ms=lambda: NOW_MS)
+        quiet = ingest.Ingest(
+            broker=Broker(), ledger=ledger, now_ms=lambda: NOW_MS, chance=random.Random(1),
+            hears=hears, wiring=lambda broker, **_: wire,
+        )  # fmt: skip
+        running = asyncio.create_task(quiet.run())
+        async with asyncio.timeout(20):
+            while len(wire.said) < (5 if repeats else 1):
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await ledger.close()
+
+    asyncio.run(scenario())
+    said = frames.encode_announcement(frames.Announcement(NOW_MS))
+    assert {("baton/1/default/server", said, True)} == set(wire.said)
+    assert repeats == (len(wire.said) > 1)
+
+
+def test_what_is_said_again_costs_an_idle_device_little() -> None:
+    """Less than a tenth of 1 KB a minute, with the longest tenant and all that MQTT puts around it."""
+    said = frames.encode_announcement(frames.Announcement(NOW_MS))
+    message = 2 + 2 + len(topics.server("t" * 64)) + 2 + 1 + len(said)
+    receipt = 4
+
+    assert (message + receipt) * 60 / ingest.ANNOUNCE_EVERY_S < 125
