@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from sync.control_plane.changes import take_changes
 from sync.control_plane.dialect import Connection
 from sync.records import ClockRecord
 
@@ -45,6 +46,11 @@ ORDER BY c.at_ms
 
 _READ_OF_DEVICE = """
 SELECT at_ms, offset_ms, error_ms, jumps FROM clock WHERE device_id = :device_id ORDER BY at_ms
+"""
+
+_READ_OF_DEVICES = """
+SELECT device_id, at_ms, offset_ms, error_ms, jumps FROM clock
+WHERE device_id IN (VALUES {places}) ORDER BY device_id, at_ms
 """
 
 
@@ -169,6 +175,16 @@ def note(connection: Connection, seen: Sequence[Seen]) -> None:
     )
 
 
+def touch(connection: Connection, seen: Sequence[Seen]) -> None:
+    """Have the list of devices show anew those that have told of their clocks."""
+    devices = sorted({one.device_id for one in seen})
+    change = take_changes(connection, len(devices))
+    connection.executemany(
+        "UPDATE device SET change = :change WHERE device_id = :device_id",
+        [{"change": change + at, "device_id": one} for at, one in enumerate(devices)],
+    )
+
+
 def place(connection: Connection, seen: Sequence[Seen]) -> dict[tuple[int, str], int]:
     """Put executions where they belong by what is known now, after `note`.
 
@@ -200,6 +216,16 @@ def read(connection: Connection, *, tenant: str, device: str) -> Correction:
 def of_device(connection: Connection, device_id: int) -> Correction:
     """What is known of the clock of a device of this ledger."""
     return _correction(connection.execute(_READ_OF_DEVICE, {"device_id": device_id}).fetchall())
+
+
+def of_devices(connection: Connection, device_ids: Sequence[int]) -> dict[int, Correction]:
+    """What is known of the clocks of some devices of this ledger, at least one."""
+    places = ", ".join(f"({int(one)})" for one in device_ids)
+    found = connection.execute(_READ_OF_DEVICES.format(places=places)).fetchall()
+    rows: dict[int, list[Any]] = {one: [] for one in device_ids}
+    for device_id, *row in found:
+        rows[device_id].append(row)
+    return {one: _correction(points) for one, points in rows.items()}
 
 
 def _correction(rows: Sequence[Any]) -> Correction:

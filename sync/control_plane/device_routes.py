@@ -90,8 +90,8 @@ class DeviceApi:
             if row is None:
                 raise HTTPException(404, f"no device {device[:100]} has been heard of")
             groups = _groups_of(connection, tenant, device, now_ms)
-            known = clocks.read(connection, tenant=tenant, device=device).at(row.synced_to_ms)
-            clock = Clock(known.at_ms - row.synced_to_ms, known.error_ms)
+            known = clocks.read(connection, tenant=tenant, device=device).at(row.synced_clock_ms)
+            clock = Clock(known.at_ms - row.synced_clock_ms, known.error_ms)
             return DeviceStanding(groups, clock, fleet.takes_orders(connection, row.device_id))
 
         return json_answer(await self._ledger.read(read))

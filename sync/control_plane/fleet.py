@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from sync.control_plane import clocks
 from sync.control_plane.changes import take_changes
 from sync.control_plane.dialect import Connection, named_rows
 from sync.control_plane.search_terms import Field, QueryError, Sort, Term, condition, folded, parse
@@ -48,13 +49,13 @@ SELECT EXISTS (
 
 _PUT = """
 INSERT INTO fleet (tenant, device, device_id, state, first_seen_ms, last_seen_ms, synced_ms,
-                   backlog, records, missing, epoch, boot, version)
+                   synced_at_ms, backlog, records, missing, epoch, boot, version)
 VALUES (:tenant, :device, :device_id, :state, :first_seen_ms, :last_seen_ms, :synced_ms,
-        :backlog, :records, :missing, :epoch, :boot, :version)
+        :synced_at_ms, :backlog, :records, :missing, :epoch, :boot, :version)
 ON CONFLICT (tenant, device) DO UPDATE SET
   state = :state, first_seen_ms = :first_seen_ms, last_seen_ms = :last_seen_ms,
-  synced_ms = :synced_ms, backlog = :backlog, records = :records, missing = :missing,
-  epoch = :epoch, boot = :boot, version = :version
+  synced_ms = :synced_ms, synced_at_ms = :synced_at_ms, backlog = :backlog,
+  records = :records, missing = :missing, epoch = :epoch, boot = :boot, version = :version
 """
 
 _RECENT = """
@@ -95,7 +96,7 @@ FIELDS = {
     "boot": Field(Sort.NUMBER, "fleet.boot"),
     "seen": Field(Sort.TIME, "fleet.last_seen_ms"),
     "firstSeen": Field(Sort.TIME, "fleet.first_seen_ms"),
-    "synced": Field(Sort.TIME, "fleet.synced_ms"),
+    "synced": Field(Sort.TIME, "fleet.synced_at_ms"),
     "tag": Field(Sort.SET, ""),
     "group": Field(Sort.SET, ""),
 }
@@ -118,7 +119,10 @@ class FleetRow(msgspec.Struct, frozen=True, rename="camel"):
     last_seen_ms: int
     """When anything at all last arrived from it."""
     synced_to_ms: int
-    """The device's clock at the newest record that is stored without a hole; 0 = none yet."""
+    """When the newest record that is stored without a hole was written, on the control plane's clock;
+    `last_seen_ms` where the device's clock cannot be right and was not measured yet. 0 = none yet."""
+    synced_clock_ms: int
+    """What the device's own clock showed then."""
     backlog: int
     """Records the device is known to hold that are not stored here yet."""
     records: int
@@ -171,6 +175,7 @@ def refresh(connection: Connection, *, limit: int = REFRESHED_AT_ONCE) -> int:
         f"SELECT tenant, state, version FROM fleet WHERE device_id IN (VALUES {places})"
     ).fetchall()
     after = [(row["tenant"], state_of(row), row["version"]) for row in rows]
+    known = clocks.of_devices(connection, [row["device_id"] for row in rows])
     _count(connection, before, after)
     connection.executemany(
         _PUT,
@@ -179,7 +184,7 @@ def refresh(connection: Connection, *, limit: int = REFRESHED_AT_ONCE) -> int:
                 "tenant": row["tenant"], "device": row["device"], "device_id": row["device_id"],
                 "state": state_of(row), "first_seen_ms": row["first_seen_ms"],
                 "last_seen_ms": row["last_seen_ms"], "synced_ms": row["synced_ms"],
-                "backlog": row["backlog"], "records": row["records"], "missing": row["missing"],
+                "synced_at_ms": _synced_at(row, known[row["device_id"]]), "backlog": row["backlog"], "records": row["records"], "missing": row["missing"],
                 "epoch": row["live_epoch"], "boot": row["boot"], "version": row["version"],
             }
             for row in rows
@@ -189,6 +194,11 @@ def refresh(connection: Connection, *, limit: int = REFRESHED_AT_ONCE) -> int:
         "UPDATE progress SET value = :value WHERE name = 'fleet'", {"value": rows[-1]["change"]}
     )
     return len(rows)
+
+
+def _synced_at(row: dict[str, Any], clock: clocks.Correction) -> int:
+    """What the clock of a device showed last, on ours: no later than it was heard of."""
+    return clock.began(row["synced_ms"], row["last_seen_ms"]) if row["synced_ms"] else 0
 
 
 def all_offline(connection: Connection) -> None:
@@ -568,7 +578,8 @@ def _row(row: dict[str, Any], tags: list[str]) -> FleetRow:
         online=state in ("online", "lagging"),
         first_seen_ms=row["first_seen_ms"],
         last_seen_ms=row["last_seen_ms"],
-        synced_to_ms=row["synced_ms"],
+        synced_to_ms=row["synced_at_ms"],
+        synced_clock_ms=row["synced_ms"],
         backlog=row["backlog"],
         records=row["records"],
         missing=row["missing"],

@@ -461,6 +461,8 @@ class _Batch:
         if self._clocks:
             clocks.note(connection, self._clocks)
             tally.move(connection, clocks.place(connection, self._clocks))
+            # How far its history has come is shown on our clock.
+            clocks.touch(connection, self._clocks)
         if self._fetched or self._parts:
             fetches.note(connection, self._fetched, self._parts)
         if self._shed:

@@ -47,12 +47,19 @@ _ADDED_COLUMNS = (
     ("device_order", "campaign_id", "TEXT"),
     # Devices of a campaign that were removed; their places stay empty.
     ("campaign", "removed", "INTEGER NOT NULL DEFAULT 0"),
+    # What `synced_ms` is on our clock: what lists show.
+    ("fleet", "synced_at_ms", "INTEGER NOT NULL DEFAULT 0"),
     # In which epoch two machines have been heard under its name.
     ("device", "contested_epoch", "INTEGER NOT NULL DEFAULT 0"),
 )
 
 # What an older release has projected is sorted by the time that the device wrote.
 _FILL_BEGAN = "UPDATE execution SET began_ms = created_ms WHERE began_ms = 0 AND created_ms > 0"
+
+# Not before the device has been heard of; the rest is found out when it is heard of next.
+_FILL_SYNCED = """
+UPDATE fleet SET synced_at_ms = CASE WHEN synced_ms < last_seen_ms THEN synced_ms ELSE last_seen_ms END
+"""
 
 _FILL_CAMPAIGNS = """
 UPDATE device_order SET campaign_id = m.campaign_id FROM campaign_member m
@@ -204,6 +211,8 @@ def create_schema(connection: Connection) -> None:
         connection.execute(_FILL_BEGAN)
     if any(table == "device_order" for table, *_ in added):
         connection.execute(_FILL_CAMPAIGNS)
+    if any(table == "fleet" for table, *_ in added):
+        connection.execute(_FILL_SYNCED)
     _create(connection, _INDEXES)
     # An older release may have written since this one did; the index leads to what it has.
     connection.execute(_FILL_BEGAN)
