@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from typing import Protocol
 
 import msgspec
@@ -37,6 +36,7 @@ from sync.link import (
     Wire,
     Wiring,
 )
+from sync.link_log import LinkLog, LinkState
 from sync.order_desk import OrderDesk
 from sync.orders import Order, OrdersUnreadable, Verify
 from sync.pace import Pace
@@ -126,19 +126,6 @@ class Orders(Protocol):
             NotTaken: not now.
         """
         ...
-
-
-class LinkState(Enum):
-    """What a person sees of the uplink."""
-
-    WAITING = "waiting"
-    """No broker; history waits."""
-    GREETING = "greeting"
-    """Connected to the broker; the control plane has not answered yet."""
-    SYNCING = "syncing"
-    SYNCED = "synced"
-    HALTED = "halted"
-    """The control plane refuses this history; see `reason`."""
 
 
 class UplinkStatus(msgspec.Struct, frozen=True):
@@ -232,7 +219,7 @@ class Uplink:
         self._dialect = Dialect(broker)
         self._unkept: dict[Lane, int] = {}
         """Cursors that have moved and are not durable yet."""
-        self._announced: LinkState | None = None
+        self._log = LinkLog(broker.address, identity.device)
         self._connected, self._reason = False, ""
         self._last_ack_ms = self._last_connected_ms = self._last_session = 0
         self._records_sent = self._frames_sent = self._bytes_sent = 0
@@ -276,7 +263,7 @@ class Uplink:
             session.disconnected(_monotonic_s())
             if self._publisher is not None:
                 self._publisher.disconnected()
-            self._announce()
+            self._log.tell(self._state(), self._reason, _monotonic_s())
             await self._pause(session, self._backoff.next_s())
 
     async def _pause(self, session: Session, pause_s: float) -> None:
@@ -414,7 +401,7 @@ class Uplink:
             await self._feed(link, session)
             # What is waited for goes first: whoever has acknowledged waits for nothing.
             await self._keep_cursors(session)
-            self._announce()
+            self._log.tell(self._state(), self._reason, _monotonic_s())
             await self._sleep(session)
 
     async def _note_bounds(self, session: Session) -> None:
@@ -573,24 +560,6 @@ class Uplink:
         if session.state is not State.STREAMING:
             return LinkState.GREETING
         return LinkState.SYNCING if any(session.backlog().values()) else LinkState.SYNCED
-
-    def _announce(self) -> None:
-        """One line for each change of state that a person would want to know of."""
-        state = self._state()
-        told = LinkState.SYNCED if state is LinkState.SYNCING else state
-        if told is self._announced:
-            return
-        self._announced = told
-        facts = {"broker": self._broker.address, "device": self._identity.device}
-        match told:
-            case LinkState.WAITING:
-                _log.info("broker_awaited", reason=self._reason, **facts)
-            case LinkState.GREETING:
-                _log.info("control_plane_awaited", **facts)
-            case LinkState.HALTED:
-                _log.error("sync_halted", reason=self._reason, **facts)
-            case _:
-                _log.info("sync_connected", **facts)
 
 
 def _monotonic_s() -> float:

@@ -32,7 +32,7 @@ from sync.link import (
     Received,
     Taken,
 )
-from sync.uplink import LinkState
+from sync.link_log import LinkState
 
 _KEPT = 4
 """Messages of orders that wait for one device; what is beyond comes again."""
