@@ -42,7 +42,8 @@ _DEFINITION_BYTES = 50_000
 _DEFINITIONS_TOLD = 2_000
 """That are remembered; beyond that all of them are told once more."""
 
-_ALARMING = frozenset({WorkflowStatus.FAILED, WorkflowStatus.TIMED_OUT})
+ALARMING = frozenset({WorkflowStatus.FAILED, WorkflowStatus.TIMED_OUT})
+"""Ends that are told in the urgent lane, ahead of what was before them."""
 
 
 class History:
@@ -103,7 +104,7 @@ def records_of(
     workflow_id = workflow_uuid(workflow.id)
     records: list[tuple[Lane, Body]] = []
     if decision.workflow is not None:
-        lane = Lane.URGENT if workflow.status in _ALARMING else Lane.HISTORY
+        lane = Lane.URGENT if workflow.status in ALARMING else Lane.HISTORY
         record = _workflow_record(workflow_id, masked_workflow(workflow), started=started)
         if definition is not None and len(definition) <= _DEFINITION_BYTES:
             shown_by = masked(definition, workflow.masked_fields)

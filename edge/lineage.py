@@ -15,7 +15,7 @@ import structlog
 from edge.durable import FILES, FileSystem
 from edge.engine import Engine
 from edge.keeping import keep
-from edge.store import facts, outbox, retelling
+from edge.store import outbox, retelling
 from edge.transactions import Transaction
 from sync.identity import IdentityUnreadable, make_private
 from sync.records import KINDS, ClockRecord, Lane, encode_body
@@ -83,8 +83,10 @@ class Lineage:
         """Begin a new epoch, above this one and our own. Raises NotTaken."""
         boot = self._engine.boot
         epoch = max(above, boot.epoch, self._read().epoch) + 1
-        begin = facts.begin_epoch if self._told_anew else retelling.begin_epoch
-        await keep(self._engine, lambda t: begin(t.connection, epoch))
+        anew = not self._told_anew
+        await keep(
+            self._engine, lambda t: retelling.begin_epoch(t.connection, epoch, all_of_them=anew)
+        )
         self._told_anew = True
         self._engine.boot = msgspec.structs.replace(boot, epoch=epoch)
         try:

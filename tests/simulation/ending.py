@@ -51,7 +51,7 @@ def undone(device: Device, connection: sqlite3.Connection) -> list[str]:
     found += [
         f"{device.name}: {many} {kind}" for kind, many in zip(kinds, counts, strict=True) if many
     ]
-    if retelling.wanted(connection):
+    if retelling.wanted(connection) or retelling.failures_wanted(connection):
         found.append(f"{device.name}: executions to be told anew")
     return found
 

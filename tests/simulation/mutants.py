@@ -397,6 +397,11 @@ MUTANTS: dict[str, Mutant] = {
     "not-told-anew": Mutant(
         "a lost branch has the last word", sync_mutants.not_told_anew, seed=216
     ),
+    "failures-not-told-anew": Mutant(
+        "what has failed is shown as it was before",
+        sync_mutants.failures_not_told_anew,
+        kept="failed-before-what-was-before-it",
+    ),
     "less-not-compared": Mutant(
         "a run that knows less than was told is let in",
         sync_mutants.less_not_compared,

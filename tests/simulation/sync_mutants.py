@@ -202,6 +202,11 @@ def not_told_anew() -> list[Patch]:
     return [(retelling, "begin", lambda connection: None)]
 
 
+def failures_not_told_anew() -> list[Patch]:
+    """An epoch begins between a failure and what was before it, and that is told last."""
+    return [(retelling, "begin_failures", lambda connection: None)]
+
+
 def less_not_compared() -> list[Patch]:
     """Of a later run only the number of its boot is looked at."""
 

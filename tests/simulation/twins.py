@@ -32,9 +32,6 @@ SELECT COUNT(DISTINCT epoch) FROM segment JOIN device USING (device_id)
  WHERE tenant = ? AND device = ?
 """
 
-_URGENT = ("FAILED", "TIMED_OUT", "TERMINATED")
-"""Ends that are told ahead of what was before them."""
-
 
 class Twins:
     """A device and its clone.
@@ -139,10 +136,8 @@ class Twins:
             for one in held.by_id.values():
                 workflow_id = workflow_uuid(one.id)
                 statuses.setdefault(workflow_id, set()).add(one.status.value)
-                urgent = one.status.value in _URGENT
-                if device.gone or urgent or held.root(one).id in self._books.reopened:
-                    # What it has not told yet, nobody can know. And what is urgent goes ahead of
-                    # what was before it, which then belongs to the epoch after.
+                if device.gone or held.root(one).id in self._books.reopened:
+                    # What it has not told yet, nobody can know.
                     any_end.add(workflow_id)
         for workflow_id, right in statuses.items():
             told = shown.pop(workflow_id, None)
