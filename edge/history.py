@@ -39,6 +39,9 @@ _SENT_UNASKED_BYTES = 200_000
 _DEFINITION_BYTES = 50_000
 """A larger definition does not travel: its frame would have no room for what is worth more."""
 
+_STRETCHES = 1_000
+"""Of places of steps that are told: of an execution with more it is not told which it has."""
+
 _DEFINITIONS_TOLD = 2_000
 """That are remembered; beyond that all of them are told once more."""
 
@@ -138,11 +141,32 @@ def records_anew(
     Of one that has ended its end is told; what its steps were has been told, and costs many times as
     much. Those of an open one are not over, and may have been told to be.
     """
-    if not workflow.status.terminal:
-        yield from records_again(workflow, tasks)
+    steps = list(tasks)
+    places = _ranges(sorted(task.seq for task in steps))
+    if workflow.status.terminal:
+        yield msgspec.structs.replace(end_again(workflow), steps=places)
         return
-    workflow_id = workflow_uuid(workflow.id)
-    yield _workflow_record(workflow_id, masked_workflow(workflow), started=False)
+    for record in records_again(workflow, steps):
+        if isinstance(record, WorkflowRecord):
+            yield msgspec.structs.replace(record, steps=places)
+        else:
+            yield record
+
+
+def end_again(workflow: Workflow) -> WorkflowRecord:
+    """The end of an execution, and nothing of its steps."""
+    return _workflow_record(workflow_uuid(workflow.id), masked_workflow(workflow), started=False)
+
+
+def _ranges(places: list[int]) -> list[tuple[int, int]] | None:
+    """First and last of the stretches of places, which ascend; None = there are too many."""
+    found: list[tuple[int, int]] = []
+    for place in places:
+        if found and place <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], place)
+        else:
+            found.append((place, place))
+    return found if len(found) <= _STRETCHES else None
 
 
 def _workflow_record(workflow_id: str, workflow: Workflow, *, started: bool) -> WorkflowRecord:

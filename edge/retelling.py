@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import structlog
 
 from edge.engine import Engine
-from edge.history import ALARMING, records_anew
+from edge.history import ALARMING, end_again, records_anew
 from edge.rounds import Rounds
 from edge.store import retelling
 from edge.transactions import Transaction
@@ -112,7 +112,7 @@ def _failure(transaction: Transaction, workflow_id: bytes, since_ms: int) -> lis
     snapshot = transaction.executions.load_undamaged(transaction.connection, workflow_id)
     if snapshot is None or snapshot.workflow.updated_ms < since_ms:
         return []
-    return [(KINDS[type(one)], encode_body(one)) for one in records_anew(snapshot.workflow, ())]
+    return [(KINDS[WorkflowRecord], encode_body(end_again(snapshot.workflow)))]
 
 
 def _told(transaction: Transaction, workflow_id: bytes) -> Iterator[Record]:

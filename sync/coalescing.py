@@ -97,6 +97,7 @@ def _workflow_says_all(later: WorkflowRecord, earlier: WorkflowRecord) -> bool:
     return (
         _is_as_recent(later, earlier)
         and (earlier.definition is None or later.definition is not None)
+        and (earlier.steps is None or later.steps is not None)
         and later.created_ms <= earlier.created_ms
         # A control plane may refuse texts that are too long for it: of both, or of neither.
         and later.name == earlier.name

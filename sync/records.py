@@ -67,7 +67,7 @@ class WorkflowRecord(
     rename={
         "id": "i", "name": "n", "version": "v", "status": "s", "correlation_id": "c",
         "created_ms": "cm", "updated_ms": "um", "ended_ms": "em", "reason": "r",
-        "input": "in", "output": "out", "definition": "d",
+        "input": "in", "output": "out", "definition": "d", "steps": "k",
     },
 ):  # fmt: skip
     """The state of one workflow execution after a decision."""
@@ -88,6 +88,9 @@ class WorkflowRecord(
     """JSON text; None when this record does not carry it."""
     definition: bytes | None = None
     """JSON text of the definition that runs; carried once, at the start."""
+    steps: list[tuple[Count, Count]] | None = None
+    """Ranges of the places of all tasks that it has, first and last; None when this record does not
+    say. Only in the bulk lane, where nothing is carried by anything else."""
 
 
 class TaskRecord(

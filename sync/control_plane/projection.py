@@ -15,6 +15,8 @@ import struct
 from collections import Counter
 from typing import Any, NamedTuple, assert_never
 
+import msgspec
+
 from sync import frames
 from sync.coalescing import COALESCED_KINDS
 from sync.control_plane import clocks, fetches, gaps, orders, scrub, tally
@@ -82,11 +84,12 @@ SELECT EXISTS (SELECT 1 FROM segment WHERE segment_id > {done} AND {lanes})
 _PUT_EXECUTION = """
 INSERT INTO execution (device_id, workflow_id, name, version, status, correlation_id, reason,
                        created_ms, updated_ms, ended_ms, came_ms, began_ms,
-                       input, output, definition, ver, input_ver, output_ver, definition_ver)
+                       input, output, definition, ver, input_ver, output_ver, definition_ver,
+                       steps, steps_ver)
 VALUES (:device_id, :workflow_id, :name, :version, :status, :correlation_id, :reason,
         :created_ms, :updated_ms, :ended_ms, :came_ms, :began_ms, :input, :output, :definition,
         :ver, iif(:input IS NULL, NULL, :ver), iif(:output IS NULL, NULL, :ver),
-        iif(:definition IS NULL, NULL, :ver))
+        iif(:definition IS NULL, NULL, :ver), :steps, iif(:steps IS NULL, NULL, :ver))
 ON CONFLICT (device_id, workflow_id) DO UPDATE SET
   name = iif(:ver > execution.ver, :name, execution.name),
   version = iif(:ver > execution.ver, :version, execution.version),
@@ -111,6 +114,10 @@ ON CONFLICT (device_id, workflow_id) DO UPDATE SET
                    execution.output_ver),
   definition_ver = iif(:definition IS NOT NULL, MAX(:ver, COALESCE(execution.definition_ver, x'')),
                        execution.definition_ver),
+  steps = iif(:steps IS NOT NULL AND :ver > COALESCE(execution.steps_ver, x''),
+              :steps, execution.steps),
+  steps_ver = iif(:steps IS NOT NULL, MAX(:ver, COALESCE(execution.steps_ver, x'')),
+                  execution.steps_ver),
   ver = MAX(:ver, execution.ver)
 """
 
@@ -523,6 +530,7 @@ def _execution_row(body: WorkflowRecord, device_id: int, version: bytes) -> dict
         "input": body.input,
         "output": body.output,
         "definition": body.definition,
+        "steps": None if body.steps is None else msgspec.json.encode(body.steps),
         "ver": version,
     }
 

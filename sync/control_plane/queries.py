@@ -63,6 +63,9 @@ ORDER BY created_ms <= :created_ms DESC, ABS(created_ms - :created_ms), executio
 LIMIT 1
 """
 
+_EPOCH_BYTES = 4
+"""A version begins with its epoch."""
+
 _TASKS = """
 SELECT * FROM task
 WHERE device_id = :device_id AND workflow_id = :workflow_id
@@ -246,9 +249,29 @@ def execution(
         input=_json(row["input"]),
         output=_json(row["output"]),
         definition=_json(definition),
-        tasks=[_task_view(task) for task in named_rows(connection, _TASKS, inside)],
+        tasks=[_task_view(task) for task in _steps(row, named_rows(connection, _TASKS, inside))],
         evidence=[_evidence_view(file) for file in named_rows(connection, _EVIDENCE, inside)],
     )
+
+
+def _steps(execution: dict[str, Any], tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tasks of an execution without those that only a branch has told of which is no more.
+
+    Which it has was told when the epoch began. For as long as no later epoch has told of it, what it
+    has got since is of this epoch: what is of an earlier one and was not there then is no more.
+    """
+    if execution["steps"] is None:
+        return tasks
+    epoch = bytes(execution["steps_ver"])[:_EPOCH_BYTES]
+    if any(bytes(one["ver"])[:_EPOCH_BYTES] > epoch for one in (execution, *tasks)):
+        return tasks
+    ranges = msgspec.json.decode(bytes(execution["steps"]), type=list[tuple[int, int]])
+    return [
+        task
+        for task in tasks
+        if bytes(task["ver"])[:_EPOCH_BYTES] >= epoch
+        or any(first <= task["seq"] <= last for first, last in ranges)
+    ]
 
 
 def _task_view(row: dict[str, Any]) -> TaskView:

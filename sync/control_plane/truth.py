@@ -43,6 +43,9 @@ _ADDED_COLUMNS = (
     # When it was heard of first, and when it began on our clock: what lists are sorted by.
     ("execution", "came_ms", "INTEGER NOT NULL DEFAULT 0"),
     ("execution", "began_ms", "INTEGER NOT NULL DEFAULT 0"),
+    # Ranges of the places of its tasks, as JSON, and of which record; NULL = it was never told anew.
+    ("execution", "steps", "BLOB"),
+    ("execution", "steps_ver", "BLOB"),
     # Whose it is, so that the orders of a campaign are counted without looking each of them up.
     ("device_order", "campaign_id", "TEXT"),
     # Devices of a campaign that were removed; their places stay empty.

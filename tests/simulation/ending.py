@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 import msgspec
 
 from edge.model.executions import TaskStatus, Workflow, WorkflowStatus, workflow_uuid
 from edge.store import retelling
+from sync.control_plane import queries
 from sync.records import Lane
 from tests.simulation.books import Books
 from tests.simulation.checks import Rows
@@ -141,14 +142,29 @@ def check_shown_after(
     complain: Complain,
     *,
     left_behind: Iterable[str],
+    reopened: Container[bytes],
 ) -> None:
     """After the disk was put back: what the device shows is shown, and what it has lost as well.
+
+    Of an execution that it has, steps that only the lost branch has told of are not.
 
     Args:
         device, rows, ledger, complain: see ``check_cloud``.
         left_behind: executions that it had at any time.
+        reopened: executions whose steps may have been replaced by others, and are shown still.
     """
     _check_shown(device, rows, ledger, complain, left_behind=left_behind)
+    for workflow in rows.by_id.values():
+        if rows.root(workflow).id in reopened:
+            continue
+        workflow_id = workflow_uuid(workflow.id)
+        shown = queries.execution(
+            ledger, tenant=TENANT, device=device.known_as, workflow_id=workflow_id
+        )
+        right = {task.seq for task in rows.tasks[workflow.key].values()}
+        wrong = [one.seq for one in shown.tasks if one.seq not in right] if shown else []
+        if wrong:
+            complain("cloud: steps that are no more", f"{device.name} {workflow.name}: {wrong}")
 
 
 def _check_shown(

@@ -402,6 +402,11 @@ MUTANTS: dict[str, Mutant] = {
         sync_mutants.failures_not_told_anew,
         kept="failed-before-what-was-before-it",
     ),
+    "lost-steps-shown": Mutant(
+        "steps of a lost branch stand beside those of the other",
+        sync_mutants.lost_steps_shown,
+        seed=475,
+    ),
     "less-not-compared": Mutant(
         "a run that knows less than was told is let in",
         sync_mutants.less_not_compared,

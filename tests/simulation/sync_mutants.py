@@ -16,7 +16,7 @@ from edge.store import facts, order_inbox, outbox, retelling
 from edge.store.outbox import OutboxWriter
 from edge.transactions import Disk
 from sync import frames, uplink
-from sync.control_plane import ingest, ledger, notices, orders, truth
+from sync.control_plane import ingest, ledger, notices, orders, queries, truth
 from sync.receiver import DeviceState, Receiver
 from sync.session import Session, State
 
@@ -205,6 +205,11 @@ def not_told_anew() -> list[Patch]:
 def failures_not_told_anew() -> list[Patch]:
     """An epoch begins between a failure and what was before it, and that is told last."""
     return [(retelling, "begin_failures", lambda connection: None)]
+
+
+def lost_steps_shown() -> list[Patch]:
+    """What an execution was told to have done stays, whatever it is told to have done anew."""
+    return [(queries, "_steps", lambda execution, tasks: tasks)]
 
 
 def less_not_compared() -> list[Patch]:

@@ -554,12 +554,9 @@ class World:
                     history.check(ledger)
                 if device.put_back_s:
                     ending.check_shown_after(
-                        device,
-                        rows,
-                        ledger,
-                        self.complain,
-                        left_behind=history.left_behind,
-                    )
+                        device, rows, ledger, self.complain,
+                        left_behind=history.left_behind, reopened=self.books.reopened,
+                    )  # fmt: skip
                 elif self.ledgers.put_back_s:
                     self.ledgers.check(device, rows, ledger)
                 else:

@@ -53,6 +53,7 @@ def test_an_end_is_told_and_all_of_what_is_open(tmp_path: Path) -> None:
         assert isinstance(last, WorkflowRecord)
         assert (open_one, "RUNNING", b'{"x":2}') == (first.id, first.status, first.input)
         assert (open_one, "a", "SCHEDULED") == (task.workflow_id, task.ref, task.status)
+        assert [(1, 1)] == first.steps == last.steps, "others that were told of are no more"
         assert (done, "COMPLETED", None, b'{"n":1}') == (
             last.id, last.status, last.input, last.output,
         )  # fmt: skip
