@@ -351,7 +351,10 @@ class Worker:
             # Whoever holds it now: the engine takes an answer from anybody who knows the task.
             self._stage.books.put_off(self._device.number, run.number, result.task_id)
         elif result.extend_lease and memory.engine.hand_over.lease_of(_key(result.task_id)):
-            self._stage.books.heard_s[self._device.number, result.task_id] = self._device.now_s()
+            allowed_s = shapes.SILENCE_S[self._queue]
+            self._stage.books.heard_again(
+                self._device.number, result.task_id, self._device.now_s(), allowed_s
+            )
         await memory.engine.update(result)
 
 

@@ -80,6 +80,15 @@ class Books:
         """A client asks for an execution to run again, with all around and inside it."""
         self.reopened.add(self.roots.get(workflow_id, workflow_id))
 
+    def heard_again(self, device: int, task_id: str, now_s: float, allowed_s: float) -> None:
+        """A worker says that it is still at it; too late when its time was up before that.
+
+        On a slow disk the end may be on its way already, though the lease is still there.
+        """
+        heard_s = self.heard_s.get((device, task_id))
+        if heard_s is None or now_s - heard_s < allowed_s:
+            self.heard_s[device, task_id] = now_s
+
     def handed(self, device: int, run: int, queue: str, task_id: str, taken_s: float) -> None:
         """The engine has given a task to a worker, at that moment of the world's time."""
         held = self._held[device, run]
