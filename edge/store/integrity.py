@@ -44,12 +44,12 @@ class Finding(msgspec.Struct, frozen=True):
 
 def structure(connection: sqlite3.Connection) -> list[str]:
     """What is wrong with the trees and with the schema; empty = nothing. Some 2 ms a megabyte."""
-    return _told(connection, "quick_check") + schema(connection)
+    return _told(connection, "quick_check") or schema(connection)
 
 
 def whole_structure(connection: sqlite3.Connection) -> list[str]:
     """The same, and whether indexes and tables say the same; several times as long."""
-    return _told(connection, "integrity_check") + schema(connection)
+    return _told(connection, "integrity_check") or schema(connection)
 
 
 def schema(connection: sqlite3.Connection) -> list[str]:

@@ -171,7 +171,8 @@ def test_a_driver_as_the_pages_show_one(tmp_path: Path, monkeypatch: pytest.Monk
     """The example of docs/devices.md is a driver: it opens, and tells how it is."""
     monkeypatch.syspath_prepend(tmp_path)
     page = Path(__file__).parents[3].joinpath("docs/devices.md").read_text(encoding="utf-8")
-    code = page.split("```python\n")[1].partition("```")[0]
+    codes = [part.partition("```")[0] for part in page.split("```python\n")[1:]]
+    code = next(one for one in codes if "class Scale" in one)
     (tmp_path / "scale.py").write_text(code)
     entry = page.split("```toml\n[scale]")[1].partition("```")[0]
 
