@@ -16,6 +16,7 @@ import structlog
 from edge.clock import SystemClock
 from edge.engine import Engine
 from edge.store import integrity, quarantine
+from edge.store.migrations import MigrationError
 from sync.database import DatabaseDamaged, DatabaseReadOnly
 from sync.marks import LogCut, forget, saved_log
 
@@ -26,7 +27,6 @@ _MOST_LOGGED = 100
 
 CHECKED_AT_ONCE_BYTES = 200_000_000
 """A larger database is checked while it is used already: this takes about half a second."""
-
 
 _ALWAYS_CHECKED_BYTES = 20_000_000
 """One so small is looked at after every stop, in some 40 ms: a bit may have changed meanwhile."""
@@ -55,7 +55,7 @@ async def open_whole(
     size = await asyncio.to_thread(_size, path)
     try:
         engine = await open_engine(False)  # noqa: FBT003 - the only word of this callable
-        if unclean and is_checked_at_once(path):
+        if unclean and size <= CHECKED_AT_ONCE_BYTES:
             # With the indexes, too: a bit in one of them makes executions impossible to find.
             await _check(engine, integrity.whole_structure)
         elif not unclean and 0 < size <= _ALWAYS_CHECKED_BYTES:
@@ -67,6 +67,9 @@ async def open_whole(
     except DatabaseReadOnly as error:
         log.error("disk_takes_no_writes", database=str(path), reason=error.reason)
         return await open_engine(True)  # noqa: FBT003
+    except MigrationError:
+        # It is another program's, or a later release's: whole, and none of our business.
+        raise
     except Exception:
         # What was read made no sense: one bit of the schema makes another name, or leads elsewhere.
         wrong = await asyncio.to_thread(_structure, path)
@@ -112,7 +115,7 @@ async def _check(engine: Engine, look: Callable[[sqlite3.Connection], list[str]]
     if wrong:
         await engine.close()
         raise DatabaseDamaged(path, "; ".join(wrong[:3]))
-    log.info("database_checked", log_left=look is integrity.whole_structure)
+    log.info("database_checked")
 
 
 def _structure(path: Path) -> list[str]:

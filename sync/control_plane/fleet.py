@@ -184,7 +184,8 @@ def refresh(connection: Connection, *, limit: int = REFRESHED_AT_ONCE) -> int:
                 "tenant": row["tenant"], "device": row["device"], "device_id": row["device_id"],
                 "state": state_of(row), "first_seen_ms": row["first_seen_ms"],
                 "last_seen_ms": row["last_seen_ms"], "synced_ms": row["synced_ms"],
-                "synced_at_ms": _synced_at(row, known[row["device_id"]]), "backlog": row["backlog"], "records": row["records"], "missing": row["missing"],
+                "synced_at_ms": _synced_at(row, known[row["device_id"]]),
+                "backlog": row["backlog"], "records": row["records"], "missing": row["missing"],
                 "epoch": row["live_epoch"], "boot": row["boot"], "version": row["version"],
             }
             for row in rows

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from edge.engine import Engine
 from edge.recovery import open_whole
 from edge.store import integrity, quarantine
+from edge.store.migrations import MigrationError
 from edge.store.quarantine import NothingToSalvage
 from sync.database import PAGE_BYTES
 from tests.evaluators import EVALUATORS
@@ -124,6 +127,26 @@ def test_a_root_that_is_anothers(whole: Path, tmp_path: Path, table: str) -> Non
         assert there["workflow"].keys() == after["workflow"].keys()
         assert there["task"].keys() == after["task"].keys()
         assert quarantine.last_report(path) is not None
+
+
+@pytest.mark.parametrize("whose", ["another program's", "a later release's"])
+def test_what_is_not_ours_is_left_alone(whole: Path, tmp_path: Path, whose: str) -> None:
+    """That it has other tables than this release is no damage: nothing is moved or rebuilt."""
+    path = filled.copy(whole, tmp_path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        if whose == "another program's":
+            connection.execute("PRAGMA application_id = 7")
+            connection.execute("ALTER TABLE fact RENAME TO notes")
+        else:
+            connection.execute("INSERT OR REPLACE INTO fact VALUES ('oldest_reader', 90)")
+            connection.execute("ALTER TABLE schedule RENAME TO timetable")
+        connection.execute("PRAGMA user_version = 90")
+        connection.commit()
+
+    with pytest.raises(MigrationError):
+        _open(path)
+
+    assert not quarantine.folder_of(path).exists()
 
 
 def _page(content: bytes, number: int) -> bytes:
