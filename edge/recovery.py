@@ -6,8 +6,6 @@ What is salvaged and how files are moved stands in ``store``; what runs on the d
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -72,7 +70,7 @@ async def open_whole(
         raise
     except Exception:
         # What was read made no sense: one bit of the schema makes another name, or leads elsewhere.
-        wrong = await asyncio.to_thread(_structure, path)
+        wrong = await asyncio.to_thread(integrity.structure_of, path)
         if not wrong:
             raise
         await asyncio.to_thread(_recover, path, "; ".join(wrong[:3]))
@@ -101,31 +99,14 @@ def _recover(path: Path, reason: str) -> None:
     forget(path)
 
 
-async def _check(engine: Engine, look: Callable[[sqlite3.Connection], list[str]]) -> None:
+async def _check(engine: Engine, look: Callable[..., list[str]]) -> None:
     """Look at the structure. Raises DatabaseDamaged, the engine closed, when it is not whole."""
     path = engine.database.path
-
-    def look_and_forget(connection: sqlite3.Connection) -> list[str]:
-        wrong = look(connection)
-        # The pages of the whole file are of no more use.
-        connection.execute("PRAGMA shrink_memory")
-        return wrong
-
-    wrong = await engine.database.read(look_and_forget)
+    wrong = await engine.database.read(look)
     if wrong:
         await engine.close()
         raise DatabaseDamaged(path, "; ".join(wrong[:3]))
     log.info("database_checked")
-
-
-def _structure(path: Path) -> list[str]:
-    """What is wrong with a database that nobody uses; nothing where there is none to be read."""
-    address = f"{path.absolute().as_uri()}?mode=ro"
-    try:
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
-            return integrity.whole_structure(connection)
-    except sqlite3.Error:
-        return []
 
 
 def was_left_open(path: Path) -> bool:

@@ -14,7 +14,8 @@ from edge.store.relations import Table, fits
 NOWHERE = -1
 """In place of a root that is lost."""
 
-_MOST_DEEP = 40
+MOST_DEEP = 40
+"""Floors of a tree; a file with more of them goes round in a circle."""
 
 
 def root_of(
@@ -36,7 +37,7 @@ def root_of(
     if not table.rowid or table.name not in integrity.TABLES:
         return told
     page = page_of(told)
-    for _ in range(_MOST_DEEP):
+    for _ in range(MOST_DEEP):
         if page is None or not page.children:
             break
         page = page_of(page.children[0][0])

@@ -36,7 +36,6 @@ from edge.store.migrations import (
     APPLICATION_ID,
     SCHEMA_VERSION,
     migrate,
-    own_columns,
     own_tables,
     weigh,
 )
@@ -61,13 +60,11 @@ from edge.store.relations import (
     quoted,
     table_names,
 )
-from edge.store.roots import NOWHERE, root_of
+from edge.store.roots import MOST_DEEP, NOWHERE, root_of
 from edge.store.scratch import fresh
 from edge.store.staging import Staged
 
 _EVERYTHING = (-(1 << 63), (1 << 63) - 1)
-_MOST_DEEP = 40
-"""Floors of a tree; a file with more of them goes round in a circle."""
 
 _WAITING_FOR_CHILDREN = "SELECT key, body FROM task WHERE instr(body, CAST('SUB_WORKFLOW' AS BLOB))"
 _TASKS_OF = "SELECT body FROM task WHERE key BETWEEN ? AND ? ORDER BY key"
@@ -234,7 +231,7 @@ class _Salvage:
             without = self._visited | self._free
             pages += [page for _, page in self._image.leaves(without, holding=b"CREATE ")]
         rows = [row.values for page in pages if page is not None for row in page.rows]
-        ours = own_columns()
+        ours = own_tables()
         return [named_as(one, ours) for one in rows if is_schema_row(one)]
 
     def _walk(self, table: Table) -> _Found:
@@ -255,7 +252,7 @@ class _Salvage:
             page = None
             if number not in self._visited:
                 page = self._page(number, with_rows=False)
-            if page is None or page.kind not in wanted or depth > _MOST_DEEP:
+            if page is None or page.kind not in wanted or depth > MOST_DEEP:
                 self.report.unreadable_pages += 1
                 found.gaps.append((low, high))
                 continue
