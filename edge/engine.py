@@ -15,7 +15,7 @@ from typing import TypeVar
 import structlog
 
 from edge import starts
-from edge.clock import Clock, Ids, RandomIds, SystemClock
+from edge.clock import Clock, Ids, RandomIds, SystemClock, stopwatch_s
 from edge.disclosure import Disclosure
 from edge.durable import FILES, FileSystem
 from edge.effects import Effects
@@ -129,6 +129,7 @@ class Engine:
         connect: Connect = on_a_thread,
         files: FileSystem = FILES,
         read_only: bool = False,
+        stopwatch: Callable[[], float] = stopwatch_s,
     ) -> Engine:
         """Open the database and take up what was going on when it was closed.
 
@@ -143,6 +144,7 @@ class Engine:
             connect: makes the connections to the database.
             files: changes the files beside it.
             read_only: whether the disk takes no writes: what is there is shown, until ``reopen``.
+            stopwatch: seconds since an arbitrary moment, to time commits with.
 
         Raises:
             DatabaseUnusable: when the file cannot be opened.
@@ -173,6 +175,7 @@ class Engine:
             lookups=lookups,
             payloads=payloads,
             listeners=listeners,
+            stopwatch=stopwatch,
         )
         database.folding = disk.tables
         if read_only:
@@ -422,7 +425,7 @@ class Engine:
             if not self.hand_over.extend(task_id):
                 await self.hand_over.adopt(task_id, result.worker)
             return result.task_id
-        await self._commits.request(taking_over(result, self.hand_over.lease_of(task_id)))
+        await self._commits.request(taking_over(result, task_id, self.hand_over.lease_of(task_id)))
         self._counters["updates"] += 1
         return result.task_id
 
@@ -435,8 +438,9 @@ class Engine:
                 if result.extend_lease:
                     await self.update(result)
                     continue
-                lease = self.hand_over.lease_of(task_id_of(result.task_id))
-                tickets[index] = self._commits.submit(taking_over(result, lease))
+                task_id = task_id_of(result.task_id)
+                lease = self.hand_over.lease_of(task_id)
+                tickets[index] = self._commits.submit(taking_over(result, task_id, lease))
             except BatonError as error:
                 refusals[index] = error
         for index, ticket in tickets.items():

@@ -34,6 +34,10 @@ _STARTS_BESIDE = 100
 _FREE_MS = 2
 """Milliseconds after a commit at which the loop is looked at, and that it may be late."""
 
+_MANY = 8
+"""Requests, those of a commit and those that came meanwhile, from which on the next commit waits for
+most of them to come again: until the loop is looked at, and no longer."""
+
 _PARKED = 200
 """Requests that may wait for slow scripts. Two of those run at a time and each for seconds: whoever
 came behind more of them would wait for minutes, and is told to come again instead."""
@@ -128,6 +132,8 @@ class GroupCommit:
         others: a device that has too much to do gets done what it has begun."""
         self._parked: dict[Ticket[Any], None] = {}
         """Requests that are undone, until a script has been worked out in another thread."""
+        self._wanted = 1
+        """Requests that the next commit is for, until the loop is looked at after the last one."""
         self._arrived = asyncio.Event()
         self._closing = False
         self._stopped = asyncio.Event()
@@ -137,14 +143,17 @@ class GroupCommit:
         """Commit what arrives, until ``close``."""
         self._running = True
         try:
-            while not (self._closing and not self._inbox and not self._starts):
-                if not self._inbox and not self._starts:
+            while not (self._closing and not self._waiting()):
+                if self._waiting() < (1 if self._closing else self._wanted):
                     self._arrived.clear()
                     await self._arrived.wait()
                     continue
                 await self._commit_and_time(self._take())
         finally:
             self._stopped.set()
+
+    def _waiting(self) -> int:
+        return len(self._inbox) + len(self._starts)
 
     def _take(self) -> list[Ticket[Any]]:
         """The requests of the next transaction."""
@@ -161,18 +170,33 @@ class GroupCommit:
         await self._commit(batch)
         self._is_committing = False
         ended_ms = self._monotonic_ms()
+        took_ms, sync_ms = ended_ms - began_ms, (syncs.sum_s - synced_s) * 1000
         self._load.committed(
             idle_ms=began_ms - self._idle_since_ms,
             idle=was_free,
-            took_ms=ended_ms - began_ms,
-            sync_ms=round((syncs.sum_s - synced_s) * 1000),
+            took_ms=took_ms,
+            sync_ms=round(sync_ms),
         )
         self._idle_since_ms = ended_ms
+        # Clients that wait for one answer after another come in two halves otherwise, each of which
+        # waits for the commit of the other: twice the commits. Where the disk is what is waited for,
+        # that is as it should be: one half is worked on while the other is synced.
+        under_way = len(batch) + self._waiting()
+        gathers = under_way >= _MANY and sync_ms * 3 <= took_ms
+        self._wanted = under_way * 3 // 4 if gathers else 1
         asyncio.get_running_loop().call_later(_FREE_MS / 1000, self._look, ended_ms + _FREE_MS)
 
     def _look(self, due_ms: int) -> None:
         """A loop that has something to do all the time comes late to what is due."""
         self._is_free = self._is_free or self._monotonic_ms() - due_ms < _FREE_MS
+        if self._wanted > 1 and due_ms == self._idle_since_ms + _FREE_MS:
+            self._wanted = 1
+            self._announce()
+
+    def _announce(self) -> None:
+        """Something waits: have it committed, if it is what the next commit is for."""
+        if self._waiting() >= self._wanted:
+            self._arrived.set()
 
     async def _commit(self, batch: list[Ticket[Any]]) -> None:
         requests = [ticket.function for ticket in batch]
@@ -240,7 +264,7 @@ class GroupCommit:
         if ticket in self._parked:
             del self._parked[ticket]
             self._inbox.append(ticket)
-            self._arrived.set()
+            self._announce()
 
     def oldest_start_ms(self) -> int:
         """How long the foremost of the starts has waited that wait; 0 = none does."""
@@ -248,7 +272,7 @@ class GroupCommit:
 
     def rested_ms(self) -> int:
         """Since the last commit; 0 = one is under way, or something waits for one."""
-        if self._is_committing or self._inbox or self._starts:
+        if self._is_committing or self._waiting():
             return 0
         return max(0, self._monotonic_ms() - self._idle_since_ms)
 
@@ -269,7 +293,7 @@ class GroupCommit:
         elif begins and len(self._starts) >= _INBOX // 2:
             message = f"{_INBOX // 2} starts wait for the disk; send this one again later"
             ticket.settle(Outcome(None, Overloaded(message)))
-        elif len(self._inbox) + len(self._starts) >= _INBOX:
+        elif self._waiting() >= _INBOX:
             message = f"{_INBOX} requests wait for the disk; send this one again later"
             ticket.settle(Outcome(None, Overloaded(message)))
         else:
@@ -277,7 +301,7 @@ class GroupCommit:
                 self._starts.append((self._monotonic_ms(), ticket))
             else:
                 self._inbox.append(ticket)
-            self._arrived.set()
+            self._announce()
         return ticket
 
     async def request(self, function: Callable[[Transaction], T], *, begins: bool = False) -> T:

@@ -111,7 +111,7 @@ class HandOver:
         """Tasks that are out of their queues, are being read, and are not leased yet."""
         self._aged = 0
         """Tasks that were queued for an earlier process, counted."""
-        self._moved: dict[TaskId, None] = {}
+        self._moved: OrderedDict[TaskId, None] = OrderedDict()
         """Tasks that commits have ended or queued lately, the latest last."""
         self._polled: OrderedDict[str, _Polled] = OrderedDict()
         """Of each queue; the one that was polled last stands last."""
@@ -181,8 +181,9 @@ class HandOver:
             # What is being read of it is from before the commit.
             self._on_the_way.pop(task_id, None)
             self._moved[task_id] = None
+            self._moved.move_to_end(task_id)
         while len(self._moved) > _FRESH:
-            del self._moved[next(iter(self._moved))]
+            self._moved.popitem(last=False)
         for task_id in effects.ended:
             # Who is held waits in no queue.
             if self.leases.release(task_id) is None:

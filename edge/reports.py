@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from edge.model.decision import Lease, UpdateTask
 from edge.model.errors import NotFound
-from edge.model.executions import parse_uuid, parse_workflow_id
+from edge.model.executions import parse_uuid, parse_workflow_id, task_uuid_beside
 from edge.model.requests import TaskResult
 from edge.store.slots import TaskId
 from edge.transactions import Transaction
@@ -23,13 +23,16 @@ def task_id_of(text: str) -> TaskId:
     return parsed
 
 
-def taking_over(result: TaskResult, lease: Lease | None) -> Callable[[Transaction], None]:
+def taking_over(
+    result: TaskResult, task_id: TaskId, lease: Lease | None
+) -> Callable[[Transaction], None]:
     """The request that takes a report over.
 
     A finished task, or any task of a finished workflow, stays as it is.
 
     Args:
         result: what is said.
+        task_id: of the task, by ``task_id_of``.
         lease: the hand-over of the task, if somebody holds it.
 
     Returns:
@@ -37,11 +40,13 @@ def taking_over(result: TaskResult, lease: Lease | None) -> Callable[[Transactio
         as it is said to be of.
 
     Raises:
-        NotFound: what it names is no task, or no execution.
+        NotFound: what it names is no execution.
     """
-    workflow_id, ordinal = task_id_of(result.task_id)
+    workflow_id, ordinal = task_id
     # As in Conductor the two are not compared: either has to be there.
-    named = parse_workflow_id(result.workflow_id) if result.workflow_id else workflow_id
+    named = workflow_id
+    if result.workflow_id and result.workflow_id != task_uuid_beside(result.task_id, 0):
+        named = parse_workflow_id(result.workflow_id)
     command = UpdateTask(
         ordinal=ordinal,
         status=result.status,

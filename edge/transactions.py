@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -87,6 +88,7 @@ class Disk:
         lookups: what expressions ask of the device; None = there is nothing to ask.
         payloads: puts large payloads into files; None = they stay in the rows.
         listeners: who is told of changes of status; None = whom definitions name.
+        stopwatch: seconds since an arbitrary moment.
     """
 
     def __init__(
@@ -100,8 +102,10 @@ class Disk:
         lookups: Lookups | None = None,
         payloads: Payloads | None = None,
         listeners: Listeners | None = None,
+        stopwatch: Callable[[], float] = stopwatch_s,
     ) -> None:
         self._clock = clock
+        self._stopwatch = stopwatch
         self._ids = ids
         self._scripts = scripts
         self._boot = boot
@@ -155,7 +159,7 @@ class Disk:
             Unwritable: one of several leads to what no row can hold. Alone, it is refused.
         """
         self._effects = Effects()
-        began_s = stopwatch_s()
+        began_s = self._stopwatch()
         self._outside = self._lookups.at(connection)
         memories = memories or [Memory(self._scripts, patient=True) for _ in requests]
         try:
@@ -173,7 +177,7 @@ class Disk:
             self._effects.outbox |= self.outbox.flush(connection)
             written = self._departures.flush(connection, self._clock.now_ms())
             self._effects.messages, self._effects.deliveries = written
-            written_s = stopwatch_s()
+            written_s = self._stopwatch()
             connection.execute("COMMIT")
         except UNFIT as error:
             self._undo(connection)
@@ -185,7 +189,7 @@ class Disk:
             self._undo(connection)
             refusal = self.storage.refused_write(error)
             return [Outcome(None, refusal) for _ in requests], Effects()
-        self.figures.see_commit(began_s, written_s, stopwatch_s())
+        self.figures.see_commit(began_s, written_s, self._stopwatch())
         self._timeline.written()
         self.executions.committed()
         for workflow_id in self._ended:
@@ -305,13 +309,13 @@ class Disk:
         sources = Sources(self._memory, self.metadata.at(connection), self._outside, *rest)
         try:
             self._admission.judge(connection, snapshot, command)
-            began_s = stopwatch_s()
+            began_s = self._stopwatch()
             decision = decide(snapshot, command, now_ms, sources)
         except BatonError:
             # Whoever asked may go on: the execution is as it was.
             snapshot.put_workflow(before)
             raise
-        self.figures.decisions.see(stopwatch_s() - began_s)
+        self.figures.decisions.see(self._stopwatch() - began_s)
         if decision.empty:
             return decision
         decision = self._listeners.told(command, before, snapshot, decision)
@@ -326,21 +330,18 @@ class Disk:
         told = self._admission.settle(connection, before, snapshot, command)
         return msgspec.structs.replace(decision, calls=(*decision.calls, *told))
 
-    def _carry_out(
-        self, connection: sqlite3.Connection, workflow_id: bytes, decision: Decision
-    ) -> None:
+    def _carry_out(self, connection: sqlite3.Connection, asked: bytes, decision: Decision) -> None:
         """Do what decisions ask for, depth first, until nothing is asked any more.
 
         It ends: executions can stand in each other so deep and no deeper, and a request starts so
         many and no more.
         """
-        waiting: list[tuple[bytes, Call]] = []
+        waiting = [(asked, call) for call in reversed(decision.calls)]
 
         def ask(asking: bytes, calls: Sequence[Call]) -> None:
             if calls:
                 waiting.extend((asking, call) for call in reversed(calls))
 
-        ask(workflow_id, decision.calls)
         while waiting:
             asking, call = waiting.pop()
             if isinstance(call, Launch):
@@ -388,8 +389,8 @@ class Disk:
             refused = LaunchFailed(call.ordinal, error.told)
             return [(asking, self._step(connection, snapshot, refused).calls)]
         one = started.workflow
-        answer = self._step(connection, snapshot, Launched(call.ordinal, one.id, one.version))
-        return [(asking, answer.calls), (one.id, calls)]
+        told = self._step(connection, snapshot, Launched(call.ordinal, one.id, one.version)).calls
+        return [(asking, told), (one.id, calls)]
 
     def _pull(self, connection: sqlite3.Connection, asking: bytes, call: Pull) -> Sequence[Call]:
         """Hand messages to a task; what it leads to may ask for more."""
@@ -410,9 +411,7 @@ class Disk:
         Raises:
             Conflict: another task waits for it already, or the task stands inside it.
         """
-        refuse_adoption(
-            existing.workflow, parent, lambda one: self.executions.load(connection, one)
-        )
+        refuse_adoption(existing.workflow, parent, partial(self.executions.load, connection))
         return self._step(connection, existing, Adopted(parent)).calls
 
     def start(

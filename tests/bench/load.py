@@ -142,8 +142,8 @@ async def drive(
     """
     progress = _Progress(workflows)
     async with asyncio.TaskGroup() as group:
-        # A start is a quarter of what a workflow needs: as many starters as workers of a step.
-        for _ in range(max(1, concurrency // 12)):
+        # Whoever wants a workflow waits for nobody else's: as with the peers.
+        for _ in range(concurrency):
             group.create_task(_start(port, progress, concurrency))
         # One that is chained holds one task at a time: others would wait in its hands for as long
         # as its reports bring more.

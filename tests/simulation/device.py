@@ -218,6 +218,7 @@ class Device(Machine):
             connect=run.connect,
             syncing=True,
             lookups=Lookups(limits=SMALL_PAYLOADS),
+            stopwatch=self.now_s,
         )
         if self._with_copies:
             await settle_lineage(engine, self._identity)

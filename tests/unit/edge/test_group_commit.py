@@ -10,6 +10,7 @@ import pytest
 
 from edge import group_commit
 from edge.engine import Engine
+from edge.figures import Figures
 from edge.model.errors import Overloaded, StorageUnavailable
 from edge.model.executions import WorkflowStatus
 from edge.model.requests import StartRequest
@@ -307,3 +308,72 @@ def test_a_loop_ends_as_a_failed_task(tmp_path: Path) -> None:
         assert "Script not evaluated within 0.3 seconds, interrupted." == task.reason
 
     asyncio.run(main())
+
+
+def _works(_: Transaction) -> None:
+    """Keeps the disk thread busy for a while."""
+    sum(range(20_000))
+
+
+def _takes_syncs_for(monkeypatch: pytest.MonkeyPatch, sync_s: float) -> None:
+    """Have each sync seem to have taken so long."""
+
+    def see(figures: Figures, *_: float) -> None:
+        figures.syncs.see(sync_s)
+
+    monkeypatch.setattr(Figures, "see_commit", see)
+
+
+async def _commits_of_two_halves(engine: Engine) -> int:
+    """Commits that 24 clients take who ask ten times each, one half while the other is carried out."""
+
+    async def client() -> None:
+        for _ in range(10):
+            await engine.request(_works)
+
+    before = engine.counters()["commits"]
+    async with asyncio.TaskGroup() as group:
+        for _ in range(12):
+            group.create_task(client())
+        await asyncio.sleep(0.002)
+        for _ in range(12):
+            group.create_task(client())
+    return engine.counters()["commits"] - before
+
+
+def test_a_commit_waits_for_whoever_comes_again_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both halves come together: all clients share each commit."""
+    _takes_syncs_for(monkeypatch, 0.0)
+
+    async def body(engine: Engine) -> None:
+        assert await _commits_of_two_halves(engine) <= 14
+
+    run(tmp_path, body)
+
+
+def test_a_disk_that_is_waited_for_has_its_next_half_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one half is synced, the other is worked on: neither waits for the other."""
+    _takes_syncs_for(monkeypatch, 1.0)
+
+    async def body(engine: Engine) -> None:
+        assert await _commits_of_two_halves(engine) >= 18
+
+    run(tmp_path, body)
+
+
+def test_who_is_alone_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a commit of many nobody comes again: what waits for them goes all the same."""
+    _takes_syncs_for(monkeypatch, 0.0)
+
+    async def body(engine: Engine) -> None:
+        await asyncio.gather(*(engine.request(_works) for _ in range(12)))
+        before = engine.counters()["commits"]
+        await engine.request(_nothing)
+
+        assert engine.counters()["commits"] == before + 1
+
+    run(tmp_path, body)

@@ -10,7 +10,7 @@ from edge.engine import Engine
 from edge.model.errors import NotFound
 from edge.model.executions import TaskStatus
 from edge.model.requests import TaskResult
-from edge.reports import taking_over, task_id_of
+from edge.reports import task_id_of
 from tests.unit.edge.engine_house import define, id_of, run, simple, start
 
 DONE = TaskStatus.COMPLETED
@@ -22,8 +22,6 @@ def test_what_is_no_id_of_a_task_is_not_found(text: str) -> None:
     """An id of a workflow is none either; nothing is asked of the disk."""
     with pytest.raises(NotFound, match=f"No such task found by id: {text}"):
         task_id_of(text)
-    with pytest.raises(NotFound):
-        taking_over(TaskResult("", text, DONE), None)
 
 
 def test_many_reports_are_answered_one_by_one(tmp_path: Path) -> None:
