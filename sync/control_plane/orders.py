@@ -390,9 +390,10 @@ def note_position(
     """Take what a hello says of orders; what is open is due at once."""
     position = position or Position()
     keys = " ".join(sorted(one.hex() for one in position.keys))
-    line = connection.execute(_LINE, (device_id,)).fetchone()
+    # Where no line is known, nothing was ever given: a device that has a place knows another ledger.
+    line = connection.execute(_LINE, (device_id,)).fetchone() or (epoch, 0, 1)
     cack, next_cseq = position.cseq, position.cseq + 1
-    if line is not None and line[0] == epoch:
+    if line[0] == epoch:
         if _went_back(connection, device_id, epoch, position, line[2]):
             everything = {"device_id": device_id, "cack": 2**53, "now_ms": now_ms}
             connection.execute(_GIVE_UP, everything | {"asked_for_ms": ASKED_FOR_MS})
@@ -402,7 +403,7 @@ def note_position(
         else:
             # A hello may be older than what is known by now.
             cack, next_cseq = max(cack, line[1]), max(next_cseq, line[2])
-    elif line is not None and line[0] > epoch:
+    elif line[0] > epoch:
         return
     lost = {"device_id": device_id, "epoch": epoch, "now_ms": now_ms}
     connection.execute(_LOSE, lost)

@@ -304,6 +304,22 @@ def test_a_ledger_that_was_put_back_goes_on_behind_the_device(where: Path | str)
     with_house(where, scenario)
 
 
+def test_a_copy_from_before_the_first_hello_asks_what_its_orders_came_to(where: Path | str) -> None:
+    """The ledger that was lost may have sent what has expired in the copy: the device knows."""
+
+    async def scenario(house: House) -> None:
+        await house.start("a", expires_ms=house.now_ms + 1_000)
+        house.now_ms += 1_000
+        assert [] == await house.due()
+        assert "expired" == await house.state("a")
+        await house.hello(7, "gone")
+        assert [(8, "a")] == await house.places()
+        await house.report("a", 8)
+        assert "done" == await house.state("a")
+
+    with_house(where, scenario)
+
+
 def test_a_device_is_asked_again_what_an_order_came_to(where: Path | str) -> None:
     """Under another place, after a while, until it may have forgotten the order."""
 
