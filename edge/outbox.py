@@ -41,6 +41,15 @@ class EngineOutbox:
         lanes = await self._engine.database.read(outbox.read_lanes)
         return {lane: lanes.get(lane, (0, 1, 0))[1:] for lane in Lane}
 
+    async def look(
+        self, after: Mapping[Lane, int]
+    ) -> tuple[Mapping[Lane, tuple[int, int]], Mapping[Lane, Portion]]:
+        """The bounds, and the records of lanes in which few stand behind a sequence."""
+        seqs = {int(lane): seq for lane, seq in after.items()}
+        lanes, few = await self._engine.database.read(lambda c: outbox.look(c, seqs))
+        bounds = {lane: lanes.get(lane, (0, 1, 0))[1:] for lane in Lane}
+        return bounds, {Lane(lane): portion for lane, portion in few.items()}
+
     async def read(self, lane: Lane, after_seq: int, limit: int, max_bytes: int) -> Portion:
         """The next records of a lane; at least one if there is one."""
         return await self._engine.database.read(

@@ -7,7 +7,6 @@ broker says about a message is worth nothing here but a reason to slow down.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
@@ -35,6 +34,8 @@ FIRST_CREDIT_BYTES = 200_000
 # While a frame of history is under way, a small rest waits for its acknowledgement and travels
 # with what has come by then: one message for many records instead of one each.
 WORTH_A_FRAME = 100
+# And behind a frame that has arrived it waits for this long: one for what comes in quick succession.
+REST_S = 0.05
 
 
 class State(Enum):
@@ -311,7 +312,7 @@ class Session:
             ready = side.newest - side.next_seq + 1
             if side.offered or ready <= 0 or not self._room(lane):
                 continue
-            if lane in CREDITED and side.flights and ready < WORTH_A_FRAME:
+            if lane in CREDITED and ready < WORTH_A_FRAME and side.rests(self._now_s):
                 continue
             found.append(Want(lane, side.next_seq - 1, frames.MAX_RECORDS))
         return found
@@ -362,14 +363,13 @@ class Session:
     def next_timer(self) -> float | None:
         """When `handle_timer` wants to be called; None when nothing is waited for."""
         due_s = self._silence_s()
-        if self.state is not State.STREAMING or not any(map(self._waits, CREDITED)):
+        if self.state is not State.STREAMING:
             return due_s
         free_s = self._pace.free_s(self._now_s)
-        return due_s if free_s <= self._now_s else min(free_s, math.inf if due_s is None else due_s)
-
-    def _waits(self, lane: Lane) -> bool:
-        side = self._lanes[lane]
-        return bool(side.offered) or side.next_seq <= side.newest
+        waiting = [side for side in map(self._lanes.__getitem__, CREDITED) if side.waits()]
+        frees = [max(free_s, 0.0 if side.offered else side.rests_until_s) for side in waiting]
+        ahead = [one for one in frees if one > self._now_s]
+        return min(ahead if due_s is None else [due_s, *ahead], default=None)
 
     def _silence_s(self) -> float | None:
         """When it has been silent for too long."""
@@ -554,6 +554,7 @@ class Session:
         self._record_bytes += (len(payload) / taken - self._record_bytes) / 4
         self._pace.sent(len(payload), now_s)
         side.flights.append(Flight(side.next_seq - 1, len(payload), now_s))
+        side.rests_until_s = now_s + REST_S if taken < WORTH_A_FRAME else 0.0
         return Message(topics.up(lane), payload)
 
     def _packed(self, side: LaneSide) -> tuple[bytes, int, Portion]:

@@ -41,7 +41,7 @@ from sync.order_desk import OrderDesk
 from sync.orders import Order, OrdersUnreadable, Verify
 from sync.pace import Pace
 from sync.publishing import Publications, Publisher
-from sync.records import ClockRecord, Lane, Record
+from sync.records import ClockRecord, Lane
 from sync.runs import Portion, Run, records_of
 from sync.session import Session, State
 
@@ -73,6 +73,16 @@ class Outbox(Protocol):
 
     async def bounds(self) -> Mapping[Lane, tuple[int, int]]:
         """The oldest and newest sequence held in each lane; (newest + 1, newest) when empty."""
+        ...
+
+    async def look(
+        self, after: Mapping[Lane, int]
+    ) -> tuple[Mapping[Lane, tuple[int, int]], Mapping[Lane, Portion]]:
+        """The bounds; and of lanes in which little stands behind a sequence, those records.
+
+        Args:
+            after: a sequence of each lane in question.
+        """
         ...
 
     async def read(self, lane: Lane, after_seq: int, limit: int, max_bytes: int) -> Portion:
@@ -406,9 +416,16 @@ class Uplink:
 
     async def _note_bounds(self, session: Session) -> None:
         # What was freed since the last look is news to nobody.
-        if self._records_waiting or session.looks:
-            self._records_waiting = False
-            session.note_bounds(await self._outbox.bounds())
+        if not self._records_waiting and not session.looks:
+            return
+        self._records_waiting = False
+        bounds, few = await self._outbox.look(session.acked())
+        session.note_bounds(bounds)
+        # What one commit has written is sent at once, all lanes together: the control plane takes it
+        # in with one commit of its own, too.
+        for want in session.wants():
+            if want.lane in few:
+                session.offer(want.lane, await self._complete(few[want.lane]))
 
     async def _note_clock(self, session: Session) -> None:
         """Write down how far our clock is behind, when that has been heard and has changed."""
@@ -518,9 +535,7 @@ class Uplink:
             # more than the one read that was under way.
             want = wants[0]
             found = await self._outbox.read(want.lane, want.after_seq, want.limit, READ_BYTES)
-            # What is kept as a run names no files.
-            ready = found if isinstance(found, Run) else await self._with_contents(found)
-            if not session.offer(want.lane, ready):
+            if not session.offer(want.lane, await self._complete(found)):
                 # The store has pruned or not yet shown what its bounds promised. Where the bounds
                 # that it has now lead to another place, that is where to go on: nothing else may
                 # happen for long. Else look again when something does, instead of in a circle.
@@ -537,11 +552,11 @@ class Uplink:
             ticket = link.publish(self._identity.address.topic(message.suffix), message.payload)
             self._sent[ticket] = (len(message.payload), _monotonic_s())
 
-    async def _with_contents(self, records: Sequence[Record]) -> Sequence[Record]:
-        """The records with the bytes of the files that evidence records name."""
-        if NAMING.isdisjoint([record.kind for record in records]):
-            return records
-        return await asyncio.to_thread(with_contents, records, self._folders, READ_BYTES)
+    async def _complete(self, found: Portion) -> Portion:
+        """Records with the bytes of the files that evidence records name; a run names none."""
+        if isinstance(found, Run) or NAMING.isdisjoint([record.kind for record in found]):
+            return found
+        return await asyncio.to_thread(with_contents, found, self._folders, READ_BYTES)
 
     def _note_taken(self, session: Session, taken: Taken) -> None:
         ours = self._publisher is not None and self._publisher.note(taken)

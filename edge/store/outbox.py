@@ -57,6 +57,9 @@ _TEXTS = {kind: repr(kind).encode() for kind in KINDS.values()}
 ROW_BYTES = 40
 """What a row takes beside its body."""
 
+_FEW, _FEW_BYTES = 64, 65_536
+"""Records of a lane, and bytes, that are read along with the look at what there is."""
+
 _PRUNE_ROWS = 5_000
 """Rows deleted in one transaction, so that an acknowledged backlog does not hold up the engine."""
 
@@ -201,6 +204,23 @@ def read_lanes(connection: sqlite3.Connection) -> dict[int, tuple[int, int, int]
         oldest = min(firsts) - _key(lane, 0) if firsts else next_seq
         lanes[lane] = (acked, oldest, next_seq - 1)
     return lanes
+
+
+def look(
+    connection: sqlite3.Connection, after: dict[int, int]
+) -> tuple[dict[int, tuple[int, int, int]], dict[int, Portion]]:
+    """As ``read_lanes``; and of lanes in which few records stand behind a sequence, those.
+
+    Args:
+        connection: to read by.
+        after: a sequence of each lane in question.
+    """
+    lanes, few = read_lanes(connection), {}
+    for lane, (_, _, newest) in lanes.items():
+        seq = after.get(lane, newest)
+        if 0 < newest - seq <= _FEW:
+            few[lane] = read_portion(connection, lane, seq, _FEW, _FEW_BYTES)
+    return lanes, few
 
 
 def acknowledge(connection: sqlite3.Connection, acked: dict[int, int]) -> None:

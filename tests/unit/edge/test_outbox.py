@@ -158,6 +158,34 @@ def test_without_a_control_plane_nothing_is_kept(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+def test_a_look_brings_what_is_little(tmp_path: Path) -> None:
+    """Behind the sequence that is asked for, of all lanes; of what is much, only that it is there."""
+
+    async def body(engine: Engine) -> None:
+        await define(engine, "w", simple("a", retryCount=0))
+        await start(engine, "w")
+        await answer(engine, await claim(engine, "a"), TaskStatus.FAILED, reason="x")
+        outbox = EngineOutbox(engine)
+        bounds, few = await outbox.look(dict.fromkeys(Lane, 0))
+        assert await outbox.bounds() == bounds
+        assert {Lane.URGENT, Lane.HISTORY} == set(few)
+        whole = list(await read(outbox, Lane.HISTORY, 0, 100, 1_000_000))
+        assert whole == list(records_of(few[Lane.HISTORY]))
+
+        newest = bounds[Lane.HISTORY][1]
+        _, few = await outbox.look({Lane.HISTORY: newest - 1})
+        assert {Lane.HISTORY: whole[-1:]} == {
+            lane: list(records_of(one)) for lane, one in few.items()
+        }
+        for _ in range(40):
+            await start(engine, "w")
+        bounds, few = await outbox.look({Lane.HISTORY: newest})
+        assert {} == few
+        assert bounds[Lane.HISTORY][1] >= newest + 80
+
+    run(tmp_path, body, syncing=True)
+
+
 def test_failures_go_by_the_urgent_lane(tmp_path: Path) -> None:
     """An operator hears of a failure before the backlog."""
 

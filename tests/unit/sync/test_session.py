@@ -10,7 +10,7 @@ import pytest
 from sync import frames, session
 from sync.frames import Ack, Frame
 from sync.records import Lane, Record, TaskRecord, encode_body
-from sync.session import Event, Session, State
+from sync.session import REST_S, Event, Session, State
 
 NOW_S = 100.0
 
@@ -147,16 +147,43 @@ def test_credit_bounds_the_bytes_but_never_to_nothing() -> None:
 
 
 def test_a_small_rest_waits_for_company() -> None:
-    """While a frame is under way, fewer than 100 records of history wait for its end."""
+    """While a frame is under way, and a moment longer, fewer than 100 records of history wait."""
     play = Playbook(written=1).streaming()
 
     assert [(Lane.HISTORY, 1, 1)] == ranges(play.pump())
     play.write(20)
     assert [] == play.pump()
     play.ack({Lane.HISTORY: 1})
+    assert [] == play.pump()
+    due_s = play.session.next_timer()
+    assert due_s is not None
+    assert play.now_s < due_s <= play.now_s + REST_S
+    play.now_s = due_s
     assert [(Lane.HISTORY, 2, 21)] == ranges(play.pump())
     play.write(100)
     assert [(Lane.HISTORY, 22, 121)] == ranges(play.pump())
+
+
+def test_the_end_of_a_backlog_waits_for_nothing() -> None:
+    """Behind a frame of many a small rest is sent as soon as that has arrived."""
+    play = Playbook(written=120).streaming()
+
+    assert [(Lane.HISTORY, 1, 120)] == ranges(play.pump())
+    play.write(1)
+    play.ack({Lane.HISTORY: 120})
+    assert [(Lane.HISTORY, 121, 121)] == ranges(play.pump())
+
+
+def test_what_is_urgent_waits_for_nothing() -> None:
+    """A failure goes at once, whatever has gone just before."""
+    play = Playbook(written=1).streaming()
+
+    assert [(Lane.HISTORY, 1, 1)] == ranges(play.pump())
+    play.ack({Lane.HISTORY: 1})
+    for seq in (1, 2):
+        play.write(1, Lane.URGENT)
+        assert [Lane.URGENT] == [lane for lane, _, _ in ranges(play.pump())]
+        play.ack({Lane.URGENT: seq})
 
 
 def test_silence_leads_to_a_probe_and_the_answer_to_a_resend() -> None:
