@@ -122,7 +122,8 @@ class GroupCommit:
         self._counters = counters
         self._load = load
         self._monotonic_ms = monotonic_ms
-        self._idle_since_ms = monotonic_ms()
+        self._idle_since_ms = self._asked_ms = monotonic_ms()
+        """When the last commit ended, and since when something has waited for the next."""
         self._is_free = False
         """Whether the event loop has been free since the last commit."""
         self._is_committing = False
@@ -166,13 +167,15 @@ class GroupCommit:
     async def _commit_and_time(self, batch: list[Ticket[Any]]) -> None:
         began_ms, syncs = self._monotonic_ms(), self._disk.figures.syncs
         synced_s, was_free, self._is_free = syncs.sum_s, self._is_free, False
+        asked_ms = max(self._idle_since_ms, self._asked_ms)
         self._is_committing = True
         await self._commit(batch)
         self._is_committing = False
         ended_ms = self._monotonic_ms()
         took_ms, sync_ms = ended_ms - began_ms, (syncs.sum_s - synced_s) * 1000
         self._load.committed(
-            idle_ms=began_ms - self._idle_since_ms,
+            # Who waits for others to come again does not rest.
+            idle_ms=asked_ms - self._idle_since_ms,
             idle=was_free,
             took_ms=took_ms,
             sync_ms=round(sync_ms),
@@ -195,6 +198,8 @@ class GroupCommit:
 
     def _announce(self) -> None:
         """Something waits: have it committed, if it is what the next commit is for."""
+        if self._waiting() == 1:
+            self._asked_ms = self._monotonic_ms()
         if self._waiting() >= self._wanted:
             self._arrived.set()
 

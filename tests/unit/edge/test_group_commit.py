@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from edge import group_commit
 from edge.engine import Engine
 from edge.figures import Figures
+from edge.load import Load
 from edge.model.errors import Overloaded, StorageUnavailable
 from edge.model.executions import WorkflowStatus
 from edge.model.requests import StartRequest
@@ -351,6 +353,32 @@ def test_a_commit_waits_for_whoever_comes_again_at_once(
         assert await _commits_of_two_halves(engine) <= 14
 
     run(tmp_path, body)
+
+
+def test_who_waits_for_others_does_not_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that always has something to do is known as busy, however its commits are timed."""
+    _takes_syncs_for(monkeypatch, 0.0)
+    rests_ms = []
+    monkeypatch.setattr(Load, "committed", lambda _, idle_ms, **rest: rests_ms.append(idle_ms))
+
+    async def client(engine: Engine, away_s: float) -> None:
+        for _ in range(10):
+            await engine.request(_works)
+            await asyncio.sleep(away_s)
+
+    async def body(engine: Engine) -> None:
+        quick, slow = (
+            [client(engine, 0) for _ in range(4)],
+            [client(engine, 0.003) for _ in range(12)],
+        )
+        await asyncio.gather(*quick, *slow)
+
+    run(tmp_path, body)
+
+    # The four come again at once, and are kept waiting for the twelve.
+    assert statistics.median(rests_ms) == 0
 
 
 def test_a_disk_that_is_waited_for_has_its_next_half_prepared(
