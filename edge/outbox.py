@@ -38,8 +38,7 @@ class EngineOutbox:
 
     async def bounds(self) -> Mapping[Lane, tuple[int, int]]:
         """Oldest and newest sequence held in each lane; (newest + 1, newest) when empty."""
-        lanes = await self._engine.database.read(outbox.read_lanes)
-        return {lane: lanes.get(lane, (0, 1, 0))[1:] for lane in Lane}
+        return _bounds(await self._engine.database.read(outbox.read_lanes))
 
     async def look(
         self, after: Mapping[Lane, int]
@@ -47,8 +46,7 @@ class EngineOutbox:
         """The bounds, and the records of lanes in which few stand behind a sequence."""
         seqs = {int(lane): seq for lane, seq in after.items()}
         lanes, few = await self._engine.database.read(lambda c: outbox.look(c, seqs))
-        bounds = {lane: lanes.get(lane, (0, 1, 0))[1:] for lane in Lane}
-        return bounds, {Lane(lane): portion for lane, portion in few.items()}
+        return _bounds(lanes), {Lane(lane): portion for lane, portion in few.items()}
 
     async def read(self, lane: Lane, after_seq: int, limit: int, max_bytes: int) -> Portion:
         """The next records of a lane; at least one if there is one."""
@@ -62,6 +60,10 @@ class EngineOutbox:
             return
         acked = {int(lane): seq for lane, seq in cursors.items()}
         await keep(self._engine, lambda t: outbox.acknowledge(t.connection, acked))
+
+
+def _bounds(lanes: Mapping[int, tuple[int, int, int]]) -> Mapping[Lane, tuple[int, int]]:
+    return {lane: lanes.get(lane, (0, 1, 0))[1:] for lane in Lane}
 
 
 class EnginePublications:

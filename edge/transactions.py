@@ -330,13 +330,13 @@ class Disk:
         told = self._admission.settle(connection, before, snapshot, command)
         return msgspec.structs.replace(decision, calls=(*decision.calls, *told))
 
-    def _carry_out(self, connection: sqlite3.Connection, asked: bytes, decision: Decision) -> None:
+    def _carry_out(self, connection: sqlite3.Connection, asker: bytes, decision: Decision) -> None:
         """Do what decisions ask for, depth first, until nothing is asked any more.
 
         It ends: executions can stand in each other so deep and no deeper, and a request starts so
         many and no more.
         """
-        waiting = [(asked, call) for call in reversed(decision.calls)]
+        waiting = [(asker, call) for call in reversed(decision.calls)]
 
         def ask(asking: bytes, calls: Sequence[Call]) -> None:
             if calls:

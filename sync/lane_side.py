@@ -56,15 +56,15 @@ class LaneSide:
         # Since when nothing of what is under way has been acknowledged.
         self.waiting_since_s = 0.0
         # A small rest waits until then for more to travel with.
-        self.rests_until_s = 0.0
+        self.pauses_until_s = 0.0
 
     def waits(self) -> bool:
         """Whether there is something that was not sent."""
         return bool(self.offered) or self.next_seq <= self.newest
 
-    def rests(self, now_s: float) -> bool:
+    def pauses(self, now_s: float) -> bool:
         """Whether a frame is under way, or another has just been."""
-        return bool(self.flights) or now_s < self.rests_until_s
+        return bool(self.flights) or now_s < self.pauses_until_s
 
     def rewind(self) -> None:
         """Begin again behind what the control plane holds."""
@@ -72,7 +72,7 @@ class LaneSide:
         self.next_seq = max(self.confirmed + 1, self.oldest)
         self.offered = ()
         self.flights.clear()
-        self.rests_until_s = 0.0
+        self.pauses_until_s = 0.0
 
     def land(self, seq: int) -> float | None:
         """Take an acknowledgement; when the newest frame it covers was sent, if that counts."""

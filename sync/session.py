@@ -35,7 +35,7 @@ FIRST_CREDIT_BYTES = 200_000
 # with what has come by then: one message for many records instead of one each.
 WORTH_A_FRAME = 100
 # And behind a frame that has arrived it waits for this long: one for what comes in quick succession.
-REST_S = 0.05
+PAUSE_S = 0.05
 
 
 class State(Enum):
@@ -312,7 +312,7 @@ class Session:
             ready = side.newest - side.next_seq + 1
             if side.offered or ready <= 0 or not self._room(lane):
                 continue
-            if lane in CREDITED and ready < WORTH_A_FRAME and side.rests(self._now_s):
+            if lane in CREDITED and ready < WORTH_A_FRAME and side.pauses(self._now_s):
                 continue
             found.append(Want(lane, side.next_seq - 1, frames.MAX_RECORDS))
         return found
@@ -367,7 +367,7 @@ class Session:
             return due_s
         free_s = self._pace.free_s(self._now_s)
         waiting = [side for side in map(self._lanes.__getitem__, CREDITED) if side.waits()]
-        frees = [max(free_s, 0.0 if side.offered else side.rests_until_s) for side in waiting]
+        frees = [max(free_s, 0.0 if side.offered else side.pauses_until_s) for side in waiting]
         ahead = [one for one in frees if one > self._now_s]
         return min(ahead if due_s is None else [due_s, *ahead], default=None)
 
@@ -554,7 +554,7 @@ class Session:
         self._record_bytes += (len(payload) / taken - self._record_bytes) / 4
         self._pace.sent(len(payload), now_s)
         side.flights.append(Flight(side.next_seq - 1, len(payload), now_s))
-        side.rests_until_s = now_s + REST_S if taken < WORTH_A_FRAME else 0.0
+        side.pauses_until_s = now_s + PAUSE_S if taken < WORTH_A_FRAME else 0.0
         return Message(topics.up(lane), payload)
 
     def _packed(self, side: LaneSide) -> tuple[bytes, int, Portion]:

@@ -406,7 +406,7 @@ class Uplink:
                 return
             if self._publisher is not None and await self._publisher.keep(link):
                 self._news.set()
-            await self._note_bounds(session)
+            await self._look(session)
             self._send(link, session)
             await self._feed(link, session)
             # What is waited for goes first: whoever has acknowledged waits for nothing.
@@ -414,7 +414,7 @@ class Uplink:
             self._log.tell(self._state(), self._reason, _monotonic_s())
             await self._sleep(session)
 
-    async def _note_bounds(self, session: Session) -> None:
+    async def _look(self, session: Session) -> None:
         # What was freed since the last look is news to nobody.
         if not self._records_waiting and not session.looks:
             return

@@ -400,7 +400,7 @@ MUTANTS: dict[str, Mutant] = {
     "failures-not-told-anew": Mutant(
         "what has failed is shown as it was before",
         sync_mutants.failures_not_told_anew,
-        kept="failed-before-what-rests",
+        kept="failed-before-what-waits",
     ),
     "lost-steps-shown": Mutant(
         "steps of a lost branch stand beside those of the other",

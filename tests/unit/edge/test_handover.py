@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from edge import handover
+from edge.effects import Effects
 from edge.engine import Engine
 from edge.lookups import Lookups
 from edge.model.errors import StorageUnavailable
@@ -71,6 +72,25 @@ def test_tasks_that_left_memory_are_read(tmp_path: Path, monkeypatch: pytest.Mon
         views = await engine.poll("a", worker="w", count=3, timeout_ms=0)
 
         assert [b'{"n":0}', b'{"n":1}', b'{"n":2}'] == [view.task.input for view in views]
+
+    run(tmp_path, body)
+
+
+def test_what_has_moved_last_is_remembered_longest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that ends long after it was queued has moved now: no page read before may queue it."""
+    monkeypatch.setattr(handover, "_FRESH", 2)
+
+    async def body(engine: Engine) -> None:
+        old, *others = [(bytes([number]) * 16, 1) for number in range(3)]
+        for task_id in (old, others[0], old, others[1]):
+            effects = Effects()
+            effects.ended[task_id] = None
+            engine.hand_over.see(effects)
+
+        assert engine.hand_over._is_known(old)
+        assert not engine.hand_over._is_known(others[0])
 
     run(tmp_path, body)
 

@@ -24,6 +24,19 @@ def test_what_is_no_id_of_a_task_is_not_found(text: str) -> None:
         task_id_of(text)
 
 
+@pytest.mark.parametrize("text", ["", "never", NOBODY[:-1] + "0"])
+def test_a_report_of_what_is_no_task_is_not_found(tmp_path: Path, text: str) -> None:
+    """Whether it comes alone or among others."""
+
+    async def body(engine: Engine) -> None:
+        with pytest.raises(NotFound, match=f"No such task found by id: {text}"):
+            await engine.update(TaskResult("", text, DONE))
+        (refusal,) = await engine.update_all([TaskResult("", text, DONE)])
+        assert isinstance(refusal, NotFound)
+
+    run(tmp_path, body)
+
+
 def test_many_reports_are_answered_one_by_one(tmp_path: Path) -> None:
     """In their order, with the reason of each that was refused."""
 

@@ -10,7 +10,7 @@ import pytest
 from sync import frames, session
 from sync.frames import Ack, Frame
 from sync.records import Lane, Record, TaskRecord, encode_body
-from sync.session import REST_S, Event, Session, State
+from sync.session import PAUSE_S, Event, Session, State
 
 NOW_S = 100.0
 
@@ -157,7 +157,7 @@ def test_a_small_rest_waits_for_company() -> None:
     assert [] == play.pump()
     due_s = play.session.next_timer()
     assert due_s is not None
-    assert play.now_s < due_s <= play.now_s + REST_S
+    assert play.now_s < due_s <= play.now_s + PAUSE_S
     play.now_s = due_s
     assert [(Lane.HISTORY, 2, 21)] == ranges(play.pump())
     play.write(100)

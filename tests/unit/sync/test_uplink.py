@@ -205,7 +205,7 @@ def test_a_ledger_that_was_put_back_is_told_what_is_gone() -> None:
     older = Ack(epoch=1, cursors={Lane.HISTORY: 21}, credit_bytes=100_000, server_ms=1, nonce=5)
     session.receive(topics.ACK, frames.encode_ack(older), 1.0)
 
-    asyncio.run(link._note_bounds(session))
+    asyncio.run(link._look(session))
     assert not session.looks
     assert 0.0 == session.next_timer()
     session.handle_timer(1.0)
